@@ -1,0 +1,25 @@
+"""Plumbing: where the replica's time comes from."""
+
+from __future__ import annotations
+
+import time
+
+
+class Clock:
+    """Real time that never goes back; `advance` moves it forward at once (tests, local development)."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._ahead = 0
+
+    def time_ns(self) -> int:
+        """Nanoseconds since 1970; each answer is later than the one before."""
+        self._last = max(self._last + 1, time.time_ns() + self._ahead)
+        return self._last
+
+    def advance(self, seconds: float) -> None:
+        self._ahead += int(seconds * 1_000_000_000)
+
+    def not_before(self, earliest_ns: int) -> None:
+        """Continues after `earliest_ns`, the time of the last commit before a restart."""
+        self._last = max(self._last, earliest_ns)

@@ -1,0 +1,64 @@
+"""Interface Specification and the IC's resource limits: one table of numbers, all of them configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KIB = 1 << 10
+MIB = 1 << 20
+GIB = 1 << 30
+BILLION = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Instructions are counted by wasmtime's fuel, one for nearly every operator: close to the IC's
+    weights, not equal to them. Sizes in bytes, times in nanoseconds unless named otherwise."""
+
+    update_instructions: int = 40 * BILLION
+    query_instructions: int = 5 * BILLION
+    inspect_instructions: int = 200_000_000
+    install_instructions: int = 300 * BILLION
+    composite_query_calls_instructions: int = 40 * BILLION
+
+    ingress_payload: int = 2 * MIB
+    request_payload: int = 10 * MIB
+    response_payload: int = 2 * MIB
+    query_response_payload: int = 3 * MIB
+    method_name_length: int = 20_000
+
+    module_size: int = 100 * MIB
+    code_section_size: int = 12 * MIB
+    functions: int = 50_000
+    globals: int = 1_000
+    custom_sections: int = 16
+    custom_sections_size: int = 1 * MIB
+    exported_functions: int = 1_000
+    exported_names_size: int = 20_000
+    data_segment_count: int = 1 << 20
+    table_size: int = 1_000_000
+
+    heap_pages_32: int = 65_536
+    heap_pages_64: int = 6 * GIB // 65_536
+    stable_pages: int = 500 * GIB // 65_536
+    certified_data: int = 32
+
+    queue_capacity: int = 500
+    history_entries: int = 20
+    snapshots: int = 10
+    chunk_size: int = 1 * MIB
+    chunk_store: int = 100 * MIB
+    controllers: int = 10
+    log_record: int = 32 * KIB
+    environment_variables: int = 20
+
+    ingress_ttl: int = 300 * BILLION
+    ingress_slack: int = 60 * BILLION
+    ingress_retention: int = 300 * BILLION
+    best_effort_timeout: int = 300 * BILLION
+
+    warm_instances: int = 128
+    warm_bytes: int = 2 * GIB
+    idle_seconds: float = 60.0
+    worker_threads: int = 2
+    page_log_bytes: int = 64 * MIB
