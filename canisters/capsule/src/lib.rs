@@ -1,0 +1,18 @@
+//! The rules about capsules: records, access, blobs, manifests, import and HTTP answers.
+//!
+//! This crate knows no canister runtime. Caller, time, secrets and certificates come in as
+//! arguments, and everything that lasts is generic over [`ic_stable_structures::Memory`], so that
+//! the same code is tested natively and runs in the hub and in personal canisters.
+//!
+//! Imports go down only, in the order of this list from the last to the first.
+
+pub mod limits;
+pub mod types;
+
+pub mod memory;
+
+pub mod blobs;
+pub mod extents;
+pub mod http;
+pub mod manifest;
+pub mod tokens;
