@@ -58,7 +58,7 @@ class SecretKey:
 
 
 def verify(public_key_der: bytes, message: bytes, signature: bytes) -> bool:
-    """Whether `signature` is the one of `message` under this key. False for malformed keys and signatures too."""
+    """Whether `signature` is the one of `message` under this key; false for a malformed key or signature."""
     try:
         public_key = _public_key(public_key_der)
         point = G1Point.from_compressed_bytes(signature)

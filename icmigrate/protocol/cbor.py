@@ -120,7 +120,7 @@ class _Reader:
         return self.value(depth - 1)
 
     def head(self) -> tuple[int, int]:
-        """The major type and the argument of the next item. For floats the argument is 1 << 64 | bits, see `simple`."""
+        """The major type and the argument of the next item; for a float: its size << 64 | its bits."""
         at = self.at
         if at >= len(self.data):
             raise CborError("truncated")

@@ -17,6 +17,7 @@ __all__ = [
     "Delegation",
     "create",
     "verify",
+    "verify_undated",
 ]
 
 MAINNET_ROOT_KEY = bytes.fromhex(
@@ -34,7 +35,7 @@ MAX_DELEGATION_AGE_NS = 30 * 24 * 3600 * 10**9
 
 @dataclass(frozen=True)
 class Delegation:
-    """The root key's word for a subnet's key: its certificate (encoded) reveals `/subnet/<subnet_id>/public_key`."""
+    """The root key's word for a subnet's key: an encoded certificate of `/subnet/<id>/public_key`."""
 
     subnet_id: Principal
     certificate: bytes
@@ -50,7 +51,7 @@ class Certificate:
     delegation_tree: HashTree | None = None
 
     def lookup(self, *path: bytes | str) -> bytes | None:
-        """The value at `path`, None when it is proven absent. Raises `CertificateError` when it proves neither."""
+        """The value at `path`, None when proven absent. Raises `CertificateError` when it proves neither."""
         return _value(self.tree, path)
 
     def labels(self, *path: bytes | str) -> list[bytes]:
@@ -91,21 +92,29 @@ def verify(
     is true of a whole subnet. With `subnet_id` the signer has to be that subnet. Its time may differ from
     `now_ns` by `max_age_ns` at most.
     """
+    certificate = verify_undated(data, root_key_der, effective_canister_id=effective_canister_id)
+    _require_recent(certificate.time_ns, now_ns, max_age_ns, "certificate")
+    if certificate.delegation_tree is not None:
+        _require_recent(_time(certificate.delegation_tree), now_ns, MAX_DELEGATION_AGE_NS, "delegation")
+    if subnet_id is not None and certificate.subnet_id(root_key_der) != subnet_id:
+        raise CertificateError("the certificate is of another subnet")
+    return certificate
+
+
+def verify_undated(
+    data: bytes, root_key_der: bytes, *, effective_canister_id: Principal | None
+) -> Certificate:
+    """As `verify`, whatever the certificate's time: for canister signatures, which stay valid."""
     content = _parse(data)
     signer, delegation_tree = root_key_der, None
     if content.delegation is not None:
         delegation_tree = _verify_delegation(content.delegation, root_key_der)
-        _require_recent(delegation_tree, now_ns, MAX_DELEGATION_AGE_NS, "delegation")
         signer = _required(delegation_tree, "subnet", content.delegation.subnet_id.bytes, "public_key")
         if effective_canister_id is not None:
             _require_in_range(delegation_tree, content.delegation.subnet_id, effective_canister_id)
     if not bls.verify(signer, STATE_ROOT_DOMAIN + hash_tree.digest(content.tree), content.signature):
         raise CertificateError("the certificate's signature is not valid")
-    time_ns = _require_recent(content.tree, now_ns, max_age_ns, "certificate")
-    certificate = Certificate(content.tree, time_ns, content.delegation, delegation_tree)
-    if subnet_id is not None and certificate.subnet_id(root_key_der) != subnet_id:
-        raise CertificateError("the certificate is of another subnet")
-    return certificate
+    return Certificate(content.tree, _time(content.tree), content.delegation, delegation_tree)
 
 
 @lru_cache(maxsize=64)
@@ -149,15 +158,17 @@ def _parse_delegation(value: object) -> Delegation | None:
     raise CertificateError("not a delegation")
 
 
-def _require_recent(tree: HashTree, now_ns: int, max_age_ns: int, what: str) -> int:
+def _time(tree: HashTree) -> int:
     try:
-        time_ns = leb128.decode_unsigned(_required(tree, "time"))
+        return leb128.decode_unsigned(_required(tree, "time"))
     except ValueError:
-        raise CertificateError(f"the {what}'s time is malformed") from None
+        raise CertificateError("the certificate's time is malformed") from None
+
+
+def _require_recent(time_ns: int, now_ns: int, max_age_ns: int, what: str) -> None:
     if abs(now_ns - time_ns) > max_age_ns:
         seconds = (now_ns - time_ns) / 10**9
         raise CertificateError(f"the {what} is not recent: its time is {seconds:.0f} s before this machine's")
-    return time_ns
 
 
 def _require_in_range(tree: HashTree, subnet_id: Principal, canister_id: Principal) -> None:
@@ -178,7 +189,7 @@ def _require_in_range(tree: HashTree, subnet_id: Principal, canister_id: Princip
 
 
 def parse_canister_ranges(data: bytes) -> list[tuple[bytes, bytes]]:
-    """The inclusive ranges of canister ids that a `canister_ranges` leaf encodes. Raises `CertificateError`."""
+    """The inclusive ranges of canister ids in a `canister_ranges` leaf. Raises `CertificateError`."""
     try:
         ranges = cbor.loads(data)
     except CborError as error:

@@ -136,7 +136,7 @@ def lookup_subtree(tree: HashTree, path: Sequence[bytes]) -> FoundTree | Absent 
 
 
 def list_labels(tree: HashTree, path: Sequence[bytes] = ()) -> list[bytes]:
-    """The labels right below `path`, as far as they are revealed, in order; none if the path itself is not."""
+    """The labels right below `path`, as far as revealed, in order; none if the path itself is not."""
     result = lookup_subtree(tree, path)
     if not isinstance(result, FoundTree):
         return []
@@ -287,7 +287,7 @@ def to_cbor_value(tree: HashTree) -> list[object]:
 
 
 def from_cbor_value(value: object, *, max_depth: int = MAX_DEPTH) -> HashTree:
-    """The tree of nested lists as `cbor.loads` returns them. Raises `CertificateError` unless the form is exact."""
+    """The tree of nested lists as `cbor.loads` returns them. Raises `CertificateError` for other forms."""
     if max_depth <= 0:
         raise CertificateError("the hash tree is too deep")
     match value:
