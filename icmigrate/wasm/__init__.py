@@ -1,0 +1,21 @@
+"""Plumbing: the built canister modules that ship with the package.
+
+For each canister there is `<name>.wasm.gz`, installed as it is (the IC accepts gzip, and the
+module hash is the SHA-256 of these bytes), and `<name>.did`, its Candid interface.
+`scripts/build-canisters` writes them; `icmigrate.wasm.sources` tells what they were built from.
+"""
+
+from importlib.resources import files
+
+#: The canisters whose modules ship with the package.
+NAMES = ("hub", "personal")
+
+
+def module(name: str) -> bytes:
+    """The gzipped Wasm module of a canister, as it is installed; FileNotFoundError when it was not built."""
+    return files(__name__).joinpath(f"{name}.wasm.gz").read_bytes()
+
+
+def candid(name: str) -> str:
+    """The Candid interface of a canister; FileNotFoundError when it was not built."""
+    return files(__name__).joinpath(f"{name}.did").read_text(encoding="utf-8")
