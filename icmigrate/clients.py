@@ -1,6 +1,6 @@
 """HubClient and PersonalClient: a method per canister method, records in and out (`hub.did`, `personal.did`).
 
-A canister's `Err` answer is raised as `CanisterRefused`. `certified=True` sends a query method as an
+A canister's `Err` answer is raised as the error that `refusals.py` names. `certified=True` sends a query method as an
 update call, so that its answer carries a certificate.
 """
 
@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from icmigrate import contract, records
-from icmigrate.errors import CanisterRefused
 from icmigrate.protocol.agent import Agent
 from icmigrate.protocol.principal import Principal
+from icmigrate.refusals import refusal
 
 Model = TypeVar("Model", bound=BaseModel)
 Item = TypeVar("Item")
@@ -24,10 +24,9 @@ LIST_LIMIT = 100
 
 
 async def all_pages(
-    page: Callable[[Any], Awaitable[records.Page[Item, Any]]],
+    page: Callable[[Any], Awaitable[records.Page[Item, Any]]], after: object = None
 ) -> AsyncIterator[Item]:
-    """Every item of a paged list, a page at a time."""
-    after = None
+    """Every item of a paged list behind the cursor `after`, a page at a time."""
     while True:
         answer = await page(after)
         for item in answer.items:
@@ -53,7 +52,7 @@ class CapsuleClient:
         reply = method.decode(await send(self._principal, name, method.encode(*arguments)))
         match reply:
             case {"Err": error}:
-                raise CanisterRefused(self.canister_id, name, error)
+                raise refusal(self.canister_id, name, error)
             case {"Ok": value}:
                 return value
             case "Ok":
@@ -106,9 +105,7 @@ class CapsuleClient:
     ) -> records.Page[records.Memory, Any]:
         return await self._page(records.Memory, "memories_list", capsule_id, after, limit)
 
-    async def memories_update(
-        self, capsule_id: str, memory_id: str, memory: records.MemoryInput
-    ) -> records.Memory:
+    async def memories_update(self, capsule_id: str, memory_id: str, memory: records.MemoryInput) -> records.Memory:
         return await self._record(records.Memory, "memories_update", capsule_id, memory_id, memory.model_dump())
 
     async def memories_delete(self, capsule_id: str, memory_id: str) -> None:
@@ -146,12 +143,8 @@ class CapsuleClient:
             records.MatrixRow, "access_matrix", capsule_id, at, cursor, limit, items="rows", certified=True
         )
 
-    async def connections_create(
-        self, capsule_id: str, connection: records.ConnectionInput
-    ) -> records.Connection:
-        return await self._record(
-            records.Connection, "connections_create", capsule_id, connection.model_dump()
-        )
+    async def connections_create(self, capsule_id: str, connection: records.ConnectionInput) -> records.Connection:
+        return await self._record(records.Connection, "connections_create", capsule_id, connection.model_dump())
 
     async def groups_create(self, capsule_id: str, group: records.GroupInput) -> records.Group:
         return await self._record(records.Group, "groups_create", capsule_id, group.model_dump())
@@ -194,18 +187,14 @@ class CapsuleClient:
     async def asset_tokens(
         self, capsule_id: str, assets: Iterable[records.AssetRef], valid_seconds: int
     ) -> list[records.AssetToken]:
-        tokens = await self._call(
-            "asset_tokens", capsule_id, [asset.model_dump() for asset in assets], valid_seconds
-        )
+        tokens = await self._call("asset_tokens", capsule_id, [asset.model_dump() for asset in assets], valid_seconds)
         return [records.AssetToken.model_validate(token) for token in tokens]
 
     async def cycles(self) -> records.Cycles:
         return await self._record(records.Cycles, "cycles")
 
     async def cycles_by_operation(self) -> list[records.OperationCost]:
-        return [
-            records.OperationCost.model_validate(cost) for cost in await self._call("cycles_by_operation")
-        ]
+        return [records.OperationCost.model_validate(cost) for cost in await self._call("cycles_by_operation")]
 
 
 class HubClient(CapsuleClient):
@@ -232,9 +221,7 @@ class HubClient(CapsuleClient):
         self, capsule_id: str, after: bytes | None, max_bytes: int
     ) -> records.Page[records.RecordBytes, Any]:
         """Records as the hub stores them, at most about `max_bytes` a page."""
-        return await self._page(
-            records.RecordBytes, "export_records", capsule_id, after, max_bytes, items="records"
-        )
+        return await self._page(records.RecordBytes, "export_records", capsule_id, after, max_bytes, items="records")
 
     async def wasm_begin(self, sha256: bytes, length: int) -> records.UploadStatus:
         return await self._record(records.UploadStatus, "wasm_begin", sha256, length)

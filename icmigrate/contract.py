@@ -124,9 +124,7 @@ ASSET_DETAIL = T.Variant(
                 "bitrate": T.Opt(T.Nat64),
             }
         ),
-        "Document": T.Record(
-            {"page_count": T.Opt(T.Nat32), "language": T.Opt(T.Text), "word_count": T.Opt(T.Nat32)}
-        ),
+        "Document": T.Record({"page_count": T.Opt(T.Nat32), "language": T.Opt(T.Text), "word_count": T.Opt(T.Nat32)}),
         "Note": T.Record({"format": T.Opt(T.Text), "language": T.Opt(T.Text), "word_count": T.Opt(T.Nat32)}),
     }
 )
@@ -169,9 +167,7 @@ MEMORY_METADATA = T.Record(
         "date_of_memory": T.Opt(T.Nat64),
     }
 )
-MEMORY = T.Record(
-    {"id": T.Text, "capsule_id": T.Text, "metadata": MEMORY_METADATA, "assets": T.Vec(ASSET)}
-)
+MEMORY = T.Record({"id": T.Text, "capsule_id": T.Text, "metadata": MEMORY_METADATA, "assets": T.Vec(ASSET)})
 MEMORY_INPUT = T.Record(
     {
         "id": T.Opt(T.Text),
@@ -298,15 +294,11 @@ GROUP = T.Record(
         "updated_at": T.Nat64,
     }
 )
-GROUP_INPUT = T.Record(
-    {"id": T.Opt(T.Text), "name": T.Text, "description": T.Opt(T.Text), "members": T.Vec(PERSON)}
-)
+GROUP_INPUT = T.Record({"id": T.Opt(T.Text), "name": T.Text, "description": T.Opt(T.Text), "members": T.Vec(PERSON)})
 
 BLOB_META = T.Record({"sha256": BLOB, "length": T.Nat64, "chunk_digests": BLOB})
 UPLOAD_STATUS = T.Record({"sha256": BLOB, "length": T.Nat64, "received": BLOB, "complete": T.Bool})
-RECORD_KIND = enumeration(
-    "Capsule", "Memory", "Folder", "Gallery", "AccessEntry", "Connection", "Group", "Blob"
-)
+RECORD_KIND = enumeration("Capsule", "Memory", "Folder", "Gallery", "AccessEntry", "Connection", "Group", "Blob")
 RECORD_BYTES = T.Record({"kind": RECORD_KIND, "id": T.Text, "bytes": BLOB})
 MANIFEST_LEAF = T.Record({"kind": RECORD_KIND, "id": T.Text, "digest": BLOB})
 MANIFEST_NODE = T.Variant({"Leaf": T.Vec(MANIFEST_LEAF), "Inner": T.Vec(BLOB)})
@@ -335,13 +327,9 @@ CYCLES = T.Record(
 )
 OPERATION_COST = T.Record({"operation": T.Text, "calls": T.Nat64, "cycles": T.Nat})
 ASSET_REF = T.Record({"memory_id": T.Text, "variant_": ASSET_VARIANT})
-ASSET_TOKEN = T.Record(
-    {"memory_id": T.Text, "variant_": ASSET_VARIANT, "path": T.Text, "expires_at": T.Nat64}
-)
+ASSET_TOKEN = T.Record({"memory_id": T.Text, "variant_": ASSET_VARIANT, "path": T.Text, "expires_at": T.Nat64})
 
-MIGRATION_PHASE = enumeration(
-    "Reserved", "Created", "Installed", "Frozen", "CutOver", "HandedOff", "Aborted"
-)
+MIGRATION_PHASE = enumeration("Reserved", "Created", "Installed", "Frozen", "CutOver", "HandedOff", "Aborted")
 CYCLE_ENTRY = T.Record({"at": T.Nat64, "operation": T.Text, "amount": T.Nat, "balance_after": T.Nat})
 MIGRATION = T.Record(
     {
@@ -405,9 +393,7 @@ class Method:
 
     def encode(self, *values: object) -> bytes:
         """Arguments in plain form to Candid."""
-        return encode(
-            self.arguments, [to_candid(t, v) for t, v in zip(self.arguments, values, strict=True)]
-        )
+        return encode(self.arguments, [to_candid(t, v) for t, v in zip(self.arguments, values, strict=True)])
 
     def decode(self, reply: bytes) -> Any:
         """The one result in plain form."""
@@ -434,9 +420,7 @@ def _collection(plural: str, item: Type, given: Type) -> list[tuple[str, Method]
     return [
         _method(f"{plural}_create", T.Text, given, returns=result(item)),
         _method(f"{plural}_get", T.Text, T.Text, returns=result(item), query=True),
-        _method(
-            f"{plural}_list", T.Text, T.Opt(T.Text), T.Nat32, returns=page(item, T.Text), query=True
-        ),
+        _method(f"{plural}_list", T.Text, T.Opt(T.Text), T.Nat32, returns=page(item, T.Text), query=True),
         _method(f"{plural}_update", T.Text, T.Text, given, returns=result(item)),
         _method(f"{plural}_delete", T.Text, T.Text, returns=result(T.Null)),
     ]
@@ -470,9 +454,7 @@ DATA_METHODS: dict[str, Method] = dict(
         _method("uploads_status", T.Text, BLOB, returns=result(UPLOAD_STATUS), query=True),
         _method("uploads_abort", T.Text, BLOB, returns=result(T.Null)),
         _method("blobs_get", T.Text, BLOB, returns=result(BLOB_META), query=True),
-        _method(
-            "blobs_list", T.Text, T.Opt(BLOB), T.Nat32, returns=page(BLOB_META, BLOB), query=True
-        ),
+        _method("blobs_list", T.Text, T.Opt(BLOB), T.Nat32, returns=page(BLOB_META, BLOB), query=True),
         _method("blobs_read_chunk", T.Text, BLOB, T.Nat32, returns=result(BLOB), query=True),
         _method("manifest_root", T.Text, returns=result(CERTIFIED_ROOT), query=True),
         _method("manifest_node", T.Text, BLOB, returns=result(MANIFEST_NODE), query=True),

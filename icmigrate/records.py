@@ -110,15 +110,7 @@ class CapsuleSummary(Record):
     @property
     def records(self) -> int:
         """Number of records, the capsule's own included."""
-        return (
-            1
-            + self.memories
-            + self.folders
-            + self.galleries
-            + self.access_entries
-            + self.connections
-            + self.groups
-        )
+        return 1 + self.memories + self.folders + self.galleries + self.access_entries + self.connections + self.groups
 
 
 class ImageDetail(Record):

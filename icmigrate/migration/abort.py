@@ -1,0 +1,24 @@
+"""Undoes a migration up to phase 8: the capsule is writable in the hub again, and the cycles come back."""
+
+from __future__ import annotations
+
+from icmigrate.errors import PreflightRefused
+from icmigrate.migration.engine import forget_runs, held
+from icmigrate.migration.wiring import Wiring
+from icmigrate.records import Migration
+
+
+async def abort(wiring: Wiring, capsule_id: str) -> Migration:
+    """Gives a migration up. Raises `PreflightRefused` when there is none or it is cut over."""
+    with held(wiring.state_dir, wiring.hub.canister_id, capsule_id):
+        migration = await wiring.hub.migration_get(capsule_id)
+        if migration is None:
+            raise PreflightRefused(f"capsule {capsule_id} has no migration to abort; nothing was changed")
+        if migration.is_cut_over:
+            raise PreflightRefused(
+                f"capsule {capsule_id} is cut over to canister {migration.canister_id}; nothing was changed",
+                hint="A migration can be aborted up to its cut-over only.",
+            )
+        aborted = await wiring.hub.migration_abort(capsule_id)
+        forget_runs(wiring, capsule_id)
+        return aborted

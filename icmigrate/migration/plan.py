@@ -1,0 +1,168 @@
+"""Phase 0: what a migration would do, quoted before anything is spent. Reads only.
+
+Fees are the Internet Computer's published ones for a 13-node subnet; they are a table, so that a changed
+schedule is configuration.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from icmigrate.clients import CapsuleClient, all_pages
+from icmigrate.errors import PreflightRefused
+from icmigrate.migration.wiring import Wiring
+from icmigrate.records import Home, Migration, MigrationPhase, Record
+
+RECORD_BATCH_BYTES = 1_500_000
+"""Records sent in one call, in bytes: they and their envelope fit an ingress message (2 MiB)."""
+
+CONTROL_CALLS = 12
+"""Calls that every migration makes, whatever its size."""
+
+
+class FeeSchedule(Record):
+    """Cycles. Storage is left out: it goes on whether one migrates or not."""
+
+    canister_creation: int = 500_000_000_000
+    ingress_message: int = 1_200_000
+    ingress_byte: int = 2_000
+    update_message: int = 5_000_000
+    instruction: int = 1
+    instructions_per_chunk_byte: int = 24
+    instructions_per_record: int = 400_000
+
+    def update(self, calls: int, payload: int, instructions: int) -> int:
+        """Cycles for `calls` ingress updates that carry `payload` bytes and execute `instructions` in all."""
+        return (
+            calls * (self.ingress_message + self.update_message)
+            + payload * self.ingress_byte
+            + instructions * self.instruction
+        )
+
+
+class Plan(Record):
+    """Sizes, calls and cycles of one migration, and what stands in its way.
+
+    `cycles_set_aside` leaves the hub's free balance at reserve; `cycles_quoted` is what is expected to be used
+    up. What the personal canister still holds at the end is its owner's.
+    """
+
+    capsule_id: str
+    home: Home
+    phase: MigrationPhase | None
+    canister_id: str | None
+    records: int
+    record_bytes: int
+    blobs: int
+    bytes: int
+    chunks: int
+    chunks_present: int
+    chunks_to_send: int
+    bytes_to_send: int
+    calls: int
+    cycles_set_aside: int
+    cycles_available: int
+    cycles_quoted: int
+    problems: list[str]
+
+    @property
+    def feasible(self) -> bool:
+        return not self.problems
+
+    @property
+    def is_migrated(self) -> bool:
+        return isinstance(self.home, dict)
+
+    def require_feasible(self) -> None:
+        """Raises `PreflightRefused` with every problem named."""
+        if self.problems:
+            raise PreflightRefused(
+                f"capsule {self.capsule_id} cannot be migrated now; nothing was changed or spent:\n  "
+                + "\n  ".join(self.problems)
+            )
+
+
+async def make_plan(wiring: Wiring, capsule_id: str, fees: FeeSchedule | None = None) -> Plan:
+    """Reads both sides and quotes the migration from where it stands."""
+    home = await wiring.hub.registry_home(capsule_id)
+    if isinstance(home, dict):
+        return await _migrated(wiring, capsule_id, home)
+    fees = fees or FeeSchedule()
+    summary = await wiring.hub.capsules_summary(capsule_id)
+    quote = await wiring.hub.migration_quote(capsule_id)
+    active = quote.active
+    canister_id = active.canister_id if active else None
+    chunks = await chunk_count(wiring.hub, capsule_id)
+    present = await _chunks_present(wiring, active)
+    to_send = max(0, chunks - present)
+    bytes_to_send = summary.blob_bytes * to_send // chunks if chunks else 0
+    calls = to_send + summary.record_bytes // RECORD_BATCH_BYTES + summary.blobs // 1_000 + CONTROL_CALLS
+    consumed = fees.update(
+        calls,
+        bytes_to_send + summary.record_bytes,
+        bytes_to_send * fees.instructions_per_chunk_byte + summary.records * fees.instructions_per_record,
+    )
+    return Plan(
+        capsule_id=capsule_id,
+        home=home,
+        phase=active.phase if active else None,
+        canister_id=canister_id,
+        records=summary.records,
+        record_bytes=summary.record_bytes,
+        blobs=summary.blobs,
+        bytes=summary.blob_bytes,
+        chunks=chunks,
+        chunks_present=chunks - to_send,
+        chunks_to_send=to_send,
+        bytes_to_send=bytes_to_send,
+        calls=calls,
+        cycles_set_aside=quote.budget,
+        cycles_available=quote.available,
+        cycles_quoted=(0 if canister_id else quote.creation_fee) + consumed,
+        problems=quote.problems,
+    )
+
+
+async def chunk_count(canister: CapsuleClient, capsule_id: str) -> int:
+    """Number of chunks of all blobs of a capsule."""
+    blobs = all_pages(lambda after: canister.blobs_list(capsule_id, after))
+    return sum([blob.chunks async for blob in blobs])
+
+
+async def _chunks_present(wiring: Wiring, active: Migration | None) -> int:
+    """Chunks that the personal canister holds already, if there is an installed one."""
+    if active is None or active.canister_id is None or active.module_hash is None:
+        return 0
+    return (await wiring.personal(active.canister_id).import_status()).chunks_received
+
+
+async def _migrated(wiring: Wiring, capsule_id: str, home: dict[Literal["Moved"], str]) -> Plan:
+    """The plan of a capsule that has moved: nothing to do."""
+    personal = wiring.personal(home["Moved"])
+    summary = await personal.capsules_summary(capsule_id)
+    migration = await wiring.hub.migration_get(capsule_id)
+    chunks = await chunk_count(personal, capsule_id)
+    return Plan(
+        capsule_id=capsule_id,
+        home=home,
+        phase=migration.phase if migration else None,
+        canister_id=personal.canister_id,
+        records=summary.records,
+        record_bytes=summary.record_bytes,
+        blobs=summary.blobs,
+        bytes=summary.blob_bytes,
+        chunks=chunks,
+        chunks_present=chunks,
+        chunks_to_send=0,
+        bytes_to_send=0,
+        calls=0,
+        cycles_set_aside=0,
+        cycles_available=(await wiring.hub.cycles()).liquid,
+        cycles_quoted=0,
+        problems=[],
+    )
+
+
+def spent(migration: Migration, personal_balance: int) -> int:
+    """Cycles used up: what the hub gave less what came back and what the personal canister still holds."""
+    return migration.spent - personal_balance
