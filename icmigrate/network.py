@@ -49,7 +49,7 @@ class Network:
         return f"{parts.scheme}://{canister_id}.localhost{port}"
 
     def asset_url(self, canister_id: str, path: str) -> str:
-        """A URL of `path` (with its query) that needs no name service for `*.localhost`: usable as it stands."""
+        """The URL of `path` (with its query), usable as it stands: no name under `localhost` to look up."""
         if not self.is_local:
             return self.gateway(canister_id) + path
         joint = "&" if "?" in path else "?"
