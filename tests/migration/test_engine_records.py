@@ -1,0 +1,54 @@
+"""What the engine keeps in its database comes back as it was."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from icmigrate.errors import HeldByAnother, VerificationDifference
+from icmigrate.migration.blobs import CopyCount
+from icmigrate.migration.engine import RecordSerializer, held
+from icmigrate.records import ManifestSummary
+
+SUMMARY = ManifestSummary(
+    generation=2, root=bytes(range(32)), records=7, record_bytes=900, blobs=1, blob_bytes=10, complete=True
+)
+
+
+def test_records_with_bytes_come_back_equal() -> None:
+    kept = RecordSerializer()
+    data = {"args": [SUMMARY, "capsule-1", 1.5, None], "kwargs": {"copied": CopyCount(chunks_sent=3)}}
+    assert kept.deserialize(kept.serialize(data)) == data
+
+
+def test_an_error_of_ours_comes_back_with_its_class_and_hint() -> None:
+    kept = RecordSerializer()
+    error = kept.deserialize(kept.serialize(VerificationDifference("two places differ", hint="look")))
+    assert type(error) is VerificationDifference
+    assert (str(error), error.hint) == ("two places differ", "look")
+
+
+def test_a_class_of_somebody_else_is_never_made() -> None:
+    planted = json.dumps({"record": "subprocess:Popen", "value": "{}"})
+    with pytest.raises(TypeError, match="not a BaseModel of this package"):
+        RecordSerializer().deserialize(planted)
+
+
+def test_a_second_run_of_the_same_capsule_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("state")
+    with held(folder, "hub", "capsule"):
+        with pytest.raises(HeldByAnother), held(folder, "hub", "capsule"):
+            pass
+        with held(folder, "hub", "another capsule"):
+            pass
+    with held(folder, "hub", "capsule"):
+        pass
+
+
+def test_a_second_copy_counts_only_what_it_sent() -> None:
+    first = CopyCount(blobs=4, chunks_sent=3, chunks_skipped=5, bytes_sent=30, bytes_skipped=50)
+    second = CopyCount(blobs=5, chunks_sent=1, chunks_skipped=8, bytes_sent=10, bytes_skipped=80)
+    assert first.followed_by(second) == CopyCount(
+        blobs=5, chunks_sent=4, chunks_skipped=5, bytes_sent=40, bytes_skipped=50
+    )
