@@ -23,7 +23,8 @@ def choose(spec: str | None, network: Network, state_dir: Path) -> Identity:
     if not network.is_local:
         raise Usage(
             f"network {network.name} needs an identity and none is named",
-            hint=f"Use --identity with a PEM file or the name of a dfx or icp-cli identity, or set {IDENTITY_VARIABLE}.",
+            hint="Use --identity with a PEM file or the name of a dfx or icp-cli identity, "
+            f"or set {IDENTITY_VARIABLE}.",
         )
     return kept(state_dir / DEVELOPMENT_KEY)
 
