@@ -170,9 +170,7 @@ CHANGE = T.Record(
         ),
         "details": T.Variant(
             {
-                "creation": T.Record(
-                    {"controllers": T.Vec(T.Principal), "environment_variables_hash": T.Opt(BLOB)}
-                ),
+                "creation": T.Record({"controllers": T.Vec(T.Principal), "environment_variables_hash": T.Opt(BLOB)}),
                 "code_uninstall": T.Null,
                 "code_deployment": T.Record(
                     {"mode": enumeration("install", "reinstall", "upgrade"), "module_hash": BLOB}
@@ -241,9 +239,7 @@ SNAPSHOT_METADATA = T.Record(
         **_SNAPSHOT_CONTENT,
     }
 )
-UPLOAD_SNAPSHOT_METADATA = T.Record(
-    {"canister_id": T.Principal, "replace_snapshot": T.Opt(BLOB), **_SNAPSHOT_CONTENT}
-)
+UPLOAD_SNAPSHOT_METADATA = T.Record({"canister_id": T.Principal, "replace_snapshot": T.Opt(BLOB), **_SNAPSHOT_CONTENT})
 UPLOADED_SNAPSHOT = T.Record({"snapshot_id": BLOB})
 _SLICE = T.Record({"offset": T.Nat64, "size": T.Nat64})
 _OFFSET = T.Record({"offset": T.Nat64})

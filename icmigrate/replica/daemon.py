@@ -1,0 +1,177 @@
+"""Plumbing: the replica as a background process of one state folder.
+
+Whether it runs is told by a file lock that the process holds as long as it lives, so a killed one is never
+taken for a running one. `replica.json` beside it says where it listens; it is written when requests are
+answered and not before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+from icmigrate.errors import NetworkError
+
+INFO, RUNNING, STARTING, LOG = "replica.json", "running.lock", "starting.lock", "replica.log"
+STOP_SECONDS = 60.0
+
+
+class ReplicaDaemonError(NetworkError):
+    """The background process could not be started or stopped."""
+
+
+@dataclass(frozen=True)
+class DaemonInfo:
+    """A running replica: its process, and where it listens. `root_key` is DER in hex."""
+
+    pid: int
+    port: int
+    url: str
+    root_key: str
+
+
+def start(state_dir: Path, port: int) -> DaemonInfo:
+    """The replica of `state_dir`, started in the background unless it runs already (then wherever it listens).
+
+    Returns when it answers requests. Raises ReplicaDaemonError with the reason when it cannot start.
+    """
+    state_dir.mkdir(parents=True, exist_ok=True)
+    with _held(state_dir / STARTING):  # a second start waits here until the first one is done
+        return status(state_dir) or _spawn(state_dir, port)
+
+
+def run(state_dir: Path, port: int, on_ready: Callable[[DaemonInfo], None]) -> None:
+    """Serves in this process until SIGTERM or SIGINT. Raises ReplicaDaemonError when it cannot start."""
+    from icmigrate.replica.server import RunningReplica, serve  # slow to import, not needed to start and stop
+
+    state_dir.mkdir(parents=True, exist_ok=True)
+    with (state_dir / RUNNING).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ReplicaDaemonError(f"A replica of {state_dir} is running already.") from None
+
+        def ready(running: RunningReplica) -> None:
+            info = DaemonInfo(os.getpid(), running.port, running.url, running.root_key.hex())
+            partial = state_dir / f"{INFO}.partial"
+            partial.write_text(json.dumps(asdict(info)))
+            partial.replace(state_dir / INFO)
+            on_ready(info)
+
+        try:
+            asyncio.run(serve(state_dir, port, ready))
+        except OSError as error:
+            raise ReplicaDaemonError(f"The replica cannot listen on port {port}: {error}") from error
+        finally:
+            (state_dir / INFO).unlink(missing_ok=True)
+
+
+def status(state_dir: Path) -> DaemonInfo | None:
+    """The running replica of this folder, or None. What a killed one left behind is recognised as such."""
+    path = state_dir / INFO
+    if not path.exists() or not _is_held(state_dir / RUNNING):
+        return None
+    try:
+        return DaemonInfo(**json.loads(path.read_text()))
+    except FileNotFoundError:  # it ended in between
+        return None
+
+
+def stop(state_dir: Path) -> bool:
+    """Ends the replica of this folder and waits until its process is gone; False when none was running."""
+    info = status(state_dir)
+    if info is None:
+        return False
+    os.kill(info.pid, signal.SIGTERM)
+    gone = threading.Thread(target=_wait_for, args=(state_dir / RUNNING,), daemon=True)
+    gone.start()
+    gone.join(STOP_SECONDS)
+    if gone.is_alive():
+        raise ReplicaDaemonError(f"The replica (process {info.pid}) does not end.")
+    return True
+
+
+def _spawn(state_dir: Path, port: int) -> DaemonInfo:
+    reader, writer = os.pipe()
+    command = [sys.executable, "-m", "icmigrate.replica.daemon", str(state_dir), str(port), str(writer)]
+    with os.fdopen(reader) as report, (state_dir / LOG).open("a") as log:
+        try:
+            subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(writer,),
+                start_new_session=True,
+            )
+        finally:
+            os.close(writer)
+        line = report.readline()  # ends when the child reports, or when it dies
+    if not line:
+        raise ReplicaDaemonError(f"The replica ended while starting; see {state_dir / LOG}.")
+    message = json.loads(line)
+    if "error" in message:
+        raise ReplicaDaemonError(message["error"])
+    return DaemonInfo(**message)
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        with path.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _wait_for(path: Path) -> None:
+    with path.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    with path.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _report(pipe: IO[str], message: dict[str, object]) -> None:
+    pipe.write(json.dumps(message) + "\n")
+    pipe.close()
+
+
+def main(arguments: list[str]) -> int:
+    """What the child process does: serve, and report once through the pipe that it was given."""
+    parser = argparse.ArgumentParser(prog="icmigrate.replica.daemon")
+    parser.add_argument("state_dir", type=Path)
+    parser.add_argument("port", type=int)
+    parser.add_argument("report", type=int, help="file descriptor of the pipe to report to")
+    options = parser.parse_args(arguments)
+    report = os.fdopen(options.report, "w")
+    os.set_inheritable(options.report, False)
+    try:
+        run(options.state_dir, options.port, lambda info: _report(report, asdict(info)))
+    except ReplicaDaemonError as error:
+        if not report.closed:
+            _report(report, {"error": str(error)})
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,202 @@
+"""Interface Specification, "IC method take_canister_snapshot" and the other snapshot methods."""
+
+from __future__ import annotations
+
+import struct
+
+from icmigrate.replica import refusals, wasm_binary
+from icmigrate.replica.management_context import Context, Record, optional
+from icmigrate.replica.module import unpack
+from icmigrate.replica.state import WASM_PAGE, Refused, Reject, Snapshot
+
+MAX_SLICE = 2_000_000
+"""Bytes that read_canister_snapshot_data gives at once."""
+
+_GLOBAL_FORMATS = {"i32": "<i", "i64": "<q", "f32": "<f", "f64": "<d"}
+_GLOBAL_KINDS = {
+    wasm_binary.I32: "i32",
+    wasm_binary.I64: "i64",
+    wasm_binary.F32: "f32",
+    wasm_binary.F64: "f64",
+    wasm_binary.V128: "v128",
+}
+
+
+async def take_canister_snapshot(context: Context, record: Record) -> Record:
+    snapshot = await context.replica.take_snapshot(
+        context.changes,
+        record["canister_id"],
+        replace=optional(record["replace_snapshot"]),
+        uninstall_code=bool(optional(record["uninstall_code"])),
+        origin=context.change_origin(record),
+    )
+    return _summary(snapshot)
+
+
+async def load_canister_snapshot(context: Context, record: Record) -> None:
+    canister = context.changes.existing(record["canister_id"])
+    snapshot_id = record["snapshot_id"]
+    source = canister
+    if snapshot_id not in canister.snapshots:
+        owners = (other for other in context.replica.state.canisters.values() if snapshot_id in other.snapshots)
+        owner = next(owners, None)
+        if owner is None:
+            raise Refused(refusals.snapshot_not_found(canister.id, snapshot_id))
+        source = owner
+        if context.caller not in source.settings.controllers:
+            raise Refused(refusals.invalid_controller(source.id, source.settings.controllers, context.caller))
+    await context.replica.load_snapshot(
+        context.changes, canister.id, source.id, snapshot_id, context.change_origin(record)
+    )
+
+
+async def list_canister_snapshots(context: Context, record: Record) -> list[Record]:
+    snapshots = context.changes.existing(record["canister_id"]).snapshots
+    return [_summary(snapshot) for snapshot in snapshots.values()]
+
+
+async def delete_canister_snapshot(context: Context, record: Record) -> None:
+    snapshot = _existing(context, record)
+    context.replica.delete_snapshot(context.changes, record["canister_id"], snapshot.id)
+
+
+async def read_canister_snapshot_metadata(context: Context, record: Record) -> Record:
+    snapshot = _existing(context, record)
+    timer = snapshot.global_timer
+    hook = snapshot.on_low_wasm_memory
+    return {
+        "source": {snapshot.source: None},
+        "taken_at_timestamp": snapshot.taken_at,
+        "wasm_module_size": snapshot.module.size if snapshot.module else 0,
+        "globals": [
+            {kind: _global_value(kind, pattern)}
+            for kind, pattern in zip(_global_kinds(context, snapshot), snapshot.globals, strict=True)
+        ],
+        "wasm_memory_size": snapshot.heap_pages * WASM_PAGE,
+        "stable_memory_size": snapshot.stable_pages * WASM_PAGE,
+        "wasm_chunk_store": [{"hash": digest} for digest, _ in snapshot.chunks],
+        "canister_version": snapshot.canister_version,
+        "certified_data": snapshot.certified_data,
+        "global_timer": [] if timer is None else [{"active": timer} if timer else {"inactive": None}],
+        "on_low_wasm_memory_hook_status": [] if hook is None else [{hook: None}],
+    }
+
+
+async def read_canister_snapshot_data(context: Context, record: Record) -> Record:
+    snapshot = _existing(context, record)
+    ((kind, part),) = record["kind"].items()
+    if kind == "wasm_chunk":
+        chunk = None
+        if part["hash"] in dict(snapshot.chunks):
+            chunk = context.replica.read_chunk(record["canister_id"], part["hash"])
+        if chunk is None:
+            raise Refused(refusals.wasm_chunk_store_error(f"Chunk hash {list(part['hash'])} was not found"))
+        return {"chunk": chunk}
+    offset, size = part["offset"], part["size"]
+    if size > MAX_SLICE:
+        raise Refused(refusals.invalid_management_payload(f"Requested slice too large: {size} > {MAX_SLICE}"))
+    if offset + size > _sizes(snapshot)[kind]:
+        raise Refused(_invalid_slice(offset, size))
+    data = context.replica.read_snapshot(record["canister_id"], snapshot.id, kind, offset, size)
+    return {"chunk": data}
+
+
+async def upload_canister_snapshot_metadata(context: Context, record: Record) -> Record:
+    canister = context.changes.existing(record["canister_id"])
+    replaced = optional(record["replace_snapshot"])
+    if replaced is not None and replaced not in canister.snapshots:
+        raise Refused(refusals.snapshot_not_found(canister.id, replaced))
+    for name in ("wasm_memory_size", "stable_memory_size"):
+        if record[name] % WASM_PAGE:
+            raise Refused(refusals.invalid_management_payload(f"{name} must be a multiple of {WASM_PAGE} bytes."))
+    timer = optional(record["global_timer"])
+    hook = optional(record["on_low_wasm_memory_hook_status"])
+    wanted = Snapshot(
+        id=b"",
+        taken_at=context.changes.time_ns,
+        canister_version=canister.version,
+        source="metadata_upload",
+        module=None,
+        heap_pages=record["wasm_memory_size"] // WASM_PAGE,
+        stable_pages=record["stable_memory_size"] // WASM_PAGE,
+        globals=tuple(_global_pattern(*value.popitem()) for value in map(dict, record["globals"])),
+        certified_data=record["certified_data"],
+        global_timer=None if timer is None else timer.get("active", 0),
+        on_low_wasm_memory=None if hook is None else next(iter(hook)),
+    )
+    if replaced is not None:
+        context.replica.delete_snapshot(context.changes, canister.id, replaced)
+    made = context.replica.create_snapshot(context.changes, canister.id, wanted, record["wasm_module_size"])
+    return {"snapshot_id": made.id}
+
+
+async def upload_canister_snapshot_data(context: Context, record: Record) -> None:
+    snapshot = _existing(context, record)
+    if snapshot.source != "metadata_upload":
+        raise Refused(refusals.snapshot_immutable())
+    ((kind, part),) = record["kind"].items()
+    offset = 0 if part is None else part["offset"]
+    size = len(record["chunk"])
+    if kind != "wasm_chunk" and offset + size > _sizes(snapshot)[kind]:
+        raise Refused(_invalid_slice(offset, size))
+    context.replica.write_snapshot(
+        context.changes,
+        record["canister_id"],
+        snapshot.id,
+        "chunk" if kind == "wasm_chunk" else kind,
+        offset,
+        record["chunk"],
+    )
+
+
+def _existing(context: Context, record: Record) -> Snapshot:
+    canister = context.changes.existing(record["canister_id"])
+    snapshot = canister.snapshots.get(record["snapshot_id"])
+    if snapshot is None:
+        raise Refused(refusals.snapshot_not_found(canister.id, record["snapshot_id"]))
+    return snapshot
+
+
+def _summary(snapshot: Snapshot) -> Record:
+    return {"id": snapshot.id, "taken_at_timestamp": snapshot.taken_at, "total_size": snapshot.size}
+
+
+def _sizes(snapshot: Snapshot) -> dict[str, int]:
+    return {
+        "wasm_module": snapshot.module.size if snapshot.module else 0,
+        "wasm_memory": snapshot.heap_pages * WASM_PAGE,
+        "stable_memory": snapshot.stable_pages * WASM_PAGE,
+    }
+
+
+def _invalid_slice(offset: int, size: int) -> Reject:
+    return refusals.invalid_management_payload(
+        f"Invalid subslice into wasm module / main memory / stable memory: offset: {offset}, size: {size}"
+    )
+
+
+def _global_kinds(context: Context, snapshot: Snapshot) -> list[str]:
+    """The types of the kept globals, as the module declares them.
+
+    While the module of an uploaded snapshot is not complete, they are told by their widths only.
+    """
+    data = context.replica.module_bytes(snapshot.module.hash) if snapshot.module else None
+    if data is not None:
+        module = wasm_binary.parse(unpack(data, context.replica.limits))
+        return [
+            _GLOBAL_KINDS[kind.value_type]
+            for kind in module.globals
+            if kind.mutable and kind.value_type in _GLOBAL_KINDS
+        ]
+    return [{4: "i32", 8: "i64", 16: "v128"}[len(pattern)] for pattern in snapshot.globals]
+
+
+def _global_value(kind: str, pattern: bytes) -> int | float:
+    if kind == "v128":
+        return int.from_bytes(pattern, "little")
+    value: int | float = struct.unpack(_GLOBAL_FORMATS[kind], pattern)[0]
+    return value
+
+
+def _global_pattern(kind: str, value: int | float) -> bytes:
+    return int(value).to_bytes(16, "little") if kind == "v128" else struct.pack(_GLOBAL_FORMATS[kind], value)

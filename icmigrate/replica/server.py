@@ -1,0 +1,123 @@
+"""Plumbing: a replica behind HTTP, put together and taken apart again.
+
+`running_replica` serves inside this event loop, for tests and for whoever wants the replica's objects;
+`serve` runs one until the process is told to end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from icmigrate.protocol.principal import Principal
+from icmigrate.replica.certifier import Certifier
+from icmigrate.replica.clock import Clock
+from icmigrate.replica.cycles import Fees
+from icmigrate.replica.endpoints import MAX_BODY, Endpoints
+from icmigrate.replica.gateway import Gateway
+from icmigrate.replica.ingress import IngressFilter
+from icmigrate.replica.keys import Keys
+from icmigrate.replica.limits import Limits
+from icmigrate.replica.management import ManagementCanister
+from icmigrate.replica.replica import Replica
+from icmigrate.replica.system_canisters import CyclesLedger, CyclesMinting
+
+HOSTS = ("127.0.0.1", "::1")
+"""Browsers take `<id>.localhost` for either; other machines cannot reach the replica."""
+BACKLOG = 1024
+
+
+@dataclass(frozen=True)
+class RunningReplica:
+    """What `running_replica` gives: where it listens, and its parts."""
+
+    url: str
+    port: int
+    replica: Replica
+    keys: Keys
+    clock: Clock
+
+    @property
+    def root_key(self) -> bytes:
+        return self.keys.root_key
+
+    def canister_url(self, canister_id: Principal) -> str:
+        """Where a browser finds the canister's pages."""
+        return f"http://{canister_id.to_str()}.localhost:{self.port}"
+
+
+@asynccontextmanager
+async def running_replica(
+    folder: Path | None = None,
+    port: int = 0,
+    *,
+    fees: Fees | None = None,
+    limits: Limits | None = None,
+    clock: Clock | None = None,
+    heartbeats: bool = True,
+) -> AsyncIterator[RunningReplica]:
+    """Serves the replica of a state folder (None: in memory) on this machine's `port` (0: any free one).
+
+    Raises `StateInUse` when another process has the folder open, OSError when the port is taken.
+    """
+    clock = clock or Clock()
+    keys = Keys.open(folder)
+    replica = await Replica.open(
+        folder,
+        subnet_id=keys.subnet_id,
+        root_key=keys.root_key,
+        data_certificate=lambda canister_id: certifier.data_certificate(canister_id),
+        fees=fees,
+        limits=limits,
+        clock=clock,
+        heartbeats=heartbeats,
+    )
+    try:
+        certifier = Certifier(keys, replica)
+        management = ManagementCanister(replica)
+        systems = (CyclesMinting(replica), CyclesLedger(replica))
+        for native in (management, *systems):
+            replica.add_native(native)
+        filter = IngressFilter(replica, management, [system.id for system in systems])
+        application = web.Application(client_max_size=MAX_BODY)
+        application.add_routes(Endpoints(replica, certifier, filter).routes())
+        application.add_routes(Gateway(replica, filter, keys.root_key).routes())
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=2.0)
+        await runner.setup()
+        try:
+            port = await _listen(runner, port)
+            yield RunningReplica(f"http://127.0.0.1:{port}", port, replica, keys, clock)
+        finally:
+            await runner.cleanup()
+    finally:
+        await replica.close()
+
+
+async def _listen(runner: web.AppRunner, port: int) -> int:
+    """Listens on every host of HOSTS at the same port; returns it. Machines without IPv6 are served without."""
+    first, *others = HOSTS
+    await web.TCPSite(runner, first, port, backlog=BACKLOG).start()
+    port = runner.addresses[0][1]
+    for host in others:
+        try:
+            await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+        except OSError:
+            continue
+    return port
+
+
+async def serve(folder: Path | None, port: int, on_ready: Callable[[RunningReplica], None]) -> None:
+    """Serves until SIGTERM or SIGINT; `on_ready` is called when requests are answered."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    async with running_replica(folder, port) as running:
+        on_ready(running)
+        await ended.wait()
