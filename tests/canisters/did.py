@@ -37,7 +37,9 @@ class Description:
     def _resolve(self, shape: Shape) -> Shape:
         if isinstance(shape, str):
             return self._resolve(self._types[shape]) if shape in self._types else shape
-        return tuple(part if at == 0 and isinstance(part, str) else self._resolve(part) for at, part in enumerate(shape))
+        return tuple(
+            part if at == 0 and isinstance(part, str) else self._resolve(part) for at, part in enumerate(shape)
+        )
 
     def _type(self) -> Shape:
         match self._next():

@@ -1,0 +1,34 @@
+"""Plumbing: one replica process and one hub for all migration tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from icmigrate import embedded
+from icmigrate.migration.wiring import Wiring
+from icmigrate.network import Network
+from tests.migration.world import World, deploy_world
+
+
+@pytest.fixture(scope="session")
+def local_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    state_dir = tmp_path_factory.mktemp("replica")
+    info = embedded.start(state_dir)
+    try:
+        yield embedded.as_network(info)
+    finally:
+        embedded.stop(state_dir)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def world(local_network: Network, tmp_path_factory: pytest.TempPathFactory) -> World:
+    return await deploy_world(local_network, tmp_path_factory.mktemp("toolkit"))
+
+
+@pytest_asyncio.fixture
+async def wiring(world: World) -> AsyncIterator[Wiring]:
+    async with world.wiring() as wired:
+        yield wired

@@ -1,0 +1,185 @@
+"""The main job: a capsule moves, whole, and the hub sends everybody after it."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from icmigrate.clients import all_pages
+from icmigrate.errors import NotAuthorized, PreflightRefused
+from icmigrate.migration import engine, steps
+from icmigrate.migration.abort import abort
+from icmigrate.migration.handoff import handoff
+from icmigrate.migration.plan import make_plan
+from icmigrate.migration.status import status
+from icmigrate.migration.wiring import Wiring
+from icmigrate.protocol.identity import Ed25519Identity
+from icmigrate.records import FolderInput, Memory, MigrationPhase
+from icmigrate.refusals import CapsuleMigrating, CapsuleMoved
+from tests.migration.world import CHUNK, World, full_capsule, memory, some_bytes, upload
+
+LENGTHS = (40_000, 0, 4_000_000, CHUNK)
+
+
+async def memories_of(wiring: Wiring, canister_id: str | None, capsule_id: str) -> list[Memory]:
+    canister = wiring.hub if canister_id is None else wiring.personal(canister_id)
+    return [memory async for memory in all_pages(lambda after: canister.memories_list(capsule_id, after))]
+
+
+async def test_a_capsule_arrives_whole_and_the_hub_redirects(wiring: Wiring) -> None:
+    capsule_id = await full_capsule(wiring.hub, blobs=LENGTHS)
+    before = await memories_of(wiring, None, capsule_id)
+    report = await engine.migrate(wiring, capsule_id)
+
+    assert await memories_of(wiring, report.canister_id, capsule_id) == before
+    assert report.bytes == sum(LENGTHS)
+    assert (report.blobs, report.chunks_sent, report.chunks_skipped) == (4, 5, 0)
+    assert await wiring.hub.registry_home(capsule_id) == {"Moved": report.canister_id}
+    with pytest.raises(CapsuleMoved) as moved:
+        await wiring.hub.memories_get(capsule_id, "inline")
+    assert moved.value.canister_id == report.canister_id
+
+    personal = wiring.personal(report.canister_id)
+    for number, length in enumerate(LENGTHS):
+        sha256 = hashlib.sha256(some_bytes(number + length, length)).digest()
+        chunks = [await personal.blobs_read_chunk(capsule_id, sha256, n) for n in range(-(-length // CHUNK))]
+        assert hashlib.sha256(b"".join(chunks)).digest() == sha256
+
+
+async def test_every_url_of_the_report_serves_its_original(wiring: Wiring) -> None:
+    capsule_id = await full_capsule(wiring.hub)
+    before = await memories_of(wiring, None, capsule_id)
+    report = await engine.migrate(wiring, capsule_id)
+    assert len(report.urls) == len(before)
+    served = {}
+    for memory_, url in zip(before, report.urls, strict=True):
+        answer = await wiring.gateway.request(url)
+        served[memory_.id] = (answer.status, hashlib.sha256(answer.body).hexdigest())
+    expected = {
+        f"blob-{n}": (200, hashlib.sha256(some_bytes(n + length, length)).hexdigest())
+        for n, length in enumerate(LENGTHS)
+    }
+    assert served.items() >= expected.items()
+    assert served["inline"] == (200, hashlib.sha256(b"a small picture").hexdigest())
+
+
+async def test_a_second_migrate_answers_from_what_is_there(wiring: Wiring) -> None:
+    capsule_id = await full_capsule(wiring.hub, blobs=(40_000,))
+    first = await engine.migrate(wiring, capsule_id)
+    again = await engine.migrate(wiring, capsule_id)
+    assert again.already_migrated
+    assert (again.canister_id, again.root, again.chunks_sent) == (first.canister_id, first.root, 0)
+
+
+async def test_only_the_missing_chunks_are_sent(wiring: Wiring) -> None:
+    capsule_id = await full_capsule(wiring.hub)
+    await steps.reserve(wiring, capsule_id)
+    await steps.create(wiring, capsule_id)
+    canister_id = steps.created(await steps.install(wiring, capsule_id))
+    planned = await make_plan(wiring, capsule_id)
+    await steps.pre_copy(wiring, capsule_id, planned, canister_id)
+    late = await upload(wiring.hub, capsule_id, some_bytes(99, 2 * CHUNK + 1))
+    await wiring.hub.memories_create(capsule_id, memory("late", {"Internal": late.model_dump()}))
+
+    planned = await make_plan(wiring, capsule_id)
+    assert (planned.chunks, planned.chunks_present, planned.chunks_to_send) == (8, 5, 3)
+    report = await engine.migrate(wiring, capsule_id)
+    assert (report.chunks_sent, report.chunks_skipped) == (3, 5)
+
+
+async def test_writes_go_on_until_the_freeze_and_reads_all_the_time(wiring: Wiring) -> None:
+    capsule_id = await full_capsule(wiring.hub, blobs=(40_000,))
+    await steps.reserve(wiring, capsule_id)
+    await steps.create(wiring, capsule_id)
+    await steps.install(wiring, capsule_id)
+    await wiring.hub.folders_create(capsule_id, FolderInput(id="still-open", title="Still open"))
+    await steps.freeze(wiring, capsule_id)
+    with pytest.raises(CapsuleMigrating):
+        await wiring.hub.folders_create(capsule_id, FolderInput(id="too-late", title="Too late"))
+    assert (await wiring.hub.memories_get(capsule_id, "inline")).id == "inline"
+    report = await engine.migrate(wiring, capsule_id)
+    folders = await wiring.personal(report.canister_id).folders_list(capsule_id)
+    assert "still-open" in {folder.id for folder in folders.items}
+
+
+async def test_an_aborted_migration_leaves_the_capsule_writable_and_gives_cycles_back(wiring: Wiring) -> None:
+    capsule_id = await full_capsule(wiring.hub, blobs=(40_000,))
+    before = (await wiring.hub.cycles()).balance
+    await steps.reserve(wiring, capsule_id)
+    await steps.create(wiring, capsule_id)
+    await steps.install(wiring, capsule_id)
+    await steps.freeze(wiring, capsule_id)
+    during = (await wiring.hub.cycles()).balance
+    aborted = await abort(wiring, capsule_id)
+    after = (await wiring.hub.cycles()).balance
+
+    assert aborted.phase is MigrationPhase.ABORTED
+    assert aborted.returned > 0
+    assert during < after < before
+    assert before - after < (before - during) / 2
+    await wiring.hub.folders_create(capsule_id, FolderInput(id="open-again", title="Open again"))
+    again = await engine.migrate(wiring, capsule_id)
+    assert again.canister_id != aborted.canister_id
+
+
+async def test_a_cut_over_migration_is_not_aborted(wiring: Wiring) -> None:
+    capsule_id = await full_capsule(wiring.hub, blobs=())
+    await engine.migrate(wiring, capsule_id)
+    with pytest.raises(PreflightRefused, match="cut over"):
+        await abort(wiring, capsule_id)
+
+
+async def test_after_handoff_the_owner_alone_controls_the_canister(world: World, wiring: Wiring) -> None:
+    owner = Ed25519Identity.generate()
+    principal = owner.sender().to_str()
+    capsule_id = await full_capsule(wiring.hub, owner={"Principal": principal}, blobs=(40_000,))
+    with pytest.raises(PreflightRefused, match="not cut over"):
+        await handoff(wiring, capsule_id)
+    migrated = await engine.migrate(wiring, capsule_id)
+    handed = await handoff(wiring, capsule_id)
+    assert handed.controllers == [principal]
+    assert (await handoff(wiring, capsule_id)).controllers == [principal]
+    with pytest.raises(NotAuthorized):
+        await wiring.personal(migrated.canister_id).memories_get(capsule_id, "blob-0")
+    async with world.wiring(owner) as own:
+        personal = own.personal(migrated.canister_id)
+        assert (await personal.memories_get(capsule_id, "blob-0")).id == "blob-0"
+        await personal.folders_create(capsule_id, FolderInput(id="mine", title="Mine"))
+
+
+async def test_an_owner_may_migrate_their_own_capsule_and_nobody_elses(world: World, wiring: Wiring) -> None:
+    owner = Ed25519Identity.generate()
+    own_id = await full_capsule(wiring.hub, owner={"Principal": owner.sender().to_str()}, blobs=(40_000,))
+    other_id = await full_capsule(wiring.hub, blobs=())
+    async with world.wiring(owner) as own:
+        with pytest.raises(NotAuthorized):
+            await engine.migrate(own, other_id)
+        report = await engine.migrate(own, own_id)
+    assert await wiring.hub.registry_home(own_id) == {"Moved": report.canister_id}
+    assert await wiring.hub.registry_home(other_id) == "Hub"
+
+
+async def test_status_names_the_next_command(wiring: Wiring) -> None:
+    capsule_id = await full_capsule(wiring.hub, blobs=())
+    assert (await status(wiring, capsule_id)).next == f"icmigrate migrate {capsule_id}"
+    await steps.reserve(wiring, capsule_id)
+    assert "icmigrate abort" in (await status(wiring, capsule_id)).next
+    await engine.migrate(wiring, capsule_id)
+    assert (await status(wiring, capsule_id)).next == f"icmigrate handoff {capsule_id}"
+
+
+async def test_cycles_quoted_and_spent_add_up(wiring: Wiring) -> None:
+    capsule_id = await full_capsule(wiring.hub)
+    planned = await make_plan(wiring, capsule_id)
+    before = await wiring.hub.cycles()
+    report = await engine.migrate(wiring, capsule_id)
+    after = await wiring.hub.cycles()
+    migration = await wiring.hub.migration_get(capsule_id)
+    assert migration is not None
+    personal = await wiring.personal(report.canister_id).cycles()
+    assert report.cycles_quoted == planned.cycles_quoted
+    assert 0.5 < report.cycles_spent / planned.cycles_quoted < 2
+    # The ledger accounts for what left the hub, but for what its own ingress and execution cost.
+    assert 0 <= before.balance - after.balance - migration.spent < 0.05 * migration.spent
+    assert personal.balance > 0

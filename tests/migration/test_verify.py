@@ -1,0 +1,190 @@
+"""Verification that can fail: every change in the target is found, named, and stops the cut-over."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import cbor2
+import pytest
+
+from icmigrate.clients import all_pages
+from icmigrate.errors import IcmigrateError, VerificationDifference
+from icmigrate.migration import engine, steps
+from icmigrate.migration.blobs import relay_chunk
+from icmigrate.migration.plan import make_plan
+from icmigrate.migration.verify import VerifyReport, verify
+from icmigrate.migration.wiring import Wiring
+from icmigrate.network import resolve
+from icmigrate.records import Migration, RecordBytes, RecordKind
+from icmigrate.refusals import Conflict
+from tests.migration.proxy import Proxy
+from tests.migration.world import CHUNK, World, full_capsule
+
+Change = Callable[[dict[str, Any]], None]
+
+
+async def sealed(wiring: Wiring) -> tuple[str, Migration]:
+    """A capsule that is copied and sealed, and not yet verified."""
+    capsule_id = await full_capsule(wiring.hub, blobs=(40_000, CHUNK + 5))
+    planned = await make_plan(wiring, capsule_id)
+    await steps.reserve(wiring, capsule_id)
+    await steps.create(wiring, capsule_id)
+    canister_id = steps.created(await steps.install(wiring, capsule_id))
+    await steps.pre_copy(wiring, capsule_id, planned, canister_id)
+    frozen = await steps.freeze(wiring, capsule_id)
+    await steps.catch_up(wiring, capsule_id, frozen)
+    return capsule_id, frozen
+
+
+async def exported(wiring: Wiring, capsule_id: str) -> list[RecordBytes]:
+    pages = all_pages(lambda after: wiring.hub.export_records(capsule_id, after, 1_000_000))
+    return [record async for record in pages]
+
+
+async def replace_records(wiring: Wiring, frozen: Migration, records: list[RecordBytes], generation: int) -> None:
+    """Gives the target other records, by the calls that the toolkit makes."""
+    personal = wiring.personal(steps.created(frozen))
+    await personal.import_reopen()
+    await personal.import_put_records(generation, records)
+    while not (await personal.import_seal(generation)).complete:
+        continue
+
+
+async def changed(
+    wiring: Wiring, capsule_id: str, frozen: Migration, kind: RecordKind, record_id: str, change: Change
+) -> VerifyReport:
+    (record,) = [r for r in await exported(wiring, capsule_id) if (r.kind, r.id) == (kind, record_id)]
+    fields = cbor2.loads(record.bytes)
+    change(fields)
+    forged = record.model_copy(update={"bytes": cbor2.dumps(fields)})
+    assert forged.bytes != record.bytes
+    await replace_records(wiring, frozen, [forged], frozen.generation)
+    return await verify(wiring, capsule_id, steps.created(frozen))
+
+
+def later_by_a_nanosecond(fields: dict[str, Any]) -> None:
+    fields["metadata"]["created_at"] += 1
+
+
+def another_letter(fields: dict[str, Any]) -> None:
+    fields["title"] = fields["title"].replace("L", "l")
+
+
+def other_order(fields: dict[str, Any]) -> None:
+    fields["items"].reverse()
+
+
+def less_permission(fields: dict[str, Any]) -> None:
+    fields["permissions"] = 1
+
+
+def blocked(fields: dict[str, Any]) -> None:
+    fields["status"] = "Blocked"
+
+
+def without_clara(fields: dict[str, Any]) -> None:
+    fields["members"].pop()
+
+
+@pytest.mark.parametrize(
+    ("kind", "record_id", "change"),
+    [
+        (RecordKind.MEMORY, "inline", later_by_a_nanosecond),
+        (RecordKind.FOLDER, "lisbon", another_letter),
+        (RecordKind.GALLERY, "best", other_order),
+        (RecordKind.ACCESS_ENTRY, "d-until", less_permission),
+        (RecordKind.CONNECTION, "ben", blocked),
+        (RecordKind.GROUP, "family", without_clara),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+async def test_one_changed_record_is_found_and_stops_the_cut_over(
+    wiring: Wiring, kind: RecordKind, record_id: str, change: Change
+) -> None:
+    capsule_id, frozen = await sealed(wiring)
+    report = await changed(wiring, capsule_id, frozen, kind, record_id, change)
+    found = [(d.kind, d.id, d.difference) for d in report.manifest_differences]
+    assert found == [(kind, record_id, "differs")]
+    with pytest.raises(VerificationDifference, match=f"{kind.value} {record_id}: differs"):
+        report.require_equal()
+    with pytest.raises((Conflict, VerificationDifference)):
+        await wiring.hub.migration_cut_over(capsule_id, report.hub_root)
+    with pytest.raises((Conflict, VerificationDifference)):
+        await wiring.hub.migration_cut_over(capsule_id, report.personal_root)
+    assert await wiring.hub.registry_home(capsule_id) == "Migrating"
+
+
+async def test_a_changed_permission_shows_in_the_access_matrix(wiring: Wiring) -> None:
+    capsule_id, frozen = await sealed(wiring)
+    report = await changed(wiring, capsule_id, frozen, RecordKind.ACCESS_ENTRY, "d-until", less_permission)
+    assert [(d.resource, d.hub, d.personal) for d in report.access_differences] == [('{"Memory": "external"}', 7, 1)]
+
+
+async def test_a_dropped_access_entry_is_found(wiring: Wiring) -> None:
+    capsule_id, frozen = await sealed(wiring)
+    kept = [record for record in await exported(wiring, capsule_id) if record.id != "b-family"]
+    await replace_records(wiring, frozen, kept, frozen.generation + 1)
+    report = await verify(wiring, capsule_id, steps.created(frozen))
+    found = [(d.kind, d.id, d.difference) for d in report.manifest_differences]
+    assert found == [(RecordKind.ACCESS_ENTRY, "b-family", "missing in the personal canister")]
+    assert report.access_differences
+
+
+async def test_the_next_migrate_mends_what_differs(wiring: Wiring) -> None:
+    capsule_id, frozen = await sealed(wiring)
+    await changed(wiring, capsule_id, frozen, RecordKind.MEMORY, "inline", later_by_a_nanosecond)
+    report = await engine.migrate(wiring, capsule_id)
+    assert await wiring.hub.registry_home(capsule_id) == {"Moved": report.canister_id}
+
+
+async def test_the_target_refuses_a_chunk_with_a_flipped_byte(wiring: Wiring) -> None:
+    capsule_id = await full_capsule(wiring.hub, blobs=(40_000,))
+    await steps.reserve(wiring, capsule_id)
+    await steps.create(wiring, capsule_id)
+    personal = wiring.personal(steps.created(await steps.install(wiring, capsule_id)))
+    (blob,) = (await wiring.hub.blobs_list(capsule_id)).items
+    await personal.import_declare_blobs([blob])
+    chunk = bytearray(await wiring.hub.blobs_read_chunk(capsule_id, blob.sha256, 0))
+    chunk[20_000] ^= 1
+    with pytest.raises(VerificationDifference):
+        await personal.import_put_chunk(blob.sha256, 0, bytes(chunk))
+    assert (await personal.import_status()).blobs_complete == 0
+
+
+async def test_a_chunk_that_is_not_what_the_list_says_is_not_sent_on(wiring: Wiring) -> None:
+    capsule_id = await full_capsule(wiring.hub, blobs=(40_000,))
+    (blob,) = (await wiring.hub.blobs_list(capsule_id)).items
+    other = blob.model_copy(update={"chunk_digests": hashlib.sha256(b"other").digest()})
+    with pytest.raises(VerificationDifference, match="chunk 0 of blob"):
+        await relay_chunk(wiring.hub, wiring.personal(wiring.hub.canister_id), capsule_id, other, 0)
+
+
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
+async def test_no_forged_answer_leads_to_a_cut_over(world: World, wiring: Wiring, place: float) -> None:
+    """Flips one byte of one answer, for every answer of a whole run: it stops, and a plain run ends it."""
+    capsule_id = await full_capsule(wiring.hub, blobs=(1_000,))
+    forged_at = 0
+
+    def forge(number: int, path: str, body: bytes) -> bytes:
+        if number != forged_at or not body:
+            return body
+        at = int(len(body) * place)
+        return body[:at] + bytes([body[at] ^ 0x40]) + body[at + 1 :]
+
+    async with Proxy(world.network.url, forge=forge).running() as proxy:
+        lied_to = World(resolve(proxy.url), world.operator, world.hub_id, world.state_dir)
+        while await wiring.hub.registry_home(capsule_id) in ("Hub", "Migrating"):
+            forged_at = forged_at + 3
+            proxy.requests = 0
+            try:
+                async with lied_to.wiring() as lying:
+                    await engine.migrate(lying, capsule_id)
+            except IcmigrateError:
+                continue
+    status = await wiring.hub.migration_get(capsule_id)
+    assert status is not None and status.canister_id is not None
+    assert status.id == 0 or status.phase == "CutOver"
+    left = await wiring.personal(status.canister_id).manifest_root(capsule_id)
+    assert left.summary.root == status.root
