@@ -30,12 +30,7 @@ Anything else that comes out is a bug and exits with 1. Errors for malformed dat
 that code which knows nothing of this tree can catch them.
 """
 
-# The names say what happened; "...Error" after each would say nothing more.
-# ruff: noqa: N818
-
 from __future__ import annotations
-
-from typing import ClassVar
 
 
 class IcmigrateError(Exception):
@@ -45,7 +40,7 @@ class IcmigrateError(Exception):
     the same request can succeed when it is simply repeated later.
     """
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
     hint: str = ""
     retryable: bool = False
 
@@ -138,6 +133,8 @@ class ReplicaError(NetworkError):
     """The replica or the canister rejected a request.
 
     `code` is the reject code (1 to 6), `error_code` the implementation's text code such as IC0512, if any.
+    Where that says that rights or cycles are missing, exit code and hint are those of `NotAuthorized` and
+    `OutOfCycles`.
     """
 
     def __init__(self, code: int, message: str, error_code: str | None = None) -> None:
@@ -147,6 +144,10 @@ class ReplicaError(NetworkError):
         self.message = message
         self.error_code = error_code
         self.retryable = code == SYS_TRANSIENT
+        if error_code in NOT_AUTHORIZED_CODES:
+            self.exit_code, self.hint = NotAuthorized.exit_code, NotAuthorized.hint
+        elif error_code in OUT_OF_CYCLES_CODES:
+            self.exit_code, self.hint = OutOfCycles.exit_code, OutOfCycles.hint
 
 
 class CallRejected(ReplicaError):
@@ -162,9 +163,9 @@ class QueryRejected(ReplicaError):
 
 
 class CallUnknown(NetworkError):
-    """The outcome of an update call is not known: it may or may not have taken effect.
-
-    `request_id` is its id (32 bytes). It can no longer start to be executed once this is raised.
+    """The outcome of an update call is not known: it may or may not have taken effect, or may yet do so
+    until it
+    expires, a few minutes after it was made. `request_id` is its id (32 bytes).
     """
 
     hint = "Ask the canister what it has before doing anything again; running the same command does that."
@@ -214,3 +215,8 @@ REJECT_CODES = {
     CANISTER_ERROR: "canister error",
     SYS_UNKNOWN: "response unknown",
 }
+
+# Error codes of the replica, as far as they decide what the user has to do: the caller is no controller, or
+# `inspect_message` refused; and a balance or a limit on cycles is too small.
+NOT_AUTHORIZED_CODES = frozenset({"IC0512", "IC0516"})
+OUT_OF_CYCLES_CODES = frozenset({"IC0207", "IC0403", "IC0501", *(f"IC05{code}" for code in range(30, 36))})

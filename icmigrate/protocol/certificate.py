@@ -101,9 +101,7 @@ def verify(
     return certificate
 
 
-def verify_undated(
-    data: bytes, root_key_der: bytes, *, effective_canister_id: Principal | None
-) -> Certificate:
+def verify_undated(data: bytes, root_key_der: bytes, *, effective_canister_id: Principal | None) -> Certificate:
     """As `verify`, whatever the certificate's time: for canister signatures, which stay valid."""
     content = _parse(data)
     signer, delegation_tree = root_key_der, None
@@ -143,9 +141,7 @@ def _parse(data: bytes) -> _Content:
         raise CertificateError(f"the certificate is not CBOR: {error}") from None
     match content:
         case {"tree": tree, "signature": bytes(signature), **rest}:
-            return _Content(
-                hash_tree.from_cbor_value(tree), signature, _parse_delegation(rest.get("delegation"))
-            )
+            return _Content(hash_tree.from_cbor_value(tree), signature, _parse_delegation(rest.get("delegation")))
     raise CertificateError("not a certificate")
 
 
@@ -171,21 +167,24 @@ def _require_recent(time_ns: int, now_ns: int, max_age_ns: int, what: str) -> No
         raise CertificateError(f"the {what} is not recent: its time is {seconds:.0f} s before this machine's")
 
 
+def canister_ranges(certificate: Certificate, root_key_der: bytes) -> list[tuple[bytes, bytes]]:
+    """The canisters of the subnet that signed, as far as the certificate tells: inclusive ranges of ids."""
+    tree = certificate.tree if certificate.delegation_tree is None else certificate.delegation_tree
+    return _ranges(tree, certificate.subnet_id(root_key_der))
+
+
+def _ranges(tree: HashTree, subnet_id: Principal) -> list[tuple[bytes, bytes]]:
+    # Every revealed shard, or the flat list, is certified by itself: together they need not be complete.
+    sharded = (b"canister_ranges", subnet_id.bytes)
+    paths = [(*sharded, shard) for shard in hash_tree.list_labels(tree, sharded)]
+    paths.append((b"subnet", subnet_id.bytes, b"canister_ranges"))
+    leaves = [hash_tree.lookup(tree, path) for path in paths]
+    return [bounds for leaf in leaves if isinstance(leaf, Found) for bounds in parse_canister_ranges(leaf.value)]
+
+
 def _require_in_range(tree: HashTree, subnet_id: Principal, canister_id: Principal) -> None:
-    # Every revealed shard, or the flat list, is certified by itself: it is enough that one of them has the
-    # canister.
-    shards = [
-        _required(tree, "canister_ranges", subnet_id.bytes, shard)
-        for shard in hash_tree.list_labels(tree, (b"canister_ranges", subnet_id.bytes))
-        if shard <= canister_id.bytes
-    ]
-    flat = hash_tree.lookup(tree, (b"subnet", subnet_id.bytes, b"canister_ranges"))
-    if isinstance(flat, Found):
-        shards.append(flat.value)
-    for shard in shards:
-        if any(low <= canister_id.bytes <= high for low, high in parse_canister_ranges(shard)):
-            return
-    raise CertificateError(f"the certificate's subnet is not the one of canister {canister_id}")
+    if not any(low <= canister_id.bytes <= high for low, high in _ranges(tree, subnet_id)):
+        raise CertificateError(f"the certificate's subnet is not the one of canister {canister_id}")
 
 
 def parse_canister_ranges(data: bytes) -> list[tuple[bytes, bytes]]:
@@ -228,7 +227,5 @@ def _required(tree: HashTree, *path: bytes | str) -> bytes:
 
 
 def _show(labels: list[bytes]) -> str:
-    shown = (
-        label.decode() if label.isascii() and label.isalnum() else "0x" + label.hex() for label in labels
-    )
+    shown = (label.decode() if label.isascii() and label.isalnum() else "0x" + label.hex() for label in labels)
     return "/" + "/".join(shown)

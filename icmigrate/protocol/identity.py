@@ -141,9 +141,7 @@ class Prime256v1Identity(_EcdsaIdentity):
 class DelegatedIdentity(Identity):
     """Signs with `inner` for the holder of another key, who delegated to it through `delegations`."""
 
-    def __init__(
-        self, inner: Identity, public_key_der: bytes, delegations: Sequence[SignedDelegation]
-    ) -> None:
+    def __init__(self, inner: Identity, public_key_der: bytes, delegations: Sequence[SignedDelegation]) -> None:
         self._inner = inner
         self._der = public_key_der
         self.delegations = tuple(delegations)

@@ -43,9 +43,7 @@ def verify_signature(
     """
     signer = canister_signature_key(public_key_der)
     if signer is not None:
-        return root_key_der is not None and _verify_canister_signature(
-            *signer, signature, message, root_key_der
-        )
+        return root_key_der is not None and _verify_canister_signature(*signer, signature, message, root_key_der)
     try:
         key = _public_key(public_key_der)
         if isinstance(key, Ed25519PublicKey):
