@@ -1,4 +1,4 @@
-"""Plumbing: reads the Candid descriptions of our canisters into a comparable form (Candid specification, "Core Grammar")."""
+"""Candid specification, "Core Grammar": reads the descriptions of our canisters into a comparable form."""
 
 from __future__ import annotations
 

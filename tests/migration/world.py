@@ -78,7 +78,7 @@ def memory(
         records.Asset.model_validate(
             {
                 "variant_": variant,
-                "name": f"{name} – {variant}.jpg",
+                "name": f"{name} \N{EN DASH} {variant}.jpg",
                 "mime_type": "image/jpeg",
                 "detail": {"Image": {"width": 4, "height": 3, "orientation": 6}},
                 "location": location,

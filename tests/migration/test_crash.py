@@ -1,0 +1,139 @@
+"""The toolkit is killed at every single request, the replica in the middle of the work: the next run ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from icmigrate import embedded
+from icmigrate.protocol.identity import Identity
+from icmigrate.records import MigrationPhase
+from tests.migration.proxy import Proxy
+from tests.migration.world import CHUNK, World, deploy_world, full_capsule
+
+BLOBS = (1_000, 40_000, CHUNK + 1)
+CHUNKS = 4
+WINDOW = 2
+
+
+@dataclass
+class Run:
+    """One `icmigrate migrate` in a process of its own."""
+
+    world: World
+    capsule_id: str
+    url: str
+    state_dir: Path
+    process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> asyncio.subprocess.Process:
+        key = self.state_dir / "operator.pem"
+        if not key.exists():
+            key.write_bytes(pem_of(self.world.operator))
+            key.chmod(0o600)
+        self.process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "icmigrate", "migrate", self.capsule_id, "--json"),
+            *("--network", self.url, "--hub", self.world.hub_id, "--identity", str(key)),
+            env=os.environ | {"ICMIGRATE_STATE_DIR": str(self.state_dir), "ICMIGRATE_WINDOW": str(WINDOW)},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        return self.process
+
+    def kill(self) -> None:
+        if self.process is not None and self.process.returncode is None:
+            self.process.send_signal(signal.SIGKILL)
+
+    async def to_the_end(self) -> int:
+        process = self.process or await self.start()
+        _, complaint = await process.communicate()
+        assert b"Traceback" not in complaint, complaint.decode()
+        assert process.returncode is not None
+        return process.returncode
+
+
+def pem_of(identity: Identity) -> bytes:
+    pem = identity.to_pem()
+    return pem.encode() if isinstance(pem, str) else pem
+
+
+async def check_migrated(world: World, capsule_id: str, chunks: int) -> None:
+    """One personal canister, equal roots, nothing sent twice beyond the window, cycles accounted for."""
+    async with world.wiring() as wiring:
+        migrations = [m for m in (await wiring.hub.migration_list()).items if m.capsule_id == capsule_id]
+        assert [m.phase for m in migrations] == [MigrationPhase.CUT_OVER]
+        (migration,) = migrations
+        assert migration.canister_id is not None
+        assert await wiring.hub.registry_home(capsule_id) == {"Moved": migration.canister_id}
+        personal = wiring.personal(migration.canister_id)
+        assert (await personal.import_status()).root == migration.root
+        assert [entry.operation for entry in migration.ledger].count("create_canister") == 1
+        calls = {cost.operation: cost.calls for cost in await personal.cycles_by_operation()}
+        assert calls["import_put_chunk"] <= chunks + WINDOW
+        assert (await personal.cycles()).balance <= migration.endowment
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["before the request arrives", "before its answer is read"])
+async def test_killed_at_every_request_the_next_run_ends_it(world: World, tmp_path: Path, answered: bool) -> None:
+    proxy = Proxy(world.network.url)
+    async with proxy.running(), world.wiring() as wiring:
+        number, finished = 0, False
+        while not finished:
+            number += 1
+            capsule_id = await full_capsule(wiring.hub, blobs=BLOBS)
+            run = Run(world, capsule_id, proxy.url, tmp_path)
+            strike_at(proxy, number, run, answered)
+            await run.start()
+            finished = await run.to_the_end() == 0
+            again = Run(world, capsule_id, proxy.url, tmp_path)
+            strike_at(proxy, 0, again, answered)
+            assert await again.to_the_end() == 0
+            await check_migrated(world, capsule_id, CHUNKS)
+
+
+def strike_at(proxy: Proxy, number: int, run: Run, answered: bool) -> None:
+    """Kills the run at its request `number`: 0 is never."""
+    proxy.requests = 0
+
+    def strike(at: int) -> None:
+        if at == number:
+            run.kill()
+
+    proxy.before, proxy.after = (lambda at: None, strike) if answered else (strike, lambda at: None)
+
+
+async def test_the_replica_is_killed_in_the_middle_and_nothing_acknowledged_is_lost(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    replica_dir, toolkit_dir = tmp_path_factory.mktemp("replica"), tmp_path_factory.mktemp("toolkit")
+    info = embedded.start(replica_dir)
+    try:
+        world = await deploy_world(embedded.as_network(info), toolkit_dir)
+        async with world.wiring() as wiring:
+            capsule_id = await full_capsule(wiring.hub, blobs=(12 * CHUNK, 5 * CHUNK + 7, 1_000))
+        async with Proxy(world.network.url).running() as proxy:
+            for strike_number in range(8, 80, 8):
+                run = Run(world, capsule_id, proxy.url, toolkit_dir)
+                proxy.requests = 0
+                proxy.before = lambda number, at=strike_number: kill_replica(replica_dir) if number == at else None
+                code = await run.to_the_end()
+                info = embedded.start(replica_dir, info.port)
+                assert code in (0, 5)
+            proxy.before = lambda number: None
+            assert await Run(world, capsule_id, proxy.url, toolkit_dir).to_the_end() == 0
+        restarted = World(embedded.as_network(info), world.operator, world.hub_id, toolkit_dir)
+        await check_migrated(restarted, capsule_id, 12 + 6 + 1 + 9 * WINDOW)
+    finally:
+        embedded.stop(replica_dir)
+
+
+def kill_replica(state_dir: Path) -> None:
+    info = embedded.running(state_dir)
+    if info is not None:
+        os.kill(info.pid, signal.SIGKILL)
