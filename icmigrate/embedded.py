@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from icmigrate import network
@@ -29,6 +30,16 @@ def start(state_dir: Path, port: int | None = None) -> DaemonInfo:
     info = daemon.start(folder_of(state_dir), choose_port(state_dir) if port is None else port)
     remember_port(state_dir, info)
     return info
+
+
+def serve(state_dir: Path, port: int | None, on_ready: Callable[[DaemonInfo], None]) -> None:
+    """Is the replica, in this process, until Ctrl-C or SIGTERM."""
+
+    def ready(info: DaemonInfo) -> None:
+        remember_port(state_dir, info)
+        on_ready(info)
+
+    daemon.run(folder_of(state_dir), choose_port(state_dir) if port is None else port, ready)
 
 
 def stop(state_dir: Path) -> bool:

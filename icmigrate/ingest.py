@@ -87,10 +87,15 @@ def derived_id(kind: str, key: bytes) -> str:
     return f"{kind}-{hashlib.sha256(key).hexdigest()[:40]}"
 
 
-def walk(folder: Path) -> Found:
-    """Everything below `folder`. Links are not followed; they and special files are problems."""
+def require_folder(folder: Path) -> None:
+    """Raises `Usage` unless `folder` is one."""
     if not folder.is_dir():
         raise Usage(f"{folder} is not a folder")
+
+
+def walk(folder: Path) -> Found:
+    """Everything below `folder`. Links are not followed; they and special files are problems."""
+    require_folder(folder)
     found = Found()
     root = folder.resolve()
     _walk_into(found, root, os.fsencode(root.name), None, 0)

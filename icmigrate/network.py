@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from icmigrate.errors import NetworkError, Usage
+from icmigrate.errors import Usage
 from icmigrate.protocol.agent import Agent
 from icmigrate.protocol.certificate import MAINNET_ROOT_KEY
 from icmigrate.protocol.identity import Identity
@@ -75,11 +75,6 @@ def _local(name: str, port: int) -> Network:
     return Network(name, f"http://127.0.0.1:{port}", None, is_local=True)
 
 
-def embedded(url: str) -> Network:
-    """The embedded replica that listens at `url`."""
-    return Network(EMBEDDED, url.rstrip("/"), None, is_local=True)
-
-
 def _from_url(text: str, root_key: bytes | None) -> Network:
     try:
         parts = urlsplit(text)
@@ -123,8 +118,8 @@ def _dfx_port(folder: Path) -> int | None:
     return None
 
 
-async def connect(network: Network, identity: Identity, *, window: int = 8) -> Agent:
-    """An agent for the network, as the identity; `window` calls in flight at most. Use it as `async with`."""
+def connect(network: Network, identity: Identity, *, window: int = 8) -> Agent:
+    """An agent for the network, as the identity; `window` calls in flight at most. Used as `async with`."""
     return Agent(
         network.url,
         identity,
@@ -183,11 +178,3 @@ def _checked(canister_id: str | None, file: Path) -> str | None:
         return Principal.from_str(canister_id).to_str()
     except ValueError as error:
         raise Usage(f"{file}: {error}") from None
-
-
-def not_running(network: Network, reason: str) -> NetworkError:
-    """The error for a network that does not answer, with what to do about it."""
-    starters = {EMBEDDED: "icmigrate replica start", "dfx": "dfx start", "icp": "icp network start"}
-    starter = starters.get(network.name)
-    hint = f"Start it with `{starter}`." if starter else "Check the URL and your connection."
-    return NetworkError(f"network {network.name} at {network.url} does not answer: {reason}", hint=hint)

@@ -146,35 +146,21 @@ async def _entries(
     folders = [folder.id for folder in (await client.folders_list(capsule_id)).items]
     galleries = [gallery.id for gallery in (await client.galleries_list(capsule_id)).items]
 
-    def grant(
-        name: str,
-        resource: records.Resource,
-        who: records.Person | None,
-        permissions: int,
-        condition: records.AccessCondition = "Immediate",
-    ) -> records.AccessInput:
-        return records.AccessInput(
-            id=f"access-{name}",
-            resource=resource,
-            person=who,
-            role="Guest",
-            permissions=permissions,
-            condition=condition,
-        )
+    def grant(name: str, resource: object, who: records.Person | None, permissions: int, **more: object) -> None:
+        given = {"id": f"access-{name}", "resource": resource, "person": who, "permissions": permissions}
+        entries.append(records.AccessInput.model_validate({"role": "Guest", **given, **more}))
 
-    entries = [grant("anna", "Capsule", anna, 1)]
+    entries: list[records.AccessInput] = []
+    grant("anna", "Capsule", anna, 1)
     for gallery in galleries[:1]:
-        to_group = grant("family", {"Gallery": gallery}, None, 3)
-        entries.append(to_group.model_copy(update={"source": "Group", "source_id": "group-family"}))
+        grant("family", {"Gallery": gallery}, None, 3, source="Group", source_id="group-family")
     for folder in folders[:1]:
-        entries.append(grant("clara-later", {"Folder": folder}, clara, 1, {"Scheduled": {"accessible_after": LATER}}))
+        grant("clara-later", {"Folder": folder}, clara, 1, condition={"Scheduled": {"accessible_after": LATER}})
     for memory in memories[:1]:
-        everybody = grant("everybody", {"Memory": memory}, None, 3)
-        entries.append(everybody.model_copy(update={"is_public": True}))
-        entries.append(grant("ben-until", {"Memory": memory}, ben, 7, {"ExpiresAt": {"expires": LATER}}))
+        grant("everybody", {"Memory": memory}, None, 3, is_public=True)
+        grant("ben-until", {"Memory": memory}, ben, 7, condition={"ExpiresAt": {"expires": LATER}})
     for memory in memories[1:2]:
-        entries.append(grant("ben-over", {"Memory": memory}, ben, 3, {"ExpiresAt": {"expires": EARLIER}}))
-        entries.append(grant("clara-event", {"Memory": memory}, clara, 3, {"EventTriggered": {"event": "birthday"}}))
-        link = grant("link", {"Memory": memory}, ben, 1)
-        entries.append(link.model_copy(update={"source": "MagicLink", "source_id": "invitation-1"}))
+        grant("ben-over", {"Memory": memory}, ben, 3, condition={"ExpiresAt": {"expires": EARLIER}})
+        grant("clara-event", {"Memory": memory}, clara, 3, condition={"EventTriggered": {"event": "birthday"}})
+        grant("link", {"Memory": memory}, ben, 1, source="MagicLink", source_id="invitation-1")
     return entries

@@ -1,0 +1,53 @@
+"""Plumbing: the whole way once: replica, hub, a capsule full of files shared with people, and its migration."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from icmigrate import signer
+from icmigrate.clients import HubClient
+from icmigrate.deploy import deploy
+from icmigrate.ingest import ingest
+from icmigrate.migration.engine import migrate
+from icmigrate.migration.steps import MigrationReport
+from icmigrate.network import Network
+from icmigrate.protocol.identity import Identity
+from icmigrate.samples import make_samples, share
+from icmigrate.session import Session
+
+FOLDER = "demo"
+
+
+async def demonstrate(session: Session, source: Path | None) -> MigrationReport:
+    """Runs the demo on the session's network. An interrupted one goes on; a finished one is followed by a new one."""
+    network = await session.network()
+    if source is None:
+        source = session.state_dir / FOLDER / "Sample memories"
+        await asyncio.to_thread(make_samples, source)
+    hub_id = await _deploy(session, network)
+    owner, capsule_id = await _new_capsule(session, network, hub_id)
+    async with session.wiring(owner) as wiring:
+        await ingest(wiring.hub, capsule_id, source, session.progress, window=session.settings.window)
+        session.progress.phase("share")
+        await share(wiring.hub, capsule_id)
+        return await migrate(wiring, capsule_id)
+
+
+async def _deploy(session: Session, network: Network) -> str:
+    async with session.agent(network) as agent:
+        report = await deploy(agent, network, session.ids(network), session.settings.hub, session.progress)
+        return report.hub
+
+
+async def _new_capsule(session: Session, network: Network, hub_id: str) -> tuple[Identity, str]:
+    """A capsule that has not moved, and its owner: made for the demo, with the key in the state folder."""
+    number = 1
+    while True:
+        owner = signer.kept(session.state_dir / FOLDER / f"owner-{number}.pem")
+        async with session.agent(network, owner) as agent:
+            hub = HubClient(agent, hub_id)
+            capsule = await hub.capsules_create()
+            if not isinstance(await hub.registry_home(capsule.id), dict):
+                return owner, capsule.id
+        number += 1
