@@ -6,7 +6,7 @@ belongs to the sources beside it can be told without Rust.
 
 As a program (needs nothing but Python's standard library):
 
-    python -m icmigrate.wasm.sources stamp NAME WASM OUT    adds the sections, writes OUT/NAME.wasm.gz and .did
+    python -m icmigrate.wasm.sources stamp NAME WASM OUT    writes OUT/NAME.wasm.gz, with the sections, and .did
     python -m icmigrate.wasm.sources check                  fails when a shipped module was built from others
 """
 

@@ -9,6 +9,7 @@
 pub mod limits;
 pub mod types;
 
+pub mod keys;
 pub mod memory;
 
 pub mod blobs;

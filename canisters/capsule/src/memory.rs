@@ -7,7 +7,15 @@
 //!  no  name                 content
 //!   0  HEADER               "ICMG" magic, version (see `header.rs`)
 //!   1  RECORDS              (capsule, kind, id) -> canonical bytes
-//!  ..
+//!   2  COUNTS               (capsule, kind) -> records, bytes
+//!   3  INDEX                facts that follow from records, see `index.rs`
+//!   4  SLOTS                capsule -> home, generation, token secret
+//!   5  OPERATORS            principals
+//!   6  METER                method -> calls, cycles
+//!   7  MIGRATIONS           hub: migration id -> migration record; active migration of a capsule
+//!   8  LEDGERS              hub: (migration id, number) -> cycles spent
+//!   9  WASM                 hub: the personal module
+//!  10  IMPORT               personal canister: state of the import
 //!  32  ..                   from here: blobs, manifest, http
 //! ```
 
@@ -28,9 +36,32 @@ macro_rules! memories {
 memories! {
     HEADER = 0;
     RECORDS = 1;
+    COUNTS = 2;
+    INDEX = 3;
+    SLOTS = 4;
+    OPERATORS = 5;
+    METER = 6;
+    MIGRATIONS = 7;
+    LEDGERS = 8;
+    WASM = 9;
+    IMPORT = 10;
 
-    // 32 to 63: extents, blobs, manifest, tokens, http
+    // 32 to 63: extents, blobs, manifest, http
     EXTENT_DATA = 32;
+    EXTENT_FREE_BY_OFFSET = 33;
+    EXTENT_FREE_BY_LENGTH = 34;
+    BLOBS = 35;
+    BLOB_CHUNKS = 36;
+    BLOB_UPLOADS = 37;
+    BLOB_HOLDS = 38;
+    BLOB_TOTALS = 39;
+    BLOB_INCOMPLETE = 40;
+    BLOB_NEXT_CONTENT = 41;
+    MANIFEST_LEAVES = 42;
+    MANIFEST_NODES = 43;
+    MANIFEST_TOTALS = 44;
+    PUBLIC_ASSETS = 45;
+    BLOB_IMPORTED = 46;
 }
 
 /// Pages of 64 KiB that a virtual memory grows by in a personal canister: at most 64 GiB in all.
