@@ -1,0 +1,1 @@
+"""The embedded local replica: answers the Internet Computer's HTTP interface and executes canisters."""
