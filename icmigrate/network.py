@@ -118,8 +118,8 @@ def _dfx_port(folder: Path) -> int | None:
     return None
 
 
-def connect(network: Network, identity: Identity, *, window: int = 8) -> Agent:
-    """An agent for the network, as the identity; `window` calls in flight at most. Used as `async with`."""
+async def connect(network: Network, identity: Identity, *, window: int = 8) -> Agent:
+    """An agent for the network, as the identity; `window` calls in flight at most. Used as `async with await connect(...)`."""
     return Agent(
         network.url,
         identity,

@@ -60,9 +60,8 @@ class Session:
     @asynccontextmanager
     async def agent(self, on: Network, identity: Identity | None = None) -> AsyncIterator[Agent]:
         """An agent for the network, as the chosen identity or another one."""
-        agent = network.connect(on, identity or self.identity(on), window=self.settings.window)
-        async with agent as connected:
-            yield connected
+        async with await network.connect(on, identity or self.identity(on), window=self.settings.window) as agent:
+            yield agent
 
     @asynccontextmanager
     async def wiring(self, identity: Identity | None = None) -> AsyncIterator[Wiring]:
