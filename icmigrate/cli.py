@@ -457,7 +457,7 @@ async def demo(
     from icmigrate.demo import demonstrate
 
     report = await demonstrate(session, source)
-    return Outcome(report.model_dump(mode="json"), views.show_demo(report))
+    return Outcome(report.model_dump(mode="json"), views.show_demo(report, session.stop_command()))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -44,6 +46,12 @@ class Session:
         if self.started_replica:
             self.progress.note("started the embedded replica", url=info.url, stop_it_with="icmigrate replica stop")
         return embedded.as_network(info)
+
+    def stop_command(self) -> str:
+        """What to type to stop the embedded replica."""
+        program = "icmigrate" if shutil.which("icmigrate") else sys.argv[0]
+        own_folder = self.state_dir.absolute() != (Path.cwd() / ".icmigrate")
+        return f"{program} replica stop" + (f" --state {self.state_dir}" if own_folder else "")
 
     def undo_start(self) -> None:
         """Stops the embedded replica if it was this command that started it."""

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from icmigrate import records
-from icmigrate.capsules import CapsuleDetail
 from icmigrate.console import Console, cycles, seconds, size
-from icmigrate.deploy import DeployReport
-from icmigrate.doctor import Check
-from icmigrate.ingest import IngestReport
-from icmigrate.migration.handoff import HandoffReport
-from icmigrate.migration.http_check import HttpReport
-from icmigrate.migration.plan import Plan
-from icmigrate.migration.status import MigrationStatus
-from icmigrate.migration.steps import MigrationReport
-from icmigrate.migration.verify import VerifyReport
+
+if TYPE_CHECKING:  # what is shown has been imported by whoever made it
+    from icmigrate import records
+    from icmigrate.capsules import CapsuleDetail
+    from icmigrate.deploy import DeployReport
+    from icmigrate.doctor import Check
+    from icmigrate.ingest import IngestReport
+    from icmigrate.migration.handoff import HandoffReport
+    from icmigrate.migration.http_check import HttpReport
+    from icmigrate.migration.plan import Plan
+    from icmigrate.migration.status import MigrationStatus
+    from icmigrate.migration.steps import MigrationReport
+    from icmigrate.migration.verify import VerifyReport
 
 View = Callable[[Console], None]
 URLS_SHOWN = 20
@@ -152,10 +155,10 @@ def show_migration(report: MigrationReport) -> View:
     return show
 
 
-def show_demo(report: MigrationReport) -> View:
+def show_demo(report: MigrationReport, stop: str) -> View:
     def show(console: Console) -> None:
         show_migration(report)(console)
-        console.say("The replica stays up so that these URLs open; `icmigrate replica stop` ends it.")
+        console.say(f"The replica stays up so that these URLs open; `{stop}` ends it.")
 
     return show
 
