@@ -6,21 +6,16 @@ the commit writes everything in one database transaction and then into the state
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from icmigrate.protocol.principal import Principal
+from icmigrate.replica.faults import not_found
+from icmigrate.replica.state import Canister, IngressStatus, Message, Refused, SubnetState
 
-from icmigrate.replica.state import (
-    Canister,
-    CanisterRequest,
-    CanisterResponse,
-    IngressStatus,
-    Message,
-    Refused,
-    Reject,
-    RejectCode,
-    SubnetState,
-)
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @dataclass(slots=True)
@@ -32,10 +27,19 @@ class Changes:
     canisters: dict[Principal, Canister | None] = field(default_factory=dict)
     ingress: dict[bytes, IngressStatus | None] = field(default_factory=dict)
     messages: dict[int, Message | None] = field(default_factory=dict)
-    sent: list[Message] = field(default_factory=list)
     native: dict[tuple[str, bytes], bytes | None] = field(default_factory=dict)
-    files: list[str] = field(default_factory=list)
-    """Content-addressed files that this transaction relies on (already written, durable)."""
+    executed: set[bytes] = field(default_factory=set)
+    """Request ids whose ingress message was taken into a call context and is not needed any more."""
+    _sent: list[Message] = field(default_factory=list)
+    _after_commit: list[Callable[[], None]] = field(default_factory=list)
+
+    @property
+    def next_canister(self) -> int:
+        return self.base.next_canister
+
+    @property
+    def next_message(self) -> int:
+        return self.base.next_message
 
     def canister(self, canister_id: Principal) -> Canister | None:
         if canister_id in self.canisters:
@@ -46,8 +50,7 @@ class Changes:
         """The canister, or Refused with IC0301."""
         canister = self.canister(canister_id)
         if canister is None:
-            message = f"Canister {canister_id.to_str()} not found"
-            raise Refused(Reject(RejectCode.DESTINATION_INVALID, message, "IC0301"))
+            raise Refused(not_found(canister_id))
         return canister
 
     def put(self, canister: Canister) -> None:
@@ -59,13 +62,19 @@ class Changes:
     def set_ingress(self, request_id: bytes, status: IngressStatus | None) -> None:
         self.ingress[request_id] = status
 
-    def send(self, message: CanisterRequest | CanisterResponse) -> None:
+    def send(self, message: Message) -> None:
         """Queues a message; its id is given at the commit, in the order of sending."""
-        self.sent.append(message)
+        self._sent.append(message)
 
     def take(self, message_id: int) -> None:
         """The message is dealt with by this transaction."""
         self.messages[message_id] = None
+
+    def fresh_canister_number(self) -> int:
+        """A number that no other transaction gets; lost when this one is dropped."""
+        number = self.base.next_canister
+        self.base.next_canister += 1
+        return number
 
     def native_get(self, namespace: str, key: bytes) -> bytes | None:
         if (namespace, key) in self.native:
@@ -74,3 +83,34 @@ class Changes:
 
     def native_put(self, namespace: str, key: bytes, value: bytes | None) -> None:
         self.native[(namespace, key)] = value
+
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """Something to do when this has become true, for example deleting files that are not needed now."""
+        self._after_commit.append(action)
+
+    # ------------------------------------------------------------------------------- for the committer
+
+    def number_messages(self) -> None:
+        """Gives the sent messages their ids."""
+        for message in self._sent:
+            identifier = self.base.next_message
+            self.base.next_message += 1
+            self.messages[identifier] = replace(message, id=identifier)
+        self._sent = []
+
+    def apply(self) -> None:
+        """Makes it true in memory, after the database has it."""
+        _merge(self.base.canisters, self.canisters)
+        _merge(self.base.ingress, self.ingress)
+        _merge(self.base.messages, self.messages)
+        _merge(self.base.native, self.native)
+        for action in self._after_commit:
+            action()
+
+
+def _merge(target: dict[K, V], changed: dict[K, V | None]) -> None:
+    for key, value in changed.items():
+        if value is None:
+            target.pop(key, None)
+        else:
+            target[key] = value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 
 class Clock:
@@ -11,6 +12,7 @@ class Clock:
     def __init__(self) -> None:
         self._last = 0
         self._ahead = 0
+        self._listeners: list[Callable[[], None]] = []
 
     def time_ns(self) -> int:
         """Nanoseconds since 1970; each answer is later than the one before."""
@@ -19,6 +21,12 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         self._ahead += int(seconds * 1_000_000_000)
+        for listener in self._listeners:
+            listener()
+
+    def on_advance(self, listener: Callable[[], None]) -> None:
+        """Calls `listener` whenever time jumps."""
+        self._listeners.append(listener)
 
     def not_before(self, earliest_ns: int) -> None:
         """Continues after `earliest_ns`, the time of the last commit before a restart."""

@@ -7,11 +7,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from icmigrate.replica.limits import Limits
+from icmigrate.replica.state import Canister
+
 SECONDS_PER_DAY = 86_400
+NANOSECONDS = 1_000_000_000
+_GIB = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class Fees:
+    """The schedule. All charges of the replica come from here."""
+
     canister_creation: int = 500_000_000_000
     ingress_message: int = 1_200_000
     ingress_byte: int = 2_000
@@ -22,7 +29,58 @@ class Fees:
     gib_storage_second: int = 127_000
     compute_percent_second: int = 10_000_000
     http_request: int = 49_140_000
-    sign_with_ecdsa: int = 26_153_846_153
-    sign_with_schnorr: int = 26_153_846_153
-    vetkd_derive_key: int = 26_153_846_153
+    http_request_byte: int = 5_200
+    http_response_byte: int = 10_400
     default_provisional_balance: int = 100_000_000_000_000
+
+    def ingress(self, size: int) -> int:
+        """Taking in an ingress message of `size` bytes (argument, method name and nonce)."""
+        return self.ingress_message + self.ingress_byte * size
+
+    def execution(self, instructions: int) -> int:
+        """Executing one replicated message."""
+        return self.update_message + self.billion_instructions * instructions // 1_000_000_000
+
+    def request_transmission(self, size: int) -> int:
+        """Sending a request of `size` bytes (argument and method name)."""
+        return self.xnet_call + self.xnet_byte * size
+
+    def response_transmission(self, size: int) -> int:
+        return self.xnet_byte * size
+
+    def response_prepayment(self, limits: Limits) -> int:
+        """What a call sets aside: the largest response sent back and the longest callback executed."""
+        return self.response_transmission(limits.response_payload) + self.execution(limits.update_instructions)
+
+    def http_outcall(self, request_size: int, maximum_response: int) -> int:
+        per_bytes = self.http_request_byte * request_size + self.http_response_byte * maximum_response
+        return self.http_request + per_bytes
+
+    def idle_per_day(self, canister: Canister) -> int:
+        """Cycles that the canister burns in a day when nobody calls it."""
+        memory = max(canister.memory_size, canister.settings.memory_allocation)
+        storage = memory * self.gib_storage_second * SECONDS_PER_DAY // _GIB
+        compute = canister.settings.compute_allocation * self.compute_percent_second * SECONDS_PER_DAY
+        return storage + compute
+
+    def freezing_limit(self, canister: Canister) -> int:
+        """The balance below which the canister is frozen."""
+        return self.idle_per_day(canister) * canister.settings.freezing_threshold // SECONDS_PER_DAY
+
+    def resources(self, canister: Canister, until: int) -> tuple[Canister, bool]:
+        """Charges memory and compute allocation up to the time `until`; False when they could not be paid."""
+        elapsed = until - canister.charged_until
+        if elapsed <= 0:
+            return canister, True
+        due = self.idle_per_day(canister) * elapsed + canister.burned_remainder
+        amount, remainder = divmod(due, SECONDS_PER_DAY * NANOSECONDS)
+        from_reserve = min(amount, canister.reserved_cycles)
+        from_balance = min(amount - from_reserve, canister.cycles)
+        charged = canister.with_(
+            reserved_cycles=canister.reserved_cycles - from_reserve,
+            cycles=canister.cycles - from_balance,
+            consumed_cycles=canister.consumed_cycles + from_reserve + from_balance,
+            burned_remainder=remainder,
+            charged_until=until,
+        )
+        return charged, from_reserve + from_balance == amount

@@ -19,7 +19,7 @@ class Limits:
     query_instructions: int = 5 * BILLION
     inspect_instructions: int = 200_000_000
     install_instructions: int = 300 * BILLION
-    composite_query_calls_instructions: int = 40 * BILLION
+    composite_query_instructions: int = 40 * BILLION
 
     ingress_payload: int = 2 * MIB
     request_payload: int = 10 * MIB

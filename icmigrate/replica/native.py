@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from icmigrate.protocol.principal import Principal
-
 from icmigrate.replica.state import Origin, Response
 
 if TYPE_CHECKING:

@@ -50,12 +50,16 @@ class Reject:
 Response = Reply | Reject
 
 
-class Refused(Exception):  # noqa: N818 - a verdict, not a fault of the program
-    """Raised by an operation that cannot be done; whoever began the transaction undoes it and rejects."""
+class Refused(Exception):
+    """Raised by an operation that cannot be done; whoever began the transaction undoes it and rejects.
 
-    def __init__(self, reject: Reject) -> None:
+    `charged` is the canister's record as it becomes nevertheless (the fee of a failed installation, its log).
+    """
+
+    def __init__(self, reject: Reject, charged: Canister | None = None) -> None:
         super().__init__(f"{reject.error_code}: {reject.message}")
         self.reject = reject
+        self.charged = charged
 
 
 # ---------------------------------------------------------------------------------------------- ingress
@@ -96,6 +100,7 @@ class IngressStatus:
     effective_canister_id: Principal
     ingress_expiry: int
     response: Response | None = None
+    answered_at: int = 0
 
     @property
     def is_terminal(self) -> bool:
@@ -269,13 +274,16 @@ class InstalledModule:
 class MemoryImage:
     """Where the installed code's mutable memory stands; the pages themselves are in the store.
 
-    Sizes are in Wasm pages of 64 KiB. `globals` are the mutable globals in index order as raw 64-bit (128
-    for v128) patterns, little endian. `log_generation` and `log_length` name the valid part of the page log.
+    Sizes are in Wasm pages of 64 KiB. `globals` are the mutable globals in index order as little endian bit
+    patterns. The generations name the files that hold the pages (see `page_files.py`); `log_length` is how
+    much of the page log is valid.
     """
 
     heap_pages: int = 0
     stable_pages: int = 0
     globals: tuple[bytes, ...] = ()
+    heap_generation: int = 0
+    stable_generation: int = 0
     log_generation: int = 0
     log_length: int = 0
 

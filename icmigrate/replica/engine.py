@@ -1,0 +1,203 @@
+"""Plumbing: the narrow part of wasmtime's C API that must be quick or safe between threads.
+
+wasmtime-py's own host functions convert every value (6-10 us a call) and pass exceptions on in one global
+variable, which two threads would mix up. Here host functions see raw slots (1 us a call) and a failure stays
+with the call that it belongs to. Modules, stores, memories and instances are wasmtime-py's.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import wasmtime
+from wasmtime import _bindings as ffi
+
+from icmigrate.replica.faults import Fault, InstructionLimitExceeded, Trapped
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Slot(ctypes.Union):
+    """One raw argument or result; which member is meant is known from the function's type."""
+
+    _fields_ = (
+        ("i32", ctypes.c_int32),
+        ("u32", ctypes.c_uint32),
+        ("i64", ctypes.c_int64),
+        ("u64", ctypes.c_uint64),
+        ("bits", ctypes.c_ubyte * 16),
+    )
+
+
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(Slot), ctypes.c_size_t)
+_NO_FINALIZER = ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p))
+_HOST_TRAP = b"host"
+
+
+def _prototype(name: str, result: Any, *arguments: Any) -> Any:
+    function = ffi.dll[name]  # type: ignore[attr-defined]
+    function.restype = result
+    function.argtypes = arguments
+    return function
+
+
+_memory_data = _prototype("wasmtime_memory_data", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+_memory_size = _prototype("wasmtime_memory_data_size", ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p)
+_trap_new = _prototype("wasmtime_trap_new", ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t)
+_call = _prototype(
+    "wasmtime_func_call_unchecked",
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.POINTER(Slot),
+    ctypes.c_size_t,
+    ctypes.POINTER(ctypes.c_void_p),
+)
+
+
+class _Running(threading.local):
+    """What the host functions called on this thread work for, and how the last of them failed."""
+
+    environment: Any = None
+    failure: BaseException | None = None
+
+
+_running = _Running()
+
+
+def _make_engine() -> wasmtime.Engine:
+    config = wasmtime.Config()
+    config.consume_fuel = True
+    config.wasm_memory64 = True
+    config.wasm_multi_memory = True
+    config.wasm_threads = False
+    config.wasm_relaxed_simd_deterministic = True
+    config.cranelift_nan_canonicalization = True
+    # Anonymous memory, so that dirty pages can be followed (dirty_pages.py).
+    config.memory_init_cow = False
+    config.max_wasm_stack = 2 << 20
+    return wasmtime.Engine(config)
+
+
+ENGINE = _make_engine()
+
+
+class HostFunction:
+    """A function that Wasm imports: made once for the process, bound to as many stores as needed.
+
+    `body(environment, slots)` gets the environment of the call under way; results go to slots[0]. An
+    exception that it raises ends the Wasm execution and comes out of `call` unchanged.
+    """
+
+    def __init__(
+        self,
+        parameters: Sequence[wasmtime.ValType],
+        results: Sequence[wasmtime.ValType],
+        body: Callable[[Any, Any], None],
+    ) -> None:
+        def enter(_env: int, _caller: int, slots: Any, _count: int) -> int:
+            try:
+                body(_running.environment, slots)
+            except BaseException as failure:  # noqa: BLE001 - carried over the Wasm frames, see call()
+                _running.failure = failure
+                return int(_trap_new(_HOST_TRAP, len(_HOST_TRAP)))
+            return 0
+
+        self._type = wasmtime.FuncType(list(parameters), list(results))
+        self._callback = _CALLBACK(enter)
+        self._unchecked = ctypes.cast(self._callback, ffi.wasmtime_func_unchecked_callback_t)
+
+    def bind(self, store: wasmtime.Store) -> wasmtime.Func:
+        """This function as an import for instances of `store`."""
+        raw = ffi.wasmtime_func_t()
+        ffi.wasmtime_func_new_unchecked(
+            store._context(), self._type.ptr(), self._unchecked, None, _NO_FINALIZER, ctypes.byref(raw)
+        )
+        return wasmtime.Func._from_raw(raw)
+
+
+def call(store: wasmtime.Store, function: wasmtime.Func, arguments: Sequence[int], environment: Any, limit: int) -> int:
+    """Calls `function` whose parameters are all integers and whose result, if any, is an integer.
+
+    `environment` is what host functions see meanwhile, `limit` the fuel that there is. Returns the first
+    result slot. Raises the `Fault` that ended it (or whatever else a host function raised).
+    """
+    slots = (Slot * max(1, len(arguments)))()
+    for index, argument in enumerate(arguments):
+        slots[index].u64 = argument
+    trap = ctypes.c_void_p()
+    before = _running.environment
+    _running.environment = environment
+    _running.failure = None
+    try:
+        error = _call(store._context(), ctypes.byref(function._func), slots, len(slots), ctypes.byref(trap))
+    finally:
+        _running.environment = before
+    if trap.value or error:
+        reason = _reason(trap.value, error, limit)
+        failure, _running.failure = _running.failure, None
+        raise failure or reason
+    return int(slots[0].u64)
+
+
+def _reason(trap: int | None, error: int | None, limit: int) -> Fault:
+    """What wasmtime says, taking over its objects."""
+    if trap:
+        pointer = ctypes.cast(trap, ctypes.POINTER(ffi.wasm_trap_t))
+        return trap_fault(wasmtime.Trap._from_ptr(pointer), limit)
+    other = ctypes.cast(error, ctypes.POINTER(ffi.wasmtime_error_t))  # type: ignore[arg-type]
+    return Trapped(str(wasmtime.WasmtimeError._from_ptr(other)))
+
+
+_REASONS = {
+    wasmtime.TrapCode.STACK_OVERFLOW: "stack overflow",
+    wasmtime.TrapCode.MEMORY_OUT_OF_BOUNDS: "heap out of bounds",
+    wasmtime.TrapCode.TABLE_OUT_OF_BOUNDS: "table out of bounds",
+    wasmtime.TrapCode.INTEGER_DIVISION_BY_ZERO: "integer division by 0",
+    wasmtime.TrapCode.UNREACHABLE: "unreachable",
+}
+
+
+def trap_fault(trap: wasmtime.Trap, limit: int) -> Fault:
+    """A Wasm trap in the replica's words."""
+    code = trap.trap_code
+    if code == wasmtime.TrapCode.OUT_OF_FUEL:
+        return InstructionLimitExceeded(limit)
+    return Trapped(_REASONS.get(code, "unknown") if code is not None else "unknown")
+
+
+class Memory:
+    """A Wasm memory as addresses: what is copied is copied by memmove."""
+
+    def __init__(self, store: wasmtime.Store, memory: wasmtime.Memory) -> None:
+        self._store = store
+        self._memory = memory
+        self._context = ctypes.cast(store._context(), ctypes.c_void_p)
+        self._reference = ctypes.byref(memory._memory)
+
+    @property
+    def address(self) -> int:
+        """Where byte 0 is now; growing may move it."""
+        return int(_memory_data(self._context, self._reference) or 0)
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return int(_memory_size(self._context, self._reference))
+
+    @property
+    def pages(self) -> int:
+        """Wasm pages of 64 KiB."""
+        return self.size >> 16
+
+    def grow(self, pages: int) -> None:
+        self._memory.grow(self._store, pages)
+
+    def read(self, offset: int, size: int) -> bytes:
+        return ctypes.string_at(self.address + offset, size)
+
+    def write(self, offset: int, data: bytes) -> None:
+        ctypes.memmove(self.address + offset, data, len(data))

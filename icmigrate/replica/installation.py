@@ -1,0 +1,166 @@
+"""Interface Specification, "IC method install_code": install, reinstall and upgrade, hooks included.
+
+All phases succeed together or leave the canister as it was. Runs in a worker thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from icmigrate.protocol.principal import Principal
+from icmigrate.replica.contexts import Context
+from icmigrate.replica.execution import Executor, Outcome, discard
+from icmigrate.replica.faults import Fault, InvalidModule, NoModule, missing_persistence_option, not_empty
+from icmigrate.replica.instance import Instance
+from icmigrate.replica.messages import available, out_of_cycles, spend
+from icmigrate.replica.module import START
+from icmigrate.replica.state import Canister, MemoryImage, Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What install_code was asked to do; `keep_heap` is wasm_memory_persistence = keep."""
+
+    mode: str
+    module: bytes
+    arg: bytes
+    sender: Principal
+    skip_pre_upgrade: bool = False
+    keep_heap: bool | None = None
+
+
+class _Failed(Exception):
+    """A phase ended with a fault; carries the canister's record with the log line."""
+
+    def __init__(self, canister: Canister, fault: Fault, instructions: int) -> None:
+        self.canister = canister
+        self.fault = fault
+        self.instructions = instructions
+
+
+def install(executor: Executor, canister: Canister, wanted: Installation, now: int) -> tuple[Canister, Refused | None]:
+    """The canister with the new code, or the canister as it was (less the fee) and why it was refused."""
+    canister, _ = executor.fees.resources(canister, now)
+    upgrade = wanted.mode == "upgrade"
+    if wanted.mode == "install" and canister.module is not None:
+        return canister, Refused(not_empty(canister.id))
+    if upgrade and canister.module is None:
+        return canister, Refused(NoModule().reject(canister.id))
+    limit = executor.limits.install_instructions
+    prepaid = executor.fees.execution(executor.limits.update_instructions)
+    if available(executor, canister) < prepaid:
+        return canister, Refused(out_of_cycles(executor, canister, prepaid, wanted.sender))
+    try:
+        digest = executor.store.put(executor.store.modules, wanted.module)
+        compiled = executor.modules.get(digest, wanted.module)
+    except InvalidModule as fault:
+        return canister, Refused(fault.reject(canister.id))
+    if upgrade and wanted.keep_heap is None and _has_orthogonal_persistence(canister):
+        return canister, Refused(missing_persistence_option(canister.id))
+
+    executor.forget(canister.id)
+    files = executor.store.page_files(canister.id)
+    run = _Run(executor, canister, wanted, now, limit)
+    instance: Instance | None = None
+    old: Instance | None = None
+    try:
+        if upgrade and not wanted.skip_pre_upgrade and "canister_pre_upgrade" in canister.module.exports:  # type: ignore[union-attr]
+            old = executor.fresh(canister)
+            run.phase(old, Context.PRE_UPGRADE, "canister_pre_upgrade")
+            run.canister = run.canister.with_(memory=old.commit(canister.memory))
+        image = run.canister.memory
+        keep_heap = upgrade and wanted.keep_heap is True
+        fresh = MemoryImage(
+            heap_pages=image.heap_pages if keep_heap else 0,
+            stable_pages=image.stable_pages if upgrade else 0,
+            globals=(),
+            heap_generation=image.heap_generation + (0 if keep_heap else 1),
+            stable_generation=image.stable_generation + (0 if upgrade else 1),
+            log_generation=image.log_generation,
+            log_length=image.log_length,
+        )
+        instance = Instance(compiled, files)
+        instance.load(fresh, fresh_heap=not keep_heap)
+        run.canister = run.canister.with_(
+            module=compiled.installed,
+            memory=fresh,
+            version=canister.version + 1,
+            global_timer=0,
+            installed_at=now,
+            certified_data=run.canister.certified_data if upgrade else b"",
+        )
+        if compiled.layout.has_start:
+            run.phase(instance, Context.START, START)
+        hook = "canister_post_upgrade" if upgrade else "canister_init"
+        if hook in compiled.installed.exports:
+            run.phase(instance, Context.INIT, hook)
+        memory = instance.commit(fresh, fresh_heap=not keep_heap)
+    except _Failed as failed:
+        if instance is not None:
+            discard(instance)
+        charged = spend(
+            canister.with_(logs=failed.canister.logs, next_log=failed.canister.next_log),
+            executor.fees.execution(failed.instructions),
+        )
+        return charged, Refused(failed.fault.reject(canister.id))
+    except BaseException:
+        if instance is not None:
+            discard(instance)
+        raise
+    finally:
+        if old is not None:
+            discard(old)
+    executor.keep(canister.id, instance)
+    installed = run.canister.with_(memory=memory, low_memory_hook="condition_not_satisfied")
+    return spend(installed, executor.fees.execution(run.instructions)), None
+
+
+def _has_orthogonal_persistence(canister: Canister) -> bool:
+    """Motoko marks modules whose heap must outlive upgrades by a private section."""
+    sections = canister.module.sections if canister.module else ()
+    return any(section.name == "enhanced-orthogonal-persistence" for section in sections)
+
+
+class _Run:
+    """The phases so far: the record as it became, and the instructions used."""
+
+    def __init__(self, executor: Executor, canister: Canister, wanted: Installation, now: int, limit: int) -> None:
+        self.executor = executor
+        self.canister = canister
+        self.wanted = wanted
+        self.now = now
+        self.limit = limit
+        self.instructions = 0
+
+    def phase(self, instance: Instance, context: Context, entry: str) -> None:
+        """Runs one hook and takes over its effects. Raises _Failed."""
+        api = self.executor.api(context, self.canister, self.wanted.sender, self.now, self.limit - self.instructions)
+        if context is Context.INIT:
+            api.arg = self.wanted.arg
+        outcome: Outcome = self.executor.execute_on(instance, self.canister, api, entry)
+        self.instructions += outcome.instructions
+        logged = self.executor.log(self.canister, outcome)
+        if outcome.fault is not None:
+            raise _Failed(logged, outcome.fault, self.instructions)
+        self.canister, _ = self.executor.settle(logged, outcome, None)
+
+
+def empty(canister: Canister) -> Canister:
+    """The canister without code and memory (uninstall_code); its open calls are the caller's part."""
+    image = canister.memory
+    return canister.with_(
+        module=None,
+        memory=MemoryImage(
+            heap_generation=image.heap_generation + 1,
+            stable_generation=image.stable_generation + 1,
+            log_generation=image.log_generation + 1,
+        ),
+        certified_data=b"",
+        global_timer=0,
+        chunks={},
+        contexts={},
+        callbacks={},
+        logs=(),
+        low_memory_hook="condition_not_satisfied",
+        version=canister.version + 1,
+    )

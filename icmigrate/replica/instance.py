@@ -1,0 +1,165 @@
+"""Plumbing: a canister's code with its memories, loaded and ready to execute messages.
+
+The committed state is in the page files; an instance is that state in memory. After an execution it is either
+committed (the written pages go to the log) or rolled back (the written pages are read back), so both cost
+what was touched. What cannot be undone in place (a grown heap) is undone by building the instance anew.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import replace
+from typing import Any
+
+import wasmtime
+from wasmtime import _bindings as ffi
+
+from icmigrate.replica import engine
+from icmigrate.replica.dirty_pages import PAGE, follow, not_zero, runs
+from icmigrate.replica.engine import ENGINE, Memory
+from icmigrate.replica.faults import FunctionNotFound
+from icmigrate.replica.module import MEMORY, START, TABLE, CompiledModule
+from icmigrate.replica.page_files import HEAP, STABLE, PageFiles
+from icmigrate.replica.stable_memory import NATIVE, Gate, StableMemory
+from icmigrate.replica.state import Closure, MemoryImage
+from icmigrate.replica.system_api import HOST_FUNCTIONS, SystemApi
+
+_get_fuel = ffi.wasmtime_context_get_fuel
+_TYPE_NAMES = {False: ["i32"], True: ["i64"]}
+
+
+class Instance:
+    """One canister in memory. Used by one thread at a time."""
+
+    def __init__(self, compiled: CompiledModule, files: PageFiles) -> None:
+        self.compiled = compiled
+        self.files = files
+        self.store = wasmtime.Store(ENGINE)
+        self._context = self.store._context()
+        gate = Gate(self.store)
+        hosts = HOST_FUNCTIONS[compiled.layout.is_64]
+        imports: list[Any] = [
+            gate.functions[name] if name in NATIVE else hosts[name].bind(self.store) for name in compiled.layout.imports
+        ]
+        self.store.set_fuel(1 << 40)
+        exports = wasmtime.Instance(self.store, compiled.module, imports).exports(self.store)
+        heap: Any = exports[MEMORY] if compiled.layout.has_memory else gate.no_memory
+        self.heap = Memory(self.store, heap)
+        self.stable = StableMemory(self.store, gate, heap, compiled.layout.is_64)
+        self._table: Any = exports[TABLE] if compiled.layout.has_table else None
+        self._globals: list[tuple[Any, int]] = [
+            (exports[name]._global, width)  # type: ignore[union-attr]
+            for name, width in compiled.layout.globals
+        ]
+        names = list(compiled.installed.exports) + ([START] if compiled.layout.has_start else [])
+        self._functions: dict[str, Any] = {name: exports[name] for name in names}
+        self._dirty = follow()
+
+    # -------------------------------------------------------------------------------------- running
+
+    def run(self, export: str, api: SystemApi) -> None:
+        """Calls an exported function. Raises the Fault that ended it."""
+        self._run(self._functions[export], [], api)
+
+    def run_closure(self, closure: Closure, api: SystemApi) -> None:
+        """Calls a function of the table with its environment."""
+        function = None
+        if self._table is not None and closure.fun < self._table.size(self.store):
+            function = self._table.get(self.store, closure.fun)
+        if not isinstance(function, wasmtime.Func):
+            raise FunctionNotFound(closure.fun)
+        kind = function.type(self.store)
+        if [str(each) for each in kind.params] != _TYPE_NAMES[self.compiled.layout.is_64] or kind.results:
+            raise FunctionNotFound(closure.fun)
+        self._run(function, [closure.env], api)
+
+    def _run(self, function: wasmtime.Func, arguments: list[int], api: SystemApi) -> None:
+        self.store.set_fuel(api.instruction_limit)
+        api.attach(self.heap, self.stable, self.fuel)
+        engine.call(self.store, function, arguments, api, api.instruction_limit)
+
+    def fuel(self) -> int:
+        """Instructions that are left."""
+        left = ctypes.c_uint64()
+        _get_fuel(self._context, ctypes.byref(left))
+        return left.value
+
+    # -------------------------------------------------------------------------------------- state
+
+    def globals(self) -> tuple[bytes, ...]:
+        value = ffi.wasmtime_val_t()
+        found = []
+        for reference, width in self._globals:
+            ffi.wasmtime_global_get(self._context, ctypes.byref(reference), ctypes.byref(value))
+            found.append(ctypes.string_at(ctypes.addressof(value.of), width))
+        return tuple(found)
+
+    def set_globals(self, values: tuple[bytes, ...]) -> None:
+        value = ffi.wasmtime_val_t()
+        for (reference, width), bits in zip(self._globals, values, strict=True):
+            ffi.wasmtime_global_get(self._context, ctypes.byref(reference), ctypes.byref(value))
+            ctypes.memmove(ctypes.addressof(value.of), bits, width)
+            error = ffi.wasmtime_global_set(self._context, ctypes.byref(reference), ctypes.byref(value))
+            assert not error
+
+    def load(self, image: MemoryImage, fresh_heap: bool = False) -> None:
+        """Puts the committed state into a new instance.
+
+        With `fresh_heap` the heap stays as the module's data segments made it; else it is the image's alone.
+        """
+        if not fresh_heap:
+            for first, count in not_zero(self.heap.address, 0, self.heap.size // PAGE):
+                ctypes.memset(self.heap.address + first * PAGE, 0, count * PAGE)
+            if image.heap_pages > self.heap.pages:
+                self.heap.grow(image.heap_pages - self.heap.pages)
+        self.stable.pages = image.stable_pages
+        self.files.load(image, self.heap.address, self.stable.memory.address)
+        if image.globals:
+            self.set_globals(image.globals)
+        self._dirty.begin(self.heap.address, self.heap.size)
+
+    def commit(self, image: MemoryImage, fresh_heap: bool = False) -> MemoryImage:
+        """Writes what changed since `image` to the log; the result is not true before the database has it.
+
+        With `fresh_heap` every page of the heap that is not zero is new.
+        """
+        address = self.heap.address
+        heap = self._dirty.take(address, self.heap.size)
+        if fresh_heap:
+            heap = not_zero(address, 0, self.heap.size // PAGE)
+        stable = runs(self.stable.take_dirty())
+        length = self.files.append(image, address, heap, self.stable.memory.address, stable)
+        return replace(
+            image,
+            heap_pages=self.heap.pages,
+            stable_pages=self.stable.pages,
+            globals=self.globals(),
+            log_length=length,
+        )
+
+    def rollback(self, image: MemoryImage) -> bool:
+        """Back to `image`. False when this instance cannot go back: it must be thrown away."""
+        if self.heap.pages != image.heap_pages:
+            return False
+        address = self.heap.address
+        heap = self._dirty.take(address, self.heap.size)
+        if heap:
+            self.files.restore(image, HEAP, address, heap)
+            self._dirty.take(address, self.heap.size)
+        stable = runs(self.stable.take_dirty())
+        if stable:
+            self.files.restore(image, STABLE, self.stable.memory.address, stable)
+        self.stable.pages = image.stable_pages
+        self.set_globals(image.globals)
+        return True
+
+    @property
+    def bytes(self) -> int:
+        """Memory that this instance holds, at most."""
+        return self.heap.size + self.stable.capacity
+
+    def close(self) -> None:
+        self._dirty.close()
+        self._functions.clear()
+        self._table = None
+        self.store.close()

@@ -1,0 +1,281 @@
+"""Plumbing: the pages of a canister's heap and stable memory on disk.
+
+A canister has an image file for each memory (page n of 4 KiB at offset 4096 n, sparse) and a page log. A
+message appends the pages that it wrote to the log, straight from the Wasm memories; the database says how
+much of the log is valid, so a killed process leaves no half message. When the log is long it is folded into
+the images, which may be repeated at will because the log stays valid until the database names a new one.
+
+    record := "ICPL" u32(entries) entry* page*
+    entry  := u32(kind: 0 heap, 1 stable) u32(generation) u64(first page) u64(count)
+
+A new generation of a memory begins empty (install, upgrade without keeping the heap, load_snapshot); what
+the log holds of older generations does not count. Survives the death of the process, not of the machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from icmigrate.replica.dirty_pages import PAGE, Ranges
+from icmigrate.replica.state import MemoryImage
+
+HEAP, STABLE = 0, 1
+_KINDS = ("heap", "stable")
+_RECORD = struct.Struct("<4sI")
+_ENTRY = struct.Struct("<IIQQ")
+_MAGIC = b"ICPL"
+_VECTORS = 1000
+
+
+def _view(address: int, size: int) -> memoryview:
+    """`size` bytes at `address`, without copying."""
+    return memoryview((ctypes.c_char * size).from_address(address)).cast("B")
+
+
+def _write_all(descriptor: int, parts: list[memoryview | bytes], offset: int) -> None:
+    for start in range(0, len(parts), _VECTORS):
+        chunk = parts[start : start + _VECTORS]
+        while chunk:
+            written = os.pwritev(descriptor, chunk, offset)
+            offset += written
+            while chunk and written >= len(chunk[0]):
+                written -= len(chunk[0])
+                chunk.pop(0)
+            if written:
+                chunk[0] = memoryview(chunk[0])[written:]
+
+
+def _read_all(descriptor: int, address: int, size: int, offset: int) -> None:
+    """Reads into memory; what lies beyond the end of the file is zero."""
+    while size:
+        count = os.preadv(descriptor, [_view(address, min(size, 1 << 30))], offset)
+        if count == 0:
+            ctypes.memset(address, 0, size)
+            return
+        address, offset, size = address + count, offset + count, size - count
+
+
+def _data_ranges(descriptor: int) -> Iterator[tuple[int, int]]:
+    """The parts of a sparse file that hold data, as (offset, size)."""
+    end = os.fstat(descriptor).st_size
+    at = 0
+    while at < end:
+        try:
+            start = os.lseek(descriptor, at, os.SEEK_DATA)
+        except OSError:
+            return
+        at = os.lseek(descriptor, start, os.SEEK_HOLE)
+        yield start, at - start
+
+
+def copy_sparse(source: Path, target: Path) -> None:
+    """Copies a sparse file as one."""
+    with source.open("rb") as reader, target.open("wb") as writer:
+        for start, size in _data_ranges(reader.fileno()):
+            while size:
+                count = os.copy_file_range(reader.fileno(), writer.fileno(), size, start, start)
+                start, size = start + count, size - count
+        writer.truncate(os.fstat(reader.fileno()).st_size)
+
+
+class PageFiles:
+    """The files of one canister. Used by one thread at a time."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder = folder
+        self._name = name
+        self._descriptors: dict[str, int] = {}
+        self._index: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        """For heap and stable memory: where in the log the newest version of a page is."""
+        self._indexed: tuple[int, int] = (-1, 0)
+
+    # -------------------------------------------------------------------------------------- files
+
+    def path(self, kind: int, generation: int) -> Path:
+        return self._folder / f"{self._name}.{_KINDS[kind]}.{generation}"
+
+    def _log_path(self, generation: int) -> Path:
+        return self._folder / f"{self._name}.log.{generation}"
+
+    def _open(self, path: Path, create: bool) -> int | None:
+        descriptor = self._descriptors.get(path.name)
+        if descriptor is None:
+            flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+            try:
+                descriptor = os.open(path, flags, 0o600)
+            except FileNotFoundError:
+                return None
+            self._descriptors[path.name] = descriptor
+        return descriptor
+
+    def _created(self, path: Path) -> int:
+        descriptor = self._open(path, create=True)
+        assert descriptor is not None
+        return descriptor
+
+    def close(self) -> None:
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
+        self._descriptors.clear()
+
+    def remove_stale(self, image: MemoryImage | None) -> None:
+        """Deletes the files that `image` does not need (all for None)."""
+        keep = set()
+        if image is not None:
+            keep = {
+                self.path(HEAP, image.heap_generation).name,
+                self.path(STABLE, image.stable_generation).name,
+                self._log_path(image.log_generation).name,
+            }
+        for path in self._folder.glob(f"{self._name}.*"):
+            if path.name not in keep:
+                descriptor = self._descriptors.pop(path.name, None)
+                if descriptor is not None:
+                    os.close(descriptor)
+                path.unlink(missing_ok=True)
+
+    # -------------------------------------------------------------------------------------- the log
+
+    def _entries(self, image: MemoryImage) -> Iterator[tuple[int, int, int, int, int]]:
+        """(kind, generation, first page, count, offset of the pages) of the valid log."""
+        if not image.log_length:
+            return
+        log = self._open(self._log_path(image.log_generation), create=False)
+        if log is None:
+            raise FileNotFoundError(f"the page log of {self._name} is missing")
+        at = 0
+        while at < image.log_length:
+            magic, count = _RECORD.unpack(os.pread(log, _RECORD.size, at))
+            if magic != _MAGIC:
+                raise ValueError(f"the page log of {self._name} is damaged at {at}")
+            table = os.pread(log, _ENTRY.size * count, at + _RECORD.size)
+            at += _RECORD.size + len(table)
+            for kind, generation, first, pages in _ENTRY.iter_unpack(table):
+                yield kind, generation, first, pages, at
+                at += pages * PAGE
+
+    def _build_index(self, image: MemoryImage) -> None:
+        if self._indexed == (image.log_generation, image.log_length):
+            return
+        self._index = ({}, {})
+        current = (image.heap_generation, image.stable_generation)
+        for kind, generation, first, count, at in self._entries(image):
+            if generation == current[kind]:
+                index = self._index[kind]
+                for page in range(count):
+                    index[first + page] = at + page * PAGE
+        self._indexed = (image.log_generation, image.log_length)
+
+    def append(self, image: MemoryImage, heap: int, heap_pages: Ranges, stable: int, stable_pages: Ranges) -> int:
+        """Appends pages of the memories at the two addresses; returns the new length of the log.
+
+        `image` names the generations. Nothing is true of it until the database holds the new length.
+        """
+        if not heap_pages and not stable_pages:
+            return image.log_length
+        self._build_index(image)
+        entries = [_ENTRY.pack(HEAP, image.heap_generation, *run) for run in heap_pages]
+        entries += [_ENTRY.pack(STABLE, image.stable_generation, *run) for run in stable_pages]
+        header = _RECORD.pack(_MAGIC, len(entries)) + b"".join(entries)
+        parts: list[memoryview | bytes] = [header]
+        at = image.log_length + len(header)
+        for index, address, ranges in ((self._index[0], heap, heap_pages), (self._index[1], stable, stable_pages)):
+            for first, count in ranges:
+                parts.append(_view(address + first * PAGE, count * PAGE))
+                for page in range(first, first + count):
+                    index[page] = at
+                    at += PAGE
+        _write_all(self._created(self._log_path(image.log_generation)), parts, image.log_length)
+        self._indexed = (image.log_generation, at)
+        return at
+
+    def forget_index(self) -> None:
+        """The last `append` did not become true."""
+        self._indexed = (-1, 0)
+
+    # -------------------------------------------------------------------------------------- reading
+
+    def load(self, image: MemoryImage, heap: int, stable: int) -> None:
+        """Fills two zeroed memories of the image's sizes."""
+        for kind, address, generation, size in (
+            (HEAP, heap, image.heap_generation, image.heap_pages << 16),
+            (STABLE, stable, image.stable_generation, image.stable_pages << 16),
+        ):
+            descriptor = self._open(self.path(kind, generation), create=False)
+            if descriptor is not None:
+                for start, length in _data_ranges(descriptor):
+                    if start < size:
+                        _read_all(descriptor, address + start, min(length, size - start), start)
+        self._build_index(image)
+        self._read_pages(image, HEAP, heap, sorted(self._index[HEAP]), image.heap_pages << 16)
+        self._read_pages(image, STABLE, stable, sorted(self._index[STABLE]), image.stable_pages << 16)
+
+    def restore(self, image: MemoryImage, kind: int, address: int, ranges: Ranges) -> None:
+        """Puts pages back as they are in `image`; pages beyond its size become zero."""
+        self._build_index(image)
+        size = (image.heap_pages if kind == HEAP else image.stable_pages) << 16
+        pages = [page for first, count in ranges for page in range(first, first + count)]
+        index = self._index[kind]
+        self._read_pages(image, kind, address, [page for page in pages if page in index], size)
+        generation = image.heap_generation if kind == HEAP else image.stable_generation
+        descriptor = self._open(self.path(kind, generation), create=False)
+        for page in pages:
+            if page * PAGE >= size or (page not in index and descriptor is None):
+                ctypes.memset(address + page * PAGE, 0, PAGE)
+            elif page not in index:
+                assert descriptor is not None
+                _read_all(descriptor, address + page * PAGE, PAGE, page * PAGE)
+
+    def _read_pages(self, image: MemoryImage, kind: int, address: int, pages: list[int], size: int) -> None:
+        """Reads pages that are in the log; neighbours there are read at once."""
+        if not pages:
+            return
+        log = self._created(self._log_path(image.log_generation))
+        index = self._index[kind]
+        at = 0
+        while at < len(pages):
+            page, offset = pages[at], index[pages[at]]
+            count = 1
+            while at + count < len(pages) and (pages[at + count], index[pages[at + count]]) == (
+                page + count,
+                offset + count * PAGE,
+            ):
+                count += 1
+            at += count
+            count = min(count, size // PAGE - page)
+            if count > 0:
+                _read_all(log, address + page * PAGE, count * PAGE, offset)
+
+    # -------------------------------------------------------------------------------------- folding
+
+    def fold(self, image: MemoryImage) -> MemoryImage:
+        """Writes the log's pages into the images; the result has an empty log of a new generation."""
+        if not image.log_length:
+            return image
+        self._build_index(image)
+        log = self._created(self._log_path(image.log_generation))
+        for kind, generation in ((HEAP, image.heap_generation), (STABLE, image.stable_generation)):
+            index = self._index[kind]
+            if not index:
+                continue
+            target = self._created(self.path(kind, generation))
+            for page, offset in index.items():
+                at, left = page * PAGE, PAGE
+                while left:
+                    count = os.copy_file_range(log, target, left, offset, at)
+                    at, offset, left = at + count, offset + count, left - count
+        return replace(image, log_generation=image.log_generation + 1, log_length=0)
+
+    def adopt(self, kind: int, generation: int, source: Path) -> None:
+        """Begins a generation with a copy of `source` (nothing when that does not exist)."""
+        target = self.path(kind, generation)
+        with contextlib.suppress(FileNotFoundError):
+            target.unlink()
+        if source.exists():
+            copy_sparse(source, target)

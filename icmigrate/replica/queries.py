@@ -1,0 +1,192 @@
+"""Interface Specification, "Query call" and "Composite query": executions that leave no trace.
+
+A plain query runs on the canister's warm instance and is rolled back. A composite query runs on an instance
+of its own, so that it holds no canister while it waits for the queries it calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from icmigrate.protocol.principal import Principal
+from icmigrate.replica import faults, messages
+from icmigrate.replica.clock import Clock
+from icmigrate.replica.contexts import Context
+from icmigrate.replica.execution import Executor, Outcome, discard
+from icmigrate.replica.faults import MethodNotFound
+from icmigrate.replica.instance import Instance
+from icmigrate.replica.scheduler import Scheduler
+from icmigrate.replica.state import Canister, Closure, Ingress, Reject, RejectCode, Reply, Response
+from icmigrate.replica.system_api import OutgoingCall, SystemApi
+
+MAX_DEPTH = 6
+_LOOP = "Loop detected in the query call graph"
+
+
+@dataclass(slots=True)
+class _Evaluation:
+    """One composite query being answered: its instance and what it has done so far."""
+
+    canister: Canister
+    caller: Principal
+    instance: Instance
+    path: tuple[Principal, ...]
+    instructions: int = 0
+    response: Response | None = None
+    calls: list[OutgoingCall] = field(default_factory=list)
+
+
+class Queries:
+    """Answers what does not change the state. Belongs to the event loop's thread."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        executor: Executor,
+        clock: Clock,
+        data_certificate: Callable[[Principal], bytes] | None,
+    ) -> None:
+        self._scheduler = scheduler
+        self._executor = executor
+        self._clock = clock
+        self._data_certificate = data_certificate
+
+    async def query(self, caller: Principal, canister_id: Principal, method_name: str, arg: bytes) -> Response:
+        """A query call from outside."""
+        native = self._scheduler.natives.get(canister_id)
+        if native is not None:
+            return await native.query(caller, method_name, arg)
+        return await self._query(caller, canister_id, method_name, arg, (), outside=True)
+
+    async def inspect(self, ingress: Ingress) -> Reject | None:
+        """canister_inspect_message; None when the message is accepted."""
+        async with self._scheduler.lock(ingress.canister_id):
+            canister = self._scheduler.state.canisters.get(ingress.canister_id)
+            if canister is None:
+                return faults.not_found(ingress.canister_id)
+            if canister.module is None:
+                return faults.NoModule().reject(canister.id)
+            if "canister_inspect_message" not in canister.module.exports:
+                return None
+            return await self._scheduler.in_thread(
+                messages.execute_inspect,
+                self._executor,
+                canister,
+                ingress.sender,
+                ingress.method_name,
+                ingress.arg,
+                self._clock.time_ns(),
+            )
+
+    async def _query(
+        self,
+        caller: Principal,
+        canister_id: Principal,
+        method_name: str,
+        arg: bytes,
+        path: tuple[Principal, ...],
+        outside: bool,
+    ) -> Response:
+        async with self._scheduler.lock(canister_id):
+            canister = self._scheduler.state.canisters.get(canister_id)
+            if canister is None:
+                return faults.not_found(canister_id)
+            certificate = self._data_certificate(canister_id) if outside and self._data_certificate else None
+            reject = messages.refusal_of_query(self._executor, canister)
+            if reject is not None:
+                return reject
+            assert canister.module is not None
+            if f"canister_query {method_name}" in canister.module.exports:
+                return await self._scheduler.in_thread(
+                    messages.execute_query,
+                    self._executor,
+                    canister,
+                    caller,
+                    method_name,
+                    arg,
+                    certificate,
+                    self._clock.time_ns(),
+                )
+            if f"canister_composite_query {method_name}" not in canister.module.exports:
+                return MethodNotFound("query", method_name).reject(canister_id)
+            instance = await self._scheduler.in_thread(self._executor.fresh, canister)
+        evaluation = _Evaluation(canister, caller, instance, (*path, canister_id))
+        try:
+            return await self._evaluate(evaluation, method_name, arg, certificate)
+        finally:
+            discard(instance)
+
+    # -------------------------------------------------------------------------------------- composite
+
+    async def _evaluate(
+        self, evaluation: _Evaluation, method_name: str, arg: bytes, certificate: bytes | None
+    ) -> Response:
+        """Runs the method, then the calls that it and its callbacks make, one after the other."""
+        api = self._api(evaluation, Context.COMPOSITE_QUERY)
+        api.arg, api.method_name, api.data_certificate = arg, method_name, certificate
+        outcome = await self._run(evaluation, api, f"canister_composite_query {method_name}")
+        if outcome.fault is not None:
+            return outcome.fault.reject(evaluation.canister.id)
+        while evaluation.calls:
+            call = evaluation.calls.pop(0)
+            response = await self._call(evaluation, call)
+            fault = await self._call_back(evaluation, call, response)
+            if fault is not None and evaluation.response is None and not evaluation.calls:
+                return fault
+        return evaluation.response or faults.did_not_reply(evaluation.canister.id)
+
+    def _api(self, evaluation: _Evaluation, context: Context) -> SystemApi:
+        limit = min(
+            self._executor.limits.query_instructions,
+            self._executor.limits.composite_query_instructions - evaluation.instructions,
+        )
+        api = self._executor.api(context, evaluation.canister, evaluation.caller, self._clock.time_ns(), max(0, limit))
+        api.must_respond = evaluation.response is None
+        api.instructions_before = evaluation.instructions
+        return api
+
+    async def _run(self, evaluation: _Evaluation, api: SystemApi, entry: str | Closure) -> Outcome:
+        """One execution; its effects on memory stay until the evaluation is over, unless it traps."""
+        outcome = await self._scheduler.in_thread(
+            self._executor.execute_on, evaluation.instance, evaluation.canister, api, entry
+        )
+        evaluation.instructions += outcome.instructions
+        if outcome.fault is None:
+            evaluation.calls.extend(api.calls)
+            evaluation.response = evaluation.response or api.response
+        return outcome
+
+    async def _call(self, evaluation: _Evaluation, call: OutgoingCall) -> Response:
+        """A query called by a composite query."""
+        if call.callee in evaluation.path:
+            return Reject(RejectCode.CANISTER_ERROR, _LOOP, "IC0517")
+        if len(evaluation.path) >= MAX_DEPTH:
+            text = "Query call graph exceeded the maximum depth"
+            return Reject(RejectCode.CANISTER_ERROR, text, "IC0525")
+        if call.callee in self._scheduler.natives:
+            return faults.not_found(call.callee)
+        return await self._query(
+            evaluation.canister.id,
+            call.callee,
+            call.method_name,
+            bytes(call.arg),
+            evaluation.path,
+            outside=False,
+        )
+
+    async def _call_back(self, evaluation: _Evaluation, call: OutgoingCall, response: Response) -> Reject | None:
+        """The callback for one response; the reject of its fault, if it had one."""
+        failed = isinstance(response, Reject)
+        api = self._api(evaluation, Context.COMPOSITE_REJECT if failed else Context.COMPOSITE_REPLY)
+        if isinstance(response, Reply):
+            api.arg = response.data
+        else:
+            api.reject = response
+        outcome = await self._run(evaluation, api, call.on_reject if failed else call.on_reply)
+        if outcome.fault is None:
+            return None
+        if call.on_cleanup is not None:
+            cleanup = self._api(evaluation, Context.COMPOSITE_CLEANUP)
+            await self._run(evaluation, cleanup, call.on_cleanup)
+        return outcome.fault.reject(evaluation.canister.id)

@@ -1,0 +1,248 @@
+"""Plumbing: the state folder. What a commit wrote is there after the process was killed at any moment.
+
+    lock            held by the process that has the folder open
+    state.db        SQLite: canisters, ingress, messages, native records, counters; one transaction a message
+    memory/         page images and page logs of the canisters (page_files.py)
+    modules/        modules as uploaded, by hash; compiled/ what wasmtime made of them
+    chunks/         chunks of the Wasm chunk stores, by hash
+    snapshots/      memories of snapshots
+
+Files named by hash are written before the transaction that needs them and collected when nothing does. WAL
+with synchronous=OFF: the kernel keeps what a killed process wrote; only the machine's own death can lose it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import sqlite3
+import tempfile
+from pathlib import Path
+from typing import IO
+
+from icmigrate.protocol.principal import Principal
+from icmigrate.replica import codec
+from icmigrate.replica.changes import Changes
+from icmigrate.replica.page_files import PageFiles
+from icmigrate.replica.state import (
+    Canister,
+    Ingress,
+    IngressStatus,
+    InstalledModule,
+    Message,
+    SubnetState,
+)
+
+VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS canister (id BLOB PRIMARY KEY, record BLOB NOT NULL, module BLOB);
+CREATE TABLE IF NOT EXISTS module (hash BLOB PRIMARY KEY, record BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS ingress (request_id BLOB PRIMARY KEY, record BLOB NOT NULL, message BLOB);
+CREATE TABLE IF NOT EXISTS message (id INTEGER PRIMARY KEY, record BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS native (namespace TEXT, key BLOB, value BLOB NOT NULL, PRIMARY KEY (namespace, key))
+    WITHOUT ROWID;
+"""
+
+
+class StateInUse(Exception):
+    """Another process has this state folder open."""
+
+
+class StateUnknown(Exception):
+    """The folder was written by a version that this one does not understand."""
+
+
+class Store:
+    """The open state folder. The database is used by the event loop's thread alone."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="icmigrate-replica-")
+        self.folder = folder if folder else Path(self._temporary.name)  # type: ignore[union-attr]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(self.folder / "lock")
+        self.modules = self._subfolder("modules")
+        self.compiled = self._subfolder("compiled")
+        self.chunks = self._subfolder("chunks")
+        self.snapshots = self._subfolder("snapshots")
+        self._memory = self._subfolder("memory")
+        self._known_modules: dict[bytes, InstalledModule] = {}
+        self._database = sqlite3.connect(self.folder / "state.db", isolation_level=None, check_same_thread=False)
+        self._database.executescript(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA wal_autocheckpoint=4000;" + _SCHEMA
+        )
+        version = self._counter("version")
+        if version not in (0, VERSION):
+            raise StateUnknown(f"the state in {self.folder} has version {version}, not {VERSION}")
+
+    def _subfolder(self, name: str) -> Path:
+        path = self.folder / name
+        path.mkdir(exist_ok=True)
+        return path
+
+    def close(self) -> None:
+        self._database.close()
+        self._lock.close()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def _counter(self, name: str) -> int:
+        row = self._database.execute("SELECT value FROM counter WHERE name = ?", (name,)).fetchone()
+        return int.from_bytes(row[0], "big") if row else 0
+
+    # -------------------------------------------------------------------------------------- opening
+
+    def load(self) -> tuple[SubnetState, dict[bytes, Ingress], int]:
+        """The state, the ingress messages not yet finished, and the time of the last commit."""
+        query = self._database.execute
+        state = SubnetState()
+        for digest, record in query("SELECT hash, record FROM module"):
+            self._known_modules[digest] = codec.loads(InstalledModule, record)
+        for record, digest in query("SELECT record, module FROM canister"):
+            canister: Canister = codec.loads(Canister, record)
+            if digest is not None:
+                canister = canister.with_(module=self._known_modules[digest])
+            state.canisters[canister.id] = canister
+        waiting: dict[bytes, Ingress] = {}
+        for request_id, record, message in query("SELECT request_id, record, message FROM ingress ORDER BY rowid"):
+            state.ingress[request_id] = codec.loads(IngressStatus, record)
+            if message is not None:
+                waiting[request_id] = codec.loads(Ingress, message)
+        for identifier, record in query("SELECT id, record FROM message ORDER BY id"):
+            state.messages[identifier] = codec.loads(Message, record)
+        for namespace, key, value in query("SELECT namespace, key, value FROM native"):
+            state.native[namespace, key] = value
+        state.next_canister = self._counter("next_canister")
+        state.next_message = self._counter("next_message")
+        return state, waiting, self._counter("time")
+
+    # -------------------------------------------------------------------------------------- committing
+
+    def commit(self, changes: Changes, accepted: Ingress | None = None) -> None:
+        """Writes a transaction. `accepted` is an ingress message that is taken in by it."""
+        database = self._database
+        database.execute("BEGIN")
+        try:
+            self._write(changes, accepted)
+        except BaseException:
+            database.execute("ROLLBACK")
+            raise
+        database.execute("COMMIT")
+
+    def _write(self, changes: Changes, accepted: Ingress | None) -> None:
+        run = self._database.execute
+        for canister_id, canister in changes.canisters.items():
+            if canister is None:
+                run("DELETE FROM canister WHERE id = ?", (canister_id.bytes,))
+            else:
+                self._write_canister(canister)
+        for request_id, status in changes.ingress.items():
+            if status is None:
+                run("DELETE FROM ingress WHERE request_id = ?", (request_id,))
+                continue
+            record = codec.dumps(IngressStatus, status)
+            if accepted is not None and accepted.request_id == request_id:
+                message = codec.dumps(Ingress, accepted)
+                run("INSERT OR REPLACE INTO ingress VALUES (?, ?, ?)", (request_id, record, message))
+            elif status.is_terminal or request_id in changes.executed:
+                run(
+                    "INSERT INTO ingress VALUES (?, ?, NULL) ON CONFLICT (request_id) "
+                    "DO UPDATE SET record = excluded.record, message = NULL",
+                    (request_id, record),
+                )
+            else:
+                run("UPDATE ingress SET record = ? WHERE request_id = ?", (record, request_id))
+        for identifier, message_record in changes.messages.items():
+            if message_record is None:
+                run("DELETE FROM message WHERE id = ?", (identifier,))
+            else:
+                run("INSERT INTO message VALUES (?, ?)", (identifier, codec.dumps(Message, message_record)))
+        for (namespace, key), value in changes.native.items():
+            if value is None:
+                run("DELETE FROM native WHERE namespace = ? AND key = ?", (namespace, key))
+            else:
+                run("INSERT OR REPLACE INTO native VALUES (?, ?, ?)", (namespace, key, value))
+        counters = {
+            "time": changes.time_ns,
+            "next_canister": changes.next_canister,
+            "next_message": changes.next_message,
+            "version": VERSION,
+        }
+        for name, number in counters.items():
+            run("INSERT OR REPLACE INTO counter VALUES (?, ?)", (name, number.to_bytes(16, "big")))
+
+    def _write_canister(self, canister: Canister) -> None:
+        """The module's facts are shared by all canisters that have it."""
+        digest = None
+        if canister.module is not None:
+            digest = canister.module.hash
+            if digest not in self._known_modules:
+                record = codec.dumps(InstalledModule, canister.module)
+                self._database.execute("INSERT OR REPLACE INTO module VALUES (?, ?)", (digest, record))
+                self._known_modules[digest] = canister.module
+        record = codec.dumps(Canister, canister.with_(module=None))
+        self._database.execute("INSERT OR REPLACE INTO canister VALUES (?, ?, ?)", (canister.id.bytes, record, digest))
+
+    # -------------------------------------------------------------------------------------- files
+
+    def page_files(self, canister_id: Principal) -> PageFiles:
+        return PageFiles(self._memory, canister_id.bytes.hex())
+
+    def snapshot_path(self, snapshot_id: bytes, kind: str) -> Path:
+        return self.snapshots / f"{snapshot_id.hex()}.{kind}"
+
+    @staticmethod
+    def put(folder: Path, data: bytes) -> bytes:
+        """Keeps bytes under their SHA-256, which is returned."""
+        digest = hashlib.sha256(data).digest()
+        path = folder / digest.hex()
+        if not path.exists():
+            partial = path.with_suffix(f".{os.getpid()}.partial")
+            partial.write_bytes(data)
+            partial.replace(path)
+        return digest
+
+    @staticmethod
+    def get(folder: Path, digest: bytes) -> bytes | None:
+        try:
+            return (folder / digest.hex()).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def collect(self, state: SubnetState) -> None:
+        """Deletes the files that no canister needs (at opening, when nothing runs)."""
+        modules: set[str] = set()
+        chunks: set[str] = set()
+        snapshots: set[str] = set()
+        memories: set[str] = set()
+        for canister in state.canisters.values():
+            memories.add(canister.id.bytes.hex())
+            chunks.update(digest.hex() for digest in canister.chunks)
+            if canister.module is not None:
+                modules.add(canister.module.hash.hex())
+            for snapshot in canister.snapshots.values():
+                snapshots.add(snapshot.id.hex())
+                chunks.update(digest.hex() for digest, _ in snapshot.chunks)
+                if snapshot.module is not None:
+                    modules.add(snapshot.module.hash.hex())
+        for folder, keep in (
+            (self.modules, modules),
+            (self.chunks, chunks),
+            (self.snapshots, snapshots),
+            (self._memory, memories),
+        ):
+            for entry in os.scandir(folder):
+                if entry.name.split(".")[0] not in keep:
+                    Path(entry.path).unlink(missing_ok=True)
+
+
+def _lock(path: Path) -> IO[bytes]:
+    """Holds the folder for this process."""
+    handle = path.open("ab")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.close()
+        raise StateInUse(f"{path.parent} is in use by another process") from None
+    return handle

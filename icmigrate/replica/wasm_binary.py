@@ -1,0 +1,307 @@
+"""WebAssembly specification, "Binary Format": as much of it as is needed to check and rewrite a canister module.
+
+Function bodies, data and element segments are never decoded: they are carried over as they are. The full
+validation is wasmtime's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+MAGIC = b"\0asm\1\0\0\0"
+CUSTOM, TYPE, IMPORT, FUNCTION, TABLE, MEMORY, GLOBAL = range(7)
+EXPORT, START, ELEMENT, CODE, DATA, DATA_COUNT = range(7, 13)
+FUNC_KIND, TABLE_KIND, MEMORY_KIND, GLOBAL_KIND = range(4)
+I32, I64, F32, F64, V128 = 0x7F, 0x7E, 0x7D, 0x7C, 0x7B
+WIDTHS = {I32: 4, I64: 8, F32: 4, F64: 8, V128: 16}
+"""Bytes of the number types."""
+
+
+class MalformedModule(ValueError):
+    """Not a WebAssembly module."""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionType:
+    """Parameter and result types as the bytes of the binary format."""
+
+    parameters: bytes
+    results: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    module: str
+    name: str
+    kind: int
+    type_index: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    name: str
+    kind: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryType:
+    minimum: int
+    maximum: int | None
+    is_64: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalType:
+    value_type: int
+    mutable: bool
+
+
+@dataclass(slots=True)
+class Module:
+    """The parts that are looked at, and all sections as they came."""
+
+    sections: list[tuple[int, bytes]] = field(default_factory=list)
+    types: list[FunctionType] = field(default_factory=list)
+    imports: list[Import] = field(default_factory=list)
+    functions: list[int] = field(default_factory=list)
+    """Type index of each function defined here."""
+    tables: int = 0
+    memories: list[MemoryType] = field(default_factory=list)
+    globals: list[GlobalType] = field(default_factory=list)
+    exports: list[Export] = field(default_factory=list)
+    start: int | None = None
+    code_size: int = 0
+    custom: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def function_type(self, index: int) -> FunctionType:
+        """The type of a function by its index, imports first."""
+        imported = [entry.type_index for entry in self.imports if entry.kind == FUNC_KIND]
+        type_index = imported[index] if index < len(imported) else self.functions[index - len(imported)]
+        return self.types[type_index]
+
+
+class Reader:
+    """Reads the binary format from `data[position:end]`."""
+
+    def __init__(self, data: bytes, position: int = 0, end: int | None = None) -> None:
+        self.data = data
+        self.position = position
+        self.end = len(data) if end is None else end
+
+    def byte(self) -> int:
+        if self.position >= self.end:
+            raise MalformedModule("unexpected end")
+        value = self.data[self.position]
+        self.position += 1
+        return value
+
+    def unsigned(self, bits: int = 32) -> int:
+        result = shift = 0
+        while True:
+            byte = self.byte()
+            result |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+            if shift >= bits + 7:
+                raise MalformedModule("integer representation too long")
+        if result >> bits:
+            raise MalformedModule("integer too large")
+        return result
+
+    def skip_signed(self) -> None:
+        for _ in range(10):
+            if self.byte() < 0x80:
+                return
+        raise MalformedModule("integer representation too long")
+
+    def bytes(self, size: int) -> bytes:
+        if size > self.end - self.position:
+            raise MalformedModule("unexpected end")
+        self.position += size
+        return self.data[self.position - size : self.position]
+
+    def name(self) -> str:
+        try:
+            return self.bytes(self.unsigned()).decode()
+        except UnicodeDecodeError:
+            raise MalformedModule("malformed UTF-8 encoding") from None
+
+    def vector(self) -> Iterator[None]:
+        """As many rounds as the vector that begins here has elements."""
+        for _ in range(self.unsigned()):
+            yield None
+
+    def value_type(self) -> int:
+        code = self.byte()
+        if code in (0x63, 0x64):  # (ref null? heaptype)
+            self.skip_signed()
+        return code
+
+    def limits(self) -> MemoryType:
+        flags = self.byte()
+        is_64 = bool(flags & 4)
+        bits = 64 if is_64 else 32
+        minimum = self.unsigned(bits)
+        maximum = self.unsigned(bits) if flags & 1 else None
+        return MemoryType(minimum, maximum, is_64)
+
+    def skip_constant_expression(self) -> None:
+        """Skips the instructions of a constant expression up to and with its `end`."""
+        while True:
+            opcode = self.byte()
+            if opcode == 0x0B:
+                return
+            if opcode in (0x41, 0x42, 0xD0):
+                self.skip_signed()
+            elif opcode == 0x43:
+                self.bytes(4)
+            elif opcode == 0x44:
+                self.bytes(8)
+            elif opcode in (0x23, 0xD2):
+                self.unsigned()
+            elif opcode == 0xFD and self.unsigned() == 12:
+                self.bytes(16)
+            elif opcode not in (0x6A, 0x6B, 0x6C, 0x7C, 0x7D, 0x7E):
+                raise MalformedModule("illegal instruction in a constant expression")
+
+
+def parse(data: bytes) -> Module:
+    """Reads a module. Raises MalformedModule."""
+    if data[:4] != MAGIC[:4]:
+        raise MalformedModule("magic header not detected: bad magic number")
+    if data[:8] != MAGIC:
+        raise MalformedModule("unknown binary version")
+    module = Module()
+    outer = Reader(data, 8)
+    while outer.position < outer.end:
+        section = outer.byte()
+        size = outer.unsigned()
+        start = outer.position
+        outer.bytes(size)
+        module.sections.append((section, data[start : outer.position]))
+        read = _READERS.get(section)
+        if read is not None:
+            read(Reader(data, start, outer.position), module)
+    return module
+
+
+def _custom(reader: Reader, module: Module) -> None:
+    name = reader.name()
+    module.custom.append((name, reader.data[reader.position : reader.end]))
+
+
+def _types(reader: Reader, module: Module) -> None:
+    for _ in reader.vector():
+        if reader.byte() != 0x60:
+            raise MalformedModule("only function types are supported")
+        parameters = bytes(reader.value_type() for _ in reader.vector())
+        results = bytes(reader.value_type() for _ in reader.vector())
+        module.types.append(FunctionType(parameters, results))
+
+
+def _imports(reader: Reader, module: Module) -> None:
+    for _ in reader.vector():
+        source, name, kind = reader.name(), reader.name(), reader.byte()
+        type_index = -1
+        if kind == FUNC_KIND:
+            type_index = reader.unsigned()
+        elif kind == TABLE_KIND:
+            reader.value_type()
+            reader.limits()
+        elif kind == MEMORY_KIND:
+            reader.limits()
+        elif kind == GLOBAL_KIND:
+            reader.value_type()
+            reader.byte()
+        else:
+            raise MalformedModule("malformed import kind")
+        module.imports.append(Import(source, name, kind, type_index))
+
+
+def _functions(reader: Reader, module: Module) -> None:
+    module.functions.extend(reader.unsigned() for _ in reader.vector())
+
+
+def _tables(reader: Reader, module: Module) -> None:
+    module.tables = reader.unsigned()
+
+
+def _memories(reader: Reader, module: Module) -> None:
+    module.memories.extend(reader.limits() for _ in reader.vector())
+
+
+def _globals(reader: Reader, module: Module) -> None:
+    for _ in reader.vector():
+        value_type, mutable = reader.value_type(), reader.byte()
+        module.globals.append(GlobalType(value_type, mutable == 1))
+        reader.skip_constant_expression()
+
+
+def _exports(reader: Reader, module: Module) -> None:
+    for _ in reader.vector():
+        module.exports.append(Export(reader.name(), reader.byte(), reader.unsigned()))
+
+
+def _start(reader: Reader, module: Module) -> None:
+    module.start = reader.unsigned()
+
+
+def _code(reader: Reader, module: Module) -> None:
+    module.code_size = reader.end - reader.position
+
+
+_READERS = {
+    CUSTOM: _custom,
+    TYPE: _types,
+    IMPORT: _imports,
+    FUNCTION: _functions,
+    TABLE: _tables,
+    MEMORY: _memories,
+    GLOBAL: _globals,
+    EXPORT: _exports,
+    START: _start,
+    CODE: _code,
+}
+
+
+def encode_unsigned(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def encode_exports(exports: Iterable[Export]) -> bytes:
+    """The contents of an export section."""
+    entries = [
+        encode_unsigned(len(export.name.encode())) + export.name.encode()
+        + bytes([export.kind]) + encode_unsigned(export.index)
+        for export in exports
+    ]  # fmt: skip
+    return encode_unsigned(len(entries)) + b"".join(entries)
+
+
+def rewrite(module: Module, exports: Iterable[Export]) -> bytes:
+    """The module with these exports instead of its own, without start function and custom sections."""
+    parts = [MAGIC]
+    written = False
+    content = encode_exports(exports)
+
+    def put(section: int, body: bytes) -> None:
+        parts.extend((bytes([section]), encode_unsigned(len(body)), body))
+
+    for section, body in module.sections:
+        if section in (CUSTOM, EXPORT, START):
+            continue
+        if not written and section in (ELEMENT, CODE, DATA, DATA_COUNT):
+            put(EXPORT, content)
+            written = True
+        put(section, body)
+    if not written:
+        put(EXPORT, content)
+    return b"".join(parts)
