@@ -180,9 +180,6 @@ class DelegatedIdentity(Identity):
 
 # -- keys in files --------------------------------------------------------------------------------------
 
-# PKCS #8 version 2 with an Ed25519 key and its public key, which OpenSSL does not read: 0x30 0x53 or 0x51 ...
-_ED25519_V2_PREFIX = bytes.fromhex("020101300506032b657004220420")
-
 
 def from_pem(pem: str | bytes, password: str | bytes | None = None) -> Identity:
     """The identity of a secret key in PEM: Ed25519, secp256k1 or P-256, as PKCS #8 or SEC 1.
@@ -191,11 +188,8 @@ def from_pem(pem: str | bytes, password: str | bytes | None = None) -> Identity:
     """
     data = _without_parameters(pem.encode() if isinstance(pem, str) else pem)
     secret = password.encode() if isinstance(password, str) else password
-    seed = _ed25519_v2_seed(data)
-    if seed is not None:
-        return Ed25519Identity.from_seed(seed)
     try:
-        key = load_pem_private_key(data, secret)
+        key = load_pem_private_key(_as_version_1(data), secret)
     except TypeError:
         raise Usage(
             "the key is encrypted and no password is given" if secret is None else "the key is not encrypted"
@@ -221,16 +215,38 @@ def _without_parameters(pem: bytes) -> bytes:
     return pem[pem.index(end) + len(end) :].lstrip() if end in pem else pem
 
 
-def _ed25519_v2_seed(pem: bytes) -> bytes | None:
-    lines = pem.strip().splitlines()
-    if len(lines) < 3 or lines[0].strip() != b"-----BEGIN PRIVATE KEY-----":
-        return None
+_PEM_BEGIN, _PEM_END = b"-----BEGIN PRIVATE KEY-----", b"-----END PRIVATE KEY-----"
+_VERSION_1, _VERSION_2 = b"\x02\x01\x00", b"\x02\x01\x01"
+
+
+def _as_version_1(pem: bytes) -> bytes:
+    """A key in PKCS #8 version 2, which older dfx and ic-py write and OpenSSL does not read, in version 1."""
+    text = pem.strip()
+    if not text.startswith(_PEM_BEGIN) or not text.endswith(_PEM_END):
+        return pem
     try:
-        der = base64.b64decode(b"".join(lines[1:-1]), validate=True)
-    except ValueError:
-        return None
-    at = 2 + len(_ED25519_V2_PREFIX)
-    return der[at : at + 32] if der[2:at] == _ED25519_V2_PREFIX and len(der) >= at + 32 else None
+        der = base64.b64decode(text[len(_PEM_BEGIN) : -len(_PEM_END)])
+        content = der[_der_item(der, 0)[0] :]
+        if not content.startswith(_VERSION_2):
+            return pem
+        _, algorithm_end = _der_item(content, len(_VERSION_2))
+        _, key_end = _der_item(content, algorithm_end)
+    except (ValueError, IndexError):
+        return pem
+    body = _VERSION_1 + content[len(_VERSION_2) : key_end]
+    if len(body) > 0xFF:  # no key that can sign requests is that long
+        return pem
+    length = bytes((len(body),) if len(body) < 0x80 else (0x81, len(body)))
+    return b"\n".join((_PEM_BEGIN, base64.encodebytes(b"\x30" + length + body).strip(), _PEM_END, b""))
+
+
+def _der_item(der: bytes, at: int) -> tuple[int, int]:
+    """Where the content of the DER item at `at` begins and ends."""
+    length, begin = der[at + 1], at + 2
+    if length >= 0x80:
+        size = length - 0x80
+        length, begin = int.from_bytes(der[begin : begin + size], "big"), begin + size
+    return begin, begin + length
 
 
 IDENTITY_VARIABLE = "ICMIGRATE_IDENTITY_PEM"
