@@ -202,7 +202,8 @@ UNCHANGED = "Nothing was changed."
 def replica_start(
     session: Session,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Where to listen; 0: any free port [default: as last time].")
+        int | None,
+        typer.Option(metavar="N", min=0, max=65535, help="Where to listen; 0: any free port [default: as last time]."),
     ] = None,
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay until Ctrl-C or SIGTERM.")] = False,
 ) -> Outcome:

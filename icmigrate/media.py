@@ -9,6 +9,7 @@ import json
 import math
 import mimetypes
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,8 @@ MAX_EXIF_TEXT = 8_000
 """Bytes of EXIF kept in the record, as JSON; the file itself keeps them all."""
 
 pillow_heif.register_heif_opener()
+# Damaged metadata is no news to whoever brings in a folder of old pictures.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 # Only headers are read, so a picture that would be huge when decoded is no danger.
 Image.MAX_IMAGE_PIXELS = None
 
@@ -197,11 +200,11 @@ def _picture(stream: BinaryIO) -> _Picture:
             density = _attempt(lambda: round(float(image.info["dpi"][0])))
             orientation = tags.get("Orientation")
             detail = records.ImageDetail(
-                width=image.width,
-                height=image.height,
+                width=_nat32(image.width),
+                height=_nat32(image.height),
                 color_space=image.mode,
                 exif=_as_json(tags) if tags else None,
-                dpi=density if density is not None and 0 < density < 1 << 31 else None,
+                dpi=_nat32(density or 0),
                 orientation=orientation if orientation in range(1, 9) else None,
             )
             location = _attempt(lambda: _location(position))
@@ -217,6 +220,10 @@ def _attempt(read: Callable[[], Value]) -> Value | None:
         return read()
     except Exception:  # noqa: BLE001
         return None
+
+
+def _nat32(number: int) -> int | None:
+    return number if 0 < number < 1 << 32 else None
 
 
 _PLACES = {"ExifOffset", "GPSInfo", "StripOffsets", "StripByteCounts", "TileOffsets", "TileByteCounts"}

@@ -119,7 +119,7 @@ def _dfx_port(folder: Path) -> int | None:
 
 
 async def connect(network: Network, identity: Identity, *, window: int = 8) -> Agent:
-    """An agent for the network, as the identity; `window` calls in flight at most. Used as `async with await connect(...)`."""
+    """An agent for the network, as the identity; at most `window` calls in flight. Not entered yet."""
     return Agent(
         network.url,
         identity,
