@@ -238,9 +238,7 @@ class ManagementCanister:
         method = METHODS.get(method_name)
         context = From.QUERY if is_query else From.INGRESS
         if method is None and (is_query or method_name not in UNAVAILABLE):
-            not_found = (
-                refusals.management_query_not_found if is_query else refusals.management_method_not_found
-            )
+            not_found = refusals.management_query_not_found if is_query else refusals.management_method_not_found
             raise Refused(not_found(method_name))
         if method is None or context not in method.contexts:
             if is_query:

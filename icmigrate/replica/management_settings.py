@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -87,15 +86,6 @@ def _environment(variables: list[Record], limits: Limits) -> tuple[tuple[str, st
                     )
                 )
     return tuple(sorted(environment.items()))
-
-
-def environment_variables_hash(settings: Settings) -> bytes:
-    """The representation-independent hash of the variables, as the canister history shows it."""
-    pairs = sorted(
-        hashlib.sha256(name.encode()).digest() + hashlib.sha256(value.encode()).digest()
-        for name, value in settings.environment_variables
-    )
-    return hashlib.sha256(b"".join(pairs)).digest()
 
 
 def definite(settings: Settings) -> Record:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import struct
 
+from icmigrate.protocol.principal import Principal
 from icmigrate.replica import refusals, wasm_binary
+from icmigrate.replica.faults import InvalidModule
 from icmigrate.replica.management_context import Context, Record, optional
 from icmigrate.replica.module import unpack
-from icmigrate.replica.state import WASM_PAGE, Refused, Reject, Snapshot
+from icmigrate.replica.state import WASM_PAGE, InstalledModule, Refused, Reject, Snapshot
 
 MAX_SLICE = 2_000_000
 """Bytes that read_canister_snapshot_data gives at once."""
@@ -20,6 +22,7 @@ _GLOBAL_KINDS = {
     wasm_binary.F64: "f64",
     wasm_binary.V128: "v128",
 }
+_KINDS_BY_WIDTH = {4: "i32", 8: "i64", 16: "v128"}
 
 
 async def take_canister_snapshot(context: Context, record: Record) -> Record:
@@ -70,7 +73,9 @@ async def read_canister_snapshot_metadata(context: Context, record: Record) -> R
         "wasm_module_size": snapshot.module.size if snapshot.module else 0,
         "globals": [
             {kind: _global_value(kind, pattern)}
-            for kind, pattern in zip(_global_kinds(context, snapshot), snapshot.globals, strict=True)
+            for kind, pattern in zip(
+                _global_kinds(context, record["canister_id"], snapshot), snapshot.globals, strict=True
+            )
         ],
         "wasm_memory_size": snapshot.heap_pages * WASM_PAGE,
         "stable_memory_size": snapshot.stable_pages * WASM_PAGE,
@@ -106,6 +111,9 @@ async def upload_canister_snapshot_metadata(context: Context, record: Record) ->
     replaced = optional(record["replace_snapshot"])
     if replaced is not None and replaced not in canister.snapshots:
         raise Refused(refusals.snapshot_not_found(canister.id, replaced))
+    limit = context.replica.limits.snapshots
+    if replaced is None and len(canister.snapshots) >= limit:
+        raise Refused(refusals.snapshot_limit_exceeded(canister.id, limit))
     for name in ("wasm_memory_size", "stable_memory_size"):
         if record[name] % WASM_PAGE:
             raise Refused(refusals.invalid_management_payload(f"{name} must be a multiple of {WASM_PAGE} bytes."))
@@ -116,7 +124,8 @@ async def upload_canister_snapshot_metadata(context: Context, record: Record) ->
         taken_at=context.changes.time_ns,
         canister_version=canister.version,
         source="metadata_upload",
-        module=None,
+        # What is known of the module before its bytes are there.
+        module=InstalledModule(b"", record["wasm_module_size"], frozenset(), ()),
         heap_pages=record["wasm_memory_size"] // WASM_PAGE,
         stable_pages=record["stable_memory_size"] // WASM_PAGE,
         globals=tuple(_global_pattern(*value.popitem()) for value in map(dict, record["globals"])),
@@ -175,20 +184,19 @@ def _invalid_slice(offset: int, size: int) -> Reject:
     )
 
 
-def _global_kinds(context: Context, snapshot: Snapshot) -> list[str]:
+def _global_kinds(context: Context, canister_id: Principal, snapshot: Snapshot) -> list[str]:
     """The types of the kept globals, as the module declares them.
 
     While the module of an uploaded snapshot is not complete, they are told by their widths only.
     """
-    data = context.replica.module_bytes(snapshot.module.hash) if snapshot.module else None
-    if data is not None:
+    size = snapshot.module.size if snapshot.module else 0
+    data = context.replica.read_snapshot(canister_id, snapshot.id, "wasm_module", 0, size)
+    try:
         module = wasm_binary.parse(unpack(data, context.replica.limits))
-        return [
-            _GLOBAL_KINDS[kind.value_type]
-            for kind in module.globals
-            if kind.mutable and kind.value_type in _GLOBAL_KINDS
-        ]
-    return [{4: "i32", 8: "i64", 16: "v128"}[len(pattern)] for pattern in snapshot.globals]
+    except (wasm_binary.MalformedModule, InvalidModule):
+        return [_KINDS_BY_WIDTH[len(pattern)] for pattern in snapshot.globals]
+    types = [kind.value_type for kind in module.globals if kind.mutable]
+    return [_GLOBAL_KINDS[type_] for type_ in types if type_ in _GLOBAL_KINDS]
 
 
 def _global_value(kind: str, pattern: bytes) -> int | float:

@@ -97,3 +97,8 @@ def reserved_cycles_limit_is_too_low(reserved: int, limit: int) -> Reject:
 def snapshot_immutable() -> Reject:
     text = "Only canister snapshots created by metadata upload can be mutated."
     return Reject(RejectCode.CANISTER_REJECT, text, "IC0409")
+
+
+def snapshot_limit_exceeded(canister_id: Principal, limit: int) -> Reject:
+    text = f"Canister {canister_id.to_str()} has reached the maximum number of snapshots allowed: {limit}."
+    return Reject(RejectCode.CANISTER_REJECT, text, "IC0406")
