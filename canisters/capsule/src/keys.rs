@@ -133,11 +133,20 @@ mod tests {
             PersonRef::Principal(Principal::from_slice(&[0, 0, 7])),
             PersonRef::Opaque("Zoë".into()),
         ];
-        let resources =
-            [Resource::Capsule, Resource::Memory("m".into()), Resource::Folder("f".into()), Resource::Gallery("g".into())];
+        let resources = [
+            Resource::Capsule,
+            Resource::Memory("m".into()),
+            Resource::Folder("f".into()),
+            Resource::Gallery("g".into()),
+        ];
         for person in &people {
             for resource in &resources {
-                let key = Key::tagged(9).person(person).text("capsule").resource(resource).bytes(b"tail").into_bytes();
+                let key = Key::tagged(9)
+                    .person(person)
+                    .text("capsule")
+                    .resource(resource)
+                    .bytes(b"tail")
+                    .into_bytes();
                 let mut fields = Fields(&key);
                 assert_eq!(fields.byte(), Some(9));
                 assert_eq!(fields.person().as_ref(), Some(person));
@@ -152,7 +161,10 @@ mod tests {
     fn a_prefix_ends_behind_its_last_key() {
         let prefix = Key::tagged(1).text("a");
         assert!(prefix.clone().bytes(&[0xff; 9]).into_bytes() < prefix.end());
-        assert!(Key::tagged(1).text("aa").into_bytes() > prefix.end() || prefix.end() > prefix.clone().into_bytes());
+        assert!(
+            Key::tagged(1).text("aa").into_bytes() > prefix.end()
+                || prefix.end() > prefix.clone().into_bytes()
+        );
         assert_eq!(Key::tagged(1).bytes(&[0xff, 0xff]).end(), vec![2]);
     }
 }

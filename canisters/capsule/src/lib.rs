@@ -12,8 +12,25 @@ pub mod types;
 pub mod keys;
 pub mod memory;
 
+pub mod canonical;
+pub mod header;
+pub mod index;
+pub mod journal;
+pub mod meter;
+pub mod operators;
+pub mod quote;
+pub mod records;
+pub mod slots;
+
 pub mod blobs;
 pub mod extents;
 pub mod http;
 pub mod manifest;
 pub mod tokens;
+
+pub mod access;
+pub mod data;
+pub mod departure;
+pub mod export;
+pub mod import;
+pub mod store;

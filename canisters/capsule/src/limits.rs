@@ -28,8 +28,10 @@ pub const MAX_MEMBERS: usize = 1_000;
 pub const MAX_HOLDERS: usize = 32;
 /// Most operators.
 pub const MAX_OPERATORS: usize = 64;
-/// Deepest nesting of folders.
-pub const MAX_FOLDER_DEPTH: usize = 32;
+/// Most folders above a memory or folder.
+pub const MAX_FOLDERS_UP: usize = 256;
+/// Most access entries on one resource.
+pub const MAX_ENTRIES: usize = 1_000;
 /// Most bytes of one canonical record.
 pub const MAX_RECORD: usize = 1 << 20;
 
@@ -38,7 +40,7 @@ pub const MAX_PAGE: u32 = 1_000;
 /// Most bytes on a page: an answer stays below the 2 MiB of a replicated reply.
 pub const MAX_PAGE_BYTES: usize = 1_800_000;
 /// Most uploads in progress of one capsule.
-pub const MAX_UPLOADS: u64 = 64;
+pub const MAX_UPLOADS: u64 = 256;
 /// Longest validity of an asset token, in seconds.
 pub const MAX_TOKEN_SECONDS: u64 = 366 * 24 * 60 * 60;
 /// Most tokens asked for at once.

@@ -13,9 +13,9 @@
 //!   5  OPERATORS            principals
 //!   6  METER                method -> calls, cycles
 //!   7  MIGRATIONS           hub: migration id -> migration record; active migration of a capsule
-//!   8  LEDGERS              hub: (migration id, number) -> cycles spent
-//!   9  WASM                 hub: the personal module
-//!  10  IMPORT               personal canister: state of the import
+//!   8  WASM                 hub: the personal module
+//!   9  IMPORT               personal canister: state of the import
+//!  10  BUILDS               capsule -> how far its manifest is built
 //!  32  ..                   from here: blobs, manifest, http
 //! ```
 
@@ -42,9 +42,9 @@ memories! {
     OPERATORS = 5;
     METER = 6;
     MIGRATIONS = 7;
-    LEDGERS = 8;
-    WASM = 9;
-    IMPORT = 10;
+    WASM = 8;
+    IMPORT = 9;
+    BUILDS = 10;
 
     // 32 to 63: extents, blobs, manifest, http
     EXTENT_DATA = 32;

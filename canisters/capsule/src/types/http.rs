@@ -45,10 +45,7 @@ define_function!(pub StreamingCallback : (StreamingToken) -> (StreamingCallbackR
 
 #[derive(CandidType, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum StreamingStrategy {
-    Callback {
-        callback: StreamingCallback,
-        token: StreamingToken,
-    },
+    Callback { callback: StreamingCallback, token: StreamingToken },
 }
 
 #[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]

@@ -172,7 +172,10 @@ pub enum AssetLocation {
     /// Here: at most 32 KiB.
     Inline(ByteBuf),
     /// A blob of this canister.
-    Internal { sha256: ByteBuf, length: u64 },
+    Internal {
+        sha256: ByteBuf,
+        length: u64,
+    },
     External {
         url: String,
         sha256: Option<ByteBuf>,

@@ -1,0 +1,127 @@
+//! The effective permission of a person on a resource at a time.
+//!
+//! It is the union of what the person is granted on the resource, on the folders above it, on the
+//! galleries that show it and on the capsule: in person, through groups, or with everybody.
+//! Owners and controllers of the capsule have all of it everywhere.
+
+use super::rules;
+use crate::index::Grantee;
+use crate::limits::MAX_FOLDERS_UP;
+use crate::records::Records;
+use crate::types::*;
+use ic_stable_structures::Memory as StableMemory;
+
+/// Access in one capsule at one time.
+pub struct Access<'a, M: StableMemory> {
+    pub(super) records: &'a Records<M>,
+    pub(super) capsule: Capsule,
+    pub(super) at: Time,
+}
+
+impl<'a, M: StableMemory> Access<'a, M> {
+    /// NotFound where there is no such capsule.
+    pub fn new(records: &'a Records<M>, capsule: &str, at: Time) -> Answer<Self> {
+        Ok(Access { records, capsule: records.get(capsule, capsule)?, at })
+    }
+
+    /// The permission mask of a person, or of everybody (None), on a resource.
+    /// NotFound where there is no such resource.
+    pub fn effective(&self, person: Option<&PersonRef>, resource: &Resource) -> Answer<u32> {
+        self.within(person, &self.scope(resource)?)
+    }
+
+    /// The same on a memory at hand.
+    pub fn on_memory(&self, person: &PersonRef, memory: &Memory) -> Answer<u32> {
+        self.within(Some(person), &self.scope_of_memory(memory)?)
+    }
+
+    /// The mask that a person has from the resources of a scope together.
+    fn within(&self, person: Option<&PersonRef>, scope: &[Resource]) -> Answer<u32> {
+        let mut mask = person.map_or(0, |person| self.held(person));
+        let mut grantees = vec![Grantee::Everybody];
+        if let Some(person) = person {
+            grantees.push(Grantee::Person(person.clone()));
+            grantees.extend(self.records.index.groups_of(person, &self.capsule.id).map(Grantee::Group));
+        }
+        for resource in scope {
+            for grantee in &grantees {
+                for id in self.records.index.grants(grantee, &self.capsule.id, resource) {
+                    mask |= self.granted(&self.records.get(&self.capsule.id, &id)?);
+                }
+            }
+        }
+        Ok(mask)
+    }
+
+    /// Whether there is such a resource.
+    pub fn exists(&self, resource: &Resource) -> bool {
+        let (kind, id) = match resource {
+            Resource::Capsule => return true,
+            Resource::Memory(id) => (RecordKind::Memory, id),
+            Resource::Folder(id) => (RecordKind::Folder, id),
+            Resource::Gallery(id) => (RecordKind::Gallery, id),
+        };
+        self.records.contains(&self.capsule.id, kind, id)
+    }
+
+    /// The capsule's head.
+    pub fn capsule(&self) -> &Capsule {
+        &self.capsule
+    }
+
+    /// What an owner or controller has on everything; 0 for others.
+    pub fn held(&self, person: &PersonRef) -> u32 {
+        let owner = self.capsule.owners.iter().any(|owner| &owner.person == person);
+        let controller = self.capsule.controllers.iter().any(|controller| &controller.person == person);
+        u32::from(owner) * rules::OWNER | u32::from(controller) * rules::CONTROLLER
+    }
+
+    /// What an entry grants at this time.
+    pub(super) fn granted(&self, entry: &AccessEntry) -> u32 {
+        if rules::holds(&entry.condition, self.at, &self.capsule.settings.triggered_events) {
+            entry.permissions & rules::ceiling(entry.role)
+        } else {
+            0
+        }
+    }
+
+    /// The resource and everything whose grants reach it.
+    pub(super) fn scope(&self, resource: &Resource) -> Answer<Vec<Resource>> {
+        match resource {
+            Resource::Capsule => Ok(vec![Resource::Capsule]),
+            Resource::Memory(id) => self.scope_of_memory(&self.records.get(&self.capsule.id, id)?),
+            Resource::Folder(id) => {
+                let mut scope = vec![Resource::Capsule];
+                self.folders_up(self.records.get::<Folder>(&self.capsule.id, id)?, &mut scope)?;
+                Ok(scope)
+            }
+            Resource::Gallery(id) => {
+                self.records.get::<Gallery>(&self.capsule.id, id)?;
+                Ok(vec![Resource::Capsule, resource.clone()])
+            }
+        }
+    }
+
+    fn scope_of_memory(&self, memory: &Memory) -> Answer<Vec<Resource>> {
+        let mut scope = vec![Resource::Capsule, Resource::Memory(memory.id.clone())];
+        if let Some(folder) = &memory.metadata.parent_folder_id {
+            if let Some(folder) = self.records.find(&self.capsule.id, folder)? {
+                self.folders_up(folder, &mut scope)?;
+            }
+        }
+        scope.extend(self.records.index.galleries_with(&self.capsule.id, &memory.id).map(Resource::Gallery));
+        Ok(scope)
+    }
+
+    fn folders_up(&self, mut folder: Folder, scope: &mut Vec<Resource>) -> Answer<()> {
+        for _ in 0..MAX_FOLDERS_UP {
+            let above = folder.parent_folder_id.take();
+            scope.push(Resource::Folder(folder.id));
+            match above.map(|id| self.records.find(&self.capsule.id, &id)).transpose()?.flatten() {
+                Some(parent) => folder = parent,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+}

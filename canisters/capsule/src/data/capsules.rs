@@ -1,0 +1,238 @@
+//! The head of a capsule: create, read, update, delete.
+
+use super::check;
+use crate::access::rules::{self, rule, Action};
+use crate::access::Call;
+use crate::limits::*;
+use crate::records::STORED_KINDS;
+use crate::slots::Slot;
+use crate::store::{unauthorized, Store};
+use crate::types::*;
+use ic_stable_structures::Memory as StableMemory;
+use serde_bytes::ByteBuf;
+
+/// Records that one call of `capsules_delete` deletes.
+const DELETED_AT_ONCE: usize = 2_000;
+
+impl<M: StableMemory> Store<M> {
+    /// The capsule that `capsules_create` of this caller answers without making one, if any.
+    ///
+    /// Unauthorized where the caller may not make one for that subject: everybody makes their own,
+    /// operators make them for others.
+    pub fn capsule_of(&self, call: &Call, subject: &PersonRef) -> Answer<Option<Capsule>> {
+        check::person(subject)?;
+        if call.is_anonymous() || (!call.operator && *subject != call.person()) {
+            return Err(unauthorized(call));
+        }
+        let existing = self.records.index.capsules_about(subject).next();
+        let Some(id) = existing else { return Ok(None) };
+        self.slots.get(&id)?.readable(&id, self.me)?;
+        Ok(Some(self.records.get(&id, &id)?))
+    }
+
+    /// Makes a capsule. The subject owns it; who makes it for somebody else controls it, so that it
+    /// can be filled, until an owner says otherwise. `token_secret` signs its asset tokens.
+    pub fn capsules_create(
+        &mut self,
+        call: &Call,
+        subject: PersonRef,
+        token_secret: Digest,
+    ) -> Answer<Capsule> {
+        if let Some(existing) = self.capsule_of(call, &subject)? {
+            return Ok(existing);
+        }
+        let id = loop {
+            let id = format!("capsule-{}", self.header.next_number());
+            if self.slots.find(&id).is_none() {
+                break id;
+            }
+        };
+        let maker = call.person();
+        let controllers = if subject == maker {
+            vec![]
+        } else {
+            vec![ControllerState { person: maker.clone(), granted_at: call.at, granted_by: maker }]
+        };
+        let capsule = Capsule {
+            id: id.clone(),
+            owners: vec![OwnerState { person: subject.clone(), since: call.at, last_activity_at: call.at }],
+            subject,
+            controllers,
+            settings: CapsuleSettings {
+                hosting: HostingPreferences {
+                    frontend: "icp".into(),
+                    backend: "icp".into(),
+                    database: "icp".into(),
+                    blobs: "icp".into(),
+                },
+                has_advanced_settings: false,
+                triggered_events: vec![],
+            },
+            created_at: call.at,
+            updated_at: call.at,
+        };
+        let token_secret = Some(ByteBuf::from(token_secret.to_vec()));
+        let home = Home::Hub;
+        let slot = Slot { home, generation: 0, token_secret, certified_root: None, deleting: false };
+        self.slots.put(&id, &slot);
+        self.put(&capsule)?;
+        Ok(capsule)
+    }
+
+    pub fn capsules_get(&self, call: &Call, capsule: &str) -> Answer<Capsule> {
+        let access = self.reading(call, capsule)?;
+        let (_, needed) = rule(RecordKind::Capsule, Action::Read);
+        self.allow_read(call, &access, &Resource::Capsule, needed)?;
+        Ok(access.capsule().clone())
+    }
+
+    pub fn capsules_summary(&self, call: &Call, capsule: &str) -> Answer<CapsuleSummary> {
+        let head = self.capsules_get(call, capsule)?;
+        self.summary_of(&head)
+    }
+
+    /// The capsules that the caller may see: all for operators. At most `limit` are looked at.
+    pub fn capsules_list(
+        &self,
+        call: &Call,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Answer<Page<CapsuleSummary>> {
+        let limit = check::limit(limit)?;
+        let person = call.person();
+        let mut items = Vec::new();
+        let mut last: Option<String> = after.map(str::to_string);
+        for _ in 0..limit {
+            let Some(id) = self.next_capsule(call, &person, last.as_deref()) else {
+                return Ok(Page { items, next: None });
+            };
+            let slot = self.slots.get(&id)?;
+            if !slot.deleting {
+                let access = crate::access::Access::new(&self.records, &id, call.at)?;
+                let (_, needed) = rule(RecordKind::Capsule, Action::Read);
+                if self.allow_read(call, &access, &Resource::Capsule, needed).is_ok() {
+                    items.push(self.summary_of(access.capsule())?);
+                }
+            }
+            last = Some(id);
+        }
+        let next = self.next_capsule(call, &person, last.as_deref()).and(last);
+        Ok(Page { items, next })
+    }
+
+    fn next_capsule(&self, call: &Call, person: &PersonRef, after: Option<&str>) -> Option<String> {
+        if call.operator {
+            return self.slots.ids(after).next();
+        }
+        let from = after.map(|id| format!("{id}\u{1}")).unwrap_or_default();
+        self.records.index.capsule_reached(person, &from)
+    }
+
+    fn summary_of(&self, head: &Capsule) -> Answer<CapsuleSummary> {
+        let count = |kind| self.records.count_of(&head.id, kind).records;
+        let blobs = self.blobs.totals(&head.id);
+        Ok(CapsuleSummary {
+            id: head.id.clone(),
+            subject: head.subject.clone(),
+            memories: count(RecordKind::Memory),
+            folders: count(RecordKind::Folder),
+            galleries: count(RecordKind::Gallery),
+            access_entries: count(RecordKind::AccessEntry),
+            connections: count(RecordKind::Connection),
+            groups: count(RecordKind::Group),
+            blobs: blobs.blobs,
+            blob_bytes: blobs.bytes,
+            record_bytes: self.records.total(&head.id).bytes,
+            home: self.slots.get(&head.id)?.home,
+        })
+    }
+
+    /// Owners and controllers change with OWN, settings with MANAGE. A capsule keeps an owner.
+    pub fn capsules_update(&mut self, call: &Call, capsule: &str, update: CapsuleUpdate) -> Answer<Capsule> {
+        let access = self.reading(call, capsule)?;
+        let (_, mut needed) = rule(RecordKind::Capsule, Action::Change);
+        if update.owners.is_some() || update.controllers.is_some() {
+            needed |= rules::OWN;
+        }
+        self.allow(call, &access, &Resource::Capsule, needed)?;
+        self.writable(call, capsule)?;
+        let old = access.capsule().clone();
+        let mut new = old.clone();
+        if let Some(owners) = update.owners {
+            check::persons("owners", &owners, MAX_HOLDERS)?;
+            if owners.is_empty() {
+                return Err(Error::Invalid("a capsule has at least one owner".into()));
+            }
+            let known = |person: &PersonRef| old.owners.iter().find(|owner| owner.person == *person).cloned();
+            new.owners = owners
+                .into_iter()
+                .map(|person| {
+                    known(&person).unwrap_or(OwnerState { person, since: call.at, last_activity_at: call.at })
+                })
+                .collect();
+        }
+        if let Some(controllers) = update.controllers {
+            check::persons("controllers", &controllers, MAX_HOLDERS)?;
+            let known =
+                |person: &PersonRef| old.controllers.iter().find(|held| held.person == *person).cloned();
+            new.controllers = controllers
+                .into_iter()
+                .map(|person| {
+                    let granted_by = call.person();
+                    known(&person).unwrap_or(ControllerState { person, granted_at: call.at, granted_by })
+                })
+                .collect();
+        }
+        if let Some(settings) = update.settings {
+            check::settings(&settings)?;
+            new.settings = settings;
+        }
+        if new != old {
+            new.updated_at = call.at;
+            self.put(&new)?;
+        }
+        Ok(new)
+    }
+
+    /// Deletes a capsule with all that it holds. Work is bounded: where something is left the
+    /// answer is a Conflict that says so, the capsule is not there any more for anybody else, and
+    /// the call is repeated.
+    pub fn capsules_delete(&mut self, call: &Call, capsule: &str) -> Answer<()> {
+        let slot = self.slots.get(capsule)?;
+        let access = crate::access::Access::new(&self.records, capsule, call.at)?;
+        let (_, needed) = rule(RecordKind::Capsule, Action::Delete);
+        self.allow(call, &access, &Resource::Capsule, needed)?;
+        if !slot.deleting {
+            self.writable(call, capsule)?;
+            self.slots.change(capsule, |slot| slot.deleting = true)?;
+        }
+        let mut left = DELETED_AT_ONCE;
+        // the head goes last: it says who may go on deleting
+        for kind in STORED_KINDS.into_iter().filter(|&kind| kind != RecordKind::Capsule) {
+            let ids: Vec<String> = self.records.ids(capsule, kind, None).take(left).collect();
+            for id in &ids {
+                self.remove_kind(capsule, kind, id)?;
+            }
+            left -= ids.len();
+        }
+        if left == 0 || !self.blobs.detach_all(capsule, left) {
+            return Err(Error::Conflict("not everything is deleted yet: call again".into()));
+        }
+        self.remove::<Capsule>(capsule, capsule)?;
+        self.slots.remove(capsule);
+        Ok(())
+    }
+
+    fn remove_kind(&mut self, capsule: &str, kind: RecordKind, id: &str) -> Answer<()> {
+        match kind {
+            RecordKind::Capsule => self.remove::<Capsule>(capsule, id),
+            RecordKind::Memory => self.remove::<Memory>(capsule, id),
+            RecordKind::Folder => self.remove::<Folder>(capsule, id),
+            RecordKind::Gallery => self.remove::<Gallery>(capsule, id),
+            RecordKind::AccessEntry => self.remove::<AccessEntry>(capsule, id),
+            RecordKind::Connection => self.remove::<Connection>(capsule, id),
+            RecordKind::Group => self.remove::<Group>(capsule, id),
+            RecordKind::Blob => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! How a capsule arrives in its personal canister: import, seal, activate.
+//!
+//! Importing: blobs and records come in, in any order, each as often as somebody sends it.
+//! Sealed: read-only; the manifest is certified. Live: the capsule's home; importers are refused.
+
+use crate::access::Call;
+use crate::blobs::sha256;
+use crate::canonical;
+use crate::data::check;
+use crate::index::Indexed;
+use crate::memory::{self, Vm};
+use crate::records::noun;
+use crate::slots::Slot;
+use crate::store::{unauthorized, Store};
+use crate::types::*;
+use candid::Principal;
+use ic_stable_structures::memory_manager::MemoryManager;
+use ic_stable_structures::{Memory as StableMemory, StableCell};
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+/// Blobs let go of, and memories looked at, by one call of `import_seal`.
+const BLOBS_AT_ONCE: usize = 2_000;
+const MEMORIES_AT_ONCE: usize = 1_000;
+/// Blobs in one declaration, and records in one call.
+const MAX_ITEMS: usize = 10_000;
+/// Declared blobs without a memory that one later call lets go of.
+const RELEASED_AT_ONCE: usize = 500;
+
+/// How far a seal is.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+enum Seal {
+    /// Nothing that was found out before counts any more.
+    #[default]
+    Begun,
+    /// Memories up to this id have their blobs.
+    Holding(String),
+    /// All memories have their blobs.
+    Held,
+}
+
+#[derive(Serialize, Deserialize, Clone, Debug)]
+struct State {
+    capsule_id: String,
+    hub: Principal,
+    state: ImportState,
+    generation: u64,
+    root: Option<ByteBuf>,
+    seal: Seal,
+    /// The hub and the operators have no part in it any more.
+    is_closed: bool,
+}
+
+pub struct Import<M: StableMemory> {
+    cell: StableCell<Vec<u8>, Vm<M>>,
+}
+
+impl<M: StableMemory> Import<M> {
+    pub fn init(memories: &MemoryManager<M>) -> Self {
+        Import { cell: StableCell::init(memories.get(memory::IMPORT), vec![]) }
+    }
+
+    /// Begins the import of a capsule into an empty store.
+    pub fn begin(&mut self, store: &mut Store<M>, init: PersonalInit) -> Answer<()> {
+        check::id(&init.capsule_id)?;
+        check::digest(&init.token_secret)?;
+        for operator in init.operators {
+            store.operators.add(operator)?;
+        }
+        let slot = Slot {
+            home: Home::Migrating,
+            generation: 0,
+            token_secret: Some(init.token_secret),
+            certified_root: None,
+            deleting: false,
+        };
+        store.slots.put(&init.capsule_id, &slot);
+        self.put(&State {
+            capsule_id: init.capsule_id,
+            hub: init.hub,
+            state: ImportState::Importing,
+            generation: 0,
+            root: None,
+            seal: Seal::Begun,
+            is_closed: false,
+        });
+        Ok(())
+    }
+
+    fn get(&self) -> Answer<State> {
+        canonical::decode(self.cell.get())
+    }
+
+    fn put(&mut self, state: &State) {
+        self.cell.set(canonical::encode(state));
+    }
+
+    pub fn hub(&self) -> Answer<Principal> {
+        Ok(self.get()?.hub)
+    }
+
+    /// Whether a principal may read and export the capsule here whatever its access entries say:
+    /// the hub and the operators named at install, until the hand-off.
+    pub fn is_operator(&self, store: &Store<M>, principal: &Principal) -> bool {
+        match self.get() {
+            Ok(state) => !state.is_closed && (state.hub == *principal || store.operators.contains(principal)),
+            Err(_) => false,
+        }
+    }
+
+    pub fn status(&self, store: &Store<M>) -> Answer<ImportStatus> {
+        let state = self.get()?;
+        let blobs = store.blobs.import_counts();
+        Ok(ImportStatus {
+            records: store.records.total(&state.capsule_id).records,
+            capsule_id: state.capsule_id,
+            hub: state.hub,
+            state: state.state,
+            generation: state.generation,
+            blobs_declared: blobs.declared,
+            blobs_complete: blobs.complete,
+            chunks_received: blobs.chunks,
+            root: state.root,
+        })
+    }
+
+    /// The state, where the caller may import. Unauthorized for everybody once the capsule is live.
+    fn importing(&self, call: &Call) -> Answer<State> {
+        let state = self.get()?;
+        if !call.operator || state.state == ImportState::Live {
+            return Err(unauthorized(call));
+        }
+        Ok(state)
+    }
+
+    /// The same, and Conflict where it is sealed.
+    fn open(&self, call: &Call) -> Answer<State> {
+        let state = self.importing(call)?;
+        if state.state != ImportState::Importing {
+            return Err(Error::Conflict("the import is sealed: reopen it first".into()));
+        }
+        Ok(state)
+    }
+
+    pub fn declare_blobs(&mut self, store: &mut Store<M>, call: &Call, blobs: &[Blob]) -> Answer<()> {
+        self.open(call)?;
+        check::list("blobs", blobs, MAX_ITEMS)?;
+        blobs.iter().try_for_each(|blob| store.blobs.declare(blob))
+    }
+
+    /// Which chunks are missing, of the declared blobs that lack any.
+    pub fn missing_chunks(
+        &self,
+        store: &Store<M>,
+        call: &Call,
+        after: Option<&[u8]>,
+        limit: u32,
+    ) -> Answer<Page<MissingChunks, ByteBuf>> {
+        self.importing(call)?;
+        let after = after.map(check::digest).transpose()?;
+        Ok(store.blobs.missing_chunks(after.as_ref(), check::limit(limit)? as u32))
+    }
+
+    /// One chunk of a declared blob, checked against its digest.
+    pub fn put_chunk(
+        &mut self,
+        store: &mut Store<M>,
+        call: &Call,
+        sha256: &[u8],
+        index: u32,
+        bytes: &[u8],
+    ) -> Answer<()> {
+        self.open(call)?;
+        store.blobs.import_chunk(&check::digest(sha256)?, index, bytes)
+    }
+
+    /// Records of one freeze of the hub, stored as they are. A higher generation drops the records
+    /// of the one before; blobs stay.
+    pub fn put_records(
+        &mut self,
+        store: &mut Store<M>,
+        call: &Call,
+        generation: u64,
+        records: Vec<RecordBytes>,
+    ) -> Answer<()> {
+        let mut state = self.open(call)?;
+        check::list("records", &records, MAX_ITEMS)?;
+        if generation < state.generation {
+            return Err(Error::Conflict(format!("generation {} is being imported", state.generation)));
+        }
+        if generation > state.generation {
+            store.records.clear();
+            store.manifest.clear(&state.capsule_id, usize::MAX);
+            store.slots.change(&state.capsule_id, |slot| slot.generation = generation)?;
+            state.generation = generation;
+        }
+        state.seal = Seal::Begun;
+        self.put(&state);
+        for record in records {
+            let capsule = &state.capsule_id;
+            match record.kind {
+                RecordKind::Capsule => store.import_record::<Capsule>(capsule, record)?,
+                RecordKind::Memory => store.import_record::<Memory>(capsule, record)?,
+                RecordKind::Folder => store.import_record::<Folder>(capsule, record)?,
+                RecordKind::Gallery => store.import_record::<Gallery>(capsule, record)?,
+                RecordKind::AccessEntry => store.import_record::<AccessEntry>(capsule, record)?,
+                RecordKind::Connection => store.import_record::<Connection>(capsule, record)?,
+                RecordKind::Group => store.import_record::<Group>(capsule, record)?,
+                RecordKind::Blob => {
+                    return Err(Error::Invalid("blobs come in chunks, not as records".into()))
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the import of a generation: every memory has its blobs, complete, and the manifest is
+    /// built. Bounded work: while `complete` is false, call again.
+    pub fn seal(&mut self, store: &mut Store<M>, call: &Call, generation: u64) -> Answer<ManifestSummary> {
+        let mut state = self.get()?;
+        if !call.operator {
+            return Err(unauthorized(call));
+        }
+        let capsule = state.capsule_id.clone();
+        if generation != state.generation {
+            return Err(Error::Conflict(format!("generation {} is being imported", state.generation)));
+        }
+        if state.state != ImportState::Importing {
+            return store.manifest_summary(&capsule);
+        }
+        if !store.records.contains(&capsule, RecordKind::Capsule, &capsule) {
+            return Err(Error::Conflict("the capsule's own record has not come in".into()));
+        }
+        if state.seal == Seal::Begun {
+            if !store.blobs.detach_all(&capsule, BLOBS_AT_ONCE) {
+                return store.manifest_summary(&capsule);
+            }
+            state.seal = Seal::Holding(String::new());
+        }
+        if let Seal::Holding(after) = &state.seal {
+            state.seal = store.hold_imported(&capsule, after)?;
+            self.put(&state);
+        }
+        if state.seal != Seal::Held {
+            return store.manifest_summary(&capsule);
+        }
+        let summary = store.build_manifest(&capsule)?;
+        if summary.complete {
+            state.root = Some(summary.root.clone());
+            state.state = ImportState::Sealed;
+            self.put(&state);
+        }
+        Ok(summary)
+    }
+
+    /// Opens a sealed import again; one that is open stays so.
+    pub fn reopen(&mut self, store: &mut Store<M>, call: &Call) -> Answer<ImportStatus> {
+        let mut state = self.importing(call)?;
+        if state.state == ImportState::Sealed {
+            state.state = ImportState::Importing;
+            state.root = None;
+            state.seal = Seal::Begun;
+            store.slots.change(&state.capsule_id, |slot| slot.certified_root = None)?;
+            self.put(&state);
+        }
+        self.status(store)
+    }
+
+    /// The capsule lives here from now on. By the hub alone, with the root that it has itself.
+    pub fn activate(&mut self, store: &mut Store<M>, call: &Call, root: &[u8]) -> Answer<ImportStatus> {
+        let mut state = self.get()?;
+        if call.caller != state.hub || state.is_closed {
+            return Err(unauthorized(call));
+        }
+        if state.state == ImportState::Importing {
+            return Err(Error::Conflict("the import is not sealed".into()));
+        }
+        if state.root.as_deref().map(Vec::as_slice) != Some(root) {
+            return Err(Error::DigestMismatch("the sealed manifest has another root".into()));
+        }
+        if state.state == ImportState::Sealed {
+            state.state = ImportState::Live;
+            let me = store.me;
+            store.slots.change(&state.capsule_id, |slot| slot.home = Home::Moved(me))?;
+            self.put(&state);
+        }
+        self.status(store)
+    }
+
+    /// The hub and the operators have no part in the capsule any more. By the hub, at the hand-off.
+    pub fn close(&mut self, store: &mut Store<M>, call: &Call) -> Answer<ImportStatus> {
+        let mut state = self.get()?;
+        if call.caller != state.hub {
+            return Err(unauthorized(call));
+        }
+        if state.state != ImportState::Live {
+            return Err(Error::Conflict("the capsule does not live here yet".into()));
+        }
+        store.operators.clear();
+        state.is_closed = true;
+        self.put(&state);
+        self.status(store)
+    }
+
+    /// Ok where the hub may take its cycles back: not after the capsule went live.
+    pub fn may_return_cycles(&self, call: &Call) -> Answer<Principal> {
+        let state = self.importing(call)?;
+        if call.caller != state.hub {
+            return Err(unauthorized(call));
+        }
+        Ok(state.hub)
+    }
+
+    /// Frees some of the blobs that were declared and that no memory uses, once the capsule is live.
+    pub fn tidy(&self, store: &mut Store<M>) {
+        if self.get().is_ok_and(|state| state.state == ImportState::Live) {
+            store.blobs.release_import(RELEASED_AT_ONCE);
+        }
+    }
+}
+
+impl<M: StableMemory> Store<M> {
+    /// Stores a record that came as canonical bytes, exactly as they are.
+    fn import_record<R: Indexed>(&mut self, capsule: &str, record: RecordBytes) -> Answer<()> {
+        let value: R = canonical::decode_strictly(&record.bytes)?;
+        if value.capsule_id() != capsule || value.id() != record.id {
+            return Err(Error::Invalid(format!("{} {} is not of this capsule", noun(R::KIND), record.id)));
+        }
+        check::id(value.id())?;
+        let bytes = record.bytes.into_vec();
+        let digest = sha256(&bytes);
+        self.manifest.put(capsule, R::KIND, value.id(), &digest, bytes.len() as u64);
+        let ceased = self.records.put_bytes(&value, bytes)?;
+        self.let_go(capsule, ceased);
+        Ok(())
+    }
+
+    /// Holds the blobs of the next memories behind an id. Conflict where chunks are missing.
+    fn hold_imported(&mut self, capsule: &str, after: &str) -> Answer<Seal> {
+        let after = Some(after).filter(|after| !after.is_empty());
+        let ids = self.records.ids(capsule, RecordKind::Memory, after).take(MEMORIES_AT_ONCE);
+        let ids: Vec<String> = ids.collect();
+        for id in &ids {
+            let memory: Memory = self.records.get(capsule, id)?;
+            for (blob, length) in memory.blobs() {
+                if self.records.index.users_of_blob(capsule, &blob).next().as_deref() == Some(&memory.id) {
+                    self.hold(capsule, &blob, length)?;
+                } else if self.blobs.length(&blob) != Some(length) {
+                    return Err(Error::Invalid(format!("memory {} has a blob of another length", memory.id)));
+                }
+            }
+        }
+        Ok(match ids.last() {
+            Some(last) if ids.len() == MEMORIES_AT_ONCE => Seal::Holding(last.clone()),
+            _ => Seal::Held,
+        })
+    }
+}
