@@ -7,6 +7,7 @@ worker threads on frozen records; nothing is true before the scheduler has commi
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -18,6 +19,7 @@ from icmigrate.replica.faults import Fault, InsufficientCyclesInMemoryGrow, OutO
 from icmigrate.replica.instance import Instance
 from icmigrate.replica.limits import Limits
 from icmigrate.replica.module import CompiledModule, ModuleCache
+from icmigrate.replica.page_files import PageFiles
 from icmigrate.replica.state import (
     WASM_PAGE,
     Callback,
@@ -58,7 +60,7 @@ class Executor:
         self.root_key = root_key
         self.modules = ModuleCache(store.compiled, limits)
         self._warm: OrderedDict[Principal, Instance] = OrderedDict()
-        self._in_use: set[Principal] = set()
+        """Least recently used first; an instance that is being used is not among them."""
         self._lock = Lock()
 
     # -------------------------------------------------------------------------------------- instances
@@ -83,14 +85,13 @@ class Executor:
 
     def _acquire(self, canister: Canister) -> Instance:
         with self._lock:
-            self._in_use.add(canister.id)
             instance = self._warm.pop(canister.id, None)
         return instance or self.fresh(canister)
 
     def _release(self, canister_id: Principal, instance: Instance | None) -> None:
         with self._lock:
-            self._in_use.discard(canister_id)
             if instance is not None:
+                instance.used_at = time.monotonic()
                 self._warm[canister_id] = instance
             dropped = []
             held = sum(each.bytes for each in self._warm.values())
@@ -111,6 +112,24 @@ class Executor:
             instance = self._warm.pop(canister_id, None)
         if instance is not None:
             discard(instance)
+
+    def drop_idle(self) -> None:
+        """Lets go of the instances that nobody used for a while."""
+        limit = time.monotonic() - self.limits.idle_seconds
+        with self._lock:
+            idle = [canister_id for canister_id, each in self._warm.items() if each.used_at < limit]
+        for canister_id in idle:
+            self.forget(canister_id)
+
+    def fold(self, canister: Canister) -> tuple[MemoryImage, PageFiles]:
+        """Folds the canister's page log; the files that did it know what is stale after the commit."""
+        with self._lock:
+            instance = self._warm.pop(canister.id, None)
+        files = instance.files if instance is not None else self.store.page_files(canister.id)
+        folded = files.fold(canister.memory)
+        if instance is not None:
+            self._release(canister.id, instance)
+        return folded, files
 
     def close(self) -> None:
         for canister_id in list(self._warm):

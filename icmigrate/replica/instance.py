@@ -15,7 +15,7 @@ import wasmtime
 from wasmtime import _bindings as ffi
 
 from icmigrate.replica import engine
-from icmigrate.replica.dirty_pages import PAGE, follow, not_zero, runs
+from icmigrate.replica.dirty_pages import PAGE, Ranges, follow, not_zero, runs
 from icmigrate.replica.engine import ENGINE, Memory
 from icmigrate.replica.faults import FunctionNotFound
 from icmigrate.replica.module import MEMORY, START, TABLE, CompiledModule
@@ -54,6 +54,7 @@ class Instance:
         names = list(compiled.installed.exports) + ([START] if compiled.layout.has_start else [])
         self._functions: dict[str, Any] = {name: exports[name] for name in names}
         self._dirty = follow()
+        self.used_at = 0.0
 
     # -------------------------------------------------------------------------------------- running
 
@@ -124,10 +125,9 @@ class Instance:
         With `fresh_heap` every page of the heap that is not zero is new.
         """
         address = self.heap.address
-        heap = self._dirty.take(address, self.heap.size)
+        heap, stable = self.take_dirty()
         if fresh_heap:
             heap = not_zero(address, 0, self.heap.size // PAGE)
-        stable = runs(self.stable.take_dirty())
         length = self.files.append(image, address, heap, self.stable.memory.address, stable)
         return replace(
             image,
@@ -141,17 +141,22 @@ class Instance:
         """Back to `image`. False when this instance cannot go back: it must be thrown away."""
         if self.heap.pages != image.heap_pages:
             return False
-        address = self.heap.address
-        heap = self._dirty.take(address, self.heap.size)
-        if heap:
-            self.files.restore(image, HEAP, address, heap)
-            self._dirty.take(address, self.heap.size)
-        stable = runs(self.stable.take_dirty())
-        if stable:
-            self.files.restore(image, STABLE, self.stable.memory.address, stable)
+        self.restore(image, *self.take_dirty())
         self.stable.pages = image.stable_pages
         self.set_globals(image.globals)
         return True
+
+    def take_dirty(self) -> tuple[Ranges, Ranges]:
+        """The pages of heap and stable memory written since this was asked last."""
+        return self._dirty.take(self.heap.address, self.heap.size), runs(self.stable.take_dirty())
+
+    def restore(self, image: MemoryImage, heap: Ranges, stable: Ranges) -> None:
+        """Reads these pages back as `image` has them; this counts as not having written them."""
+        if heap:
+            self.files.restore(image, HEAP, self.heap.address, heap)
+            self._dirty.take(self.heap.address, self.heap.size)
+        if stable:
+            self.files.restore(image, STABLE, self.stable.memory.address, stable)
 
     @property
     def bytes(self) -> int:

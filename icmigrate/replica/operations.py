@@ -14,7 +14,7 @@ from icmigrate.replica import faults
 from icmigrate.replica.changes import Changes
 from icmigrate.replica.cycles import Fees
 from icmigrate.replica.execution import Executor
-from icmigrate.replica.installation import Installation, empty, install
+from icmigrate.replica.installation import Installation, install
 from icmigrate.replica.limits import Limits
 from icmigrate.replica.messages import Answer
 from icmigrate.replica.module import check
@@ -177,15 +177,9 @@ class Operations:
     def uninstall_code(self, changes: Changes, canister_id: Principal, origin: ChangeOrigin) -> None:
         """Removes code and memory; open calls are rejected, callbacks' responses will be dropped."""
         canister = self._charged(changes, canister_id)
-        for context in canister.contexts.values():
-            if not context.responded:
-                reject = Reject(RejectCode.CANISTER_REJECT, "Canister has been uninstalled.", "IC0406")
-                self.scheduler.answer(changes, Answer(context.origin, reject, context.cycles_available))
-        emptied = empty(canister)
+        emptied = self.scheduler.uninstall(changes, canister)
         entry = HistoryEntry(changes.time_ns, emptied.version, origin, "code_uninstall")
         changes.put(self._noted(emptied, entry))
-        self._clean(changes, emptied)
-        changes.after_commit(lambda: self.executor.forget(canister_id))
 
     # -------------------------------------------------------------------------------------- status
 

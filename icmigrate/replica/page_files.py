@@ -74,6 +74,21 @@ def _data_ranges(descriptor: int) -> Iterator[tuple[int, int]]:
         yield start, at - start
 
 
+def _neighbours(pages: list[int], index: dict[int, int]) -> Iterator[tuple[int, int, int]]:
+    """Runs of ascending pages that are neighbours in the log too: (first page, offset, count)."""
+    at = 0
+    while at < len(pages):
+        first, offset = pages[at], index[pages[at]]
+        count = 1
+        while at + count < len(pages):
+            page = pages[at + count]
+            if page != first + count or index[page] != offset + count * PAGE:
+                break
+            count += 1
+        yield first, offset, count
+        at += count
+
+
 def copy_sparse(source: Path, target: Path) -> None:
     """Copies a sparse file as one."""
     with source.open("rb") as reader, target.open("wb") as writer:
@@ -237,20 +252,10 @@ class PageFiles:
         if not pages:
             return
         log = self._created(self._log_path(image.log_generation))
-        index = self._index[kind]
-        at = 0
-        while at < len(pages):
-            page, offset = pages[at], index[pages[at]]
-            count = 1
-            while at + count < len(pages) and (pages[at + count], index[pages[at + count]]) == (
-                page + count,
-                offset + count * PAGE,
-            ):
-                count += 1
-            at += count
-            count = min(count, size // PAGE - page)
-            if count > 0:
-                _read_all(log, address + page * PAGE, count * PAGE, offset)
+        for first, offset, count in _neighbours(pages, self._index[kind]):
+            inside = min(count, size // PAGE - first)
+            if inside > 0:
+                _read_all(log, address + first * PAGE, inside * PAGE, offset)
 
     # -------------------------------------------------------------------------------------- folding
 
@@ -265,11 +270,11 @@ class PageFiles:
             if not index:
                 continue
             target = self._created(self.path(kind, generation))
-            for page, offset in index.items():
-                at, left = page * PAGE, PAGE
-                while left:
-                    count = os.copy_file_range(log, target, left, offset, at)
-                    at, offset, left = at + count, offset + count, left - count
+            for first, offset, count in _neighbours(sorted(index), index):
+                at, size = first * PAGE, count * PAGE
+                while size:
+                    done = os.copy_file_range(log, target, size, offset, at)
+                    at, offset, size = at + done, offset + done, size - done
         return replace(image, log_generation=image.log_generation + 1, log_length=0)
 
     def adopt(self, kind: int, generation: int, source: Path) -> None:

@@ -13,6 +13,7 @@ from icmigrate.protocol.principal import Principal
 from icmigrate.replica import faults, messages
 from icmigrate.replica.clock import Clock
 from icmigrate.replica.contexts import Context
+from icmigrate.replica.dirty_pages import PAGE
 from icmigrate.replica.execution import Executor, Outcome, discard
 from icmigrate.replica.faults import MethodNotFound
 from icmigrate.replica.instance import Instance
@@ -24,6 +25,43 @@ MAX_DEPTH = 6
 _LOOP = "Loop detected in the query call graph"
 
 
+class _Overlay:
+    """What the successful executions of an evaluation wrote, so that a trap undoes only its own writes."""
+
+    def __init__(self, canister: Canister, instance: Instance) -> None:
+        self._image = canister.memory
+        self._instance = instance
+        self._pages: tuple[dict[int, bytes], dict[int, bytes]] = ({}, {})
+        self._globals = canister.memory.globals
+        self._stable_pages = canister.memory.stable_pages
+
+    def keep(self) -> None:
+        """The last execution succeeded."""
+        instance = self._instance
+        memories = (instance.heap, instance.stable.memory)
+        for memory, ranges, pages in zip(memories, instance.take_dirty(), self._pages, strict=True):
+            for first, count in ranges:
+                for page in range(first, first + count):
+                    pages[page] = memory.read(page * PAGE, PAGE)
+        self._globals = instance.globals()
+        self._stable_pages = instance.stable.pages
+
+    def undo(self) -> None:
+        """The last execution trapped."""
+        instance = self._instance
+        dirty = instance.take_dirty()
+        instance.restore(self._image, *dirty)
+        memories = (instance.heap, instance.stable.memory)
+        for memory, ranges, pages in zip(memories, dirty, self._pages, strict=True):
+            for first, count in ranges:
+                for page in range(first, first + count):
+                    if page in pages:
+                        memory.write(page * PAGE, pages[page])
+        instance.take_dirty()
+        instance.set_globals(self._globals)
+        instance.stable.pages = self._stable_pages
+
+
 @dataclass(slots=True)
 class _Evaluation:
     """One composite query being answered: its instance and what it has done so far."""
@@ -32,6 +70,7 @@ class _Evaluation:
     caller: Principal
     instance: Instance
     path: tuple[Principal, ...]
+    overlay: _Overlay
     instructions: int = 0
     response: Response | None = None
     calls: list[OutgoingCall] = field(default_factory=list)
@@ -111,7 +150,7 @@ class Queries:
             if f"canister_composite_query {method_name}" not in canister.module.exports:
                 return MethodNotFound("query", method_name).reject(canister_id)
             instance = await self._scheduler.in_thread(self._executor.fresh, canister)
-        evaluation = _Evaluation(canister, caller, instance, (*path, canister_id))
+        evaluation = _Evaluation(canister, caller, instance, (*path, canister_id), _Overlay(canister, instance))
         try:
             return await self._evaluate(evaluation, method_name, arg, certificate)
         finally:
@@ -155,6 +194,9 @@ class Queries:
         if outcome.fault is None:
             evaluation.calls.extend(api.calls)
             evaluation.response = evaluation.response or api.response
+            await self._scheduler.in_thread(evaluation.overlay.keep)
+        else:
+            await self._scheduler.in_thread(evaluation.overlay.undo)
         return outcome
 
     async def _call(self, evaluation: _Evaluation, call: OutgoingCall) -> Response:

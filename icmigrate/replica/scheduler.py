@@ -21,6 +21,7 @@ from icmigrate.replica import faults, messages
 from icmigrate.replica.changes import Changes
 from icmigrate.replica.clock import Clock
 from icmigrate.replica.execution import Executor
+from icmigrate.replica.installation import empty
 from icmigrate.replica.messages import Answer, Call, Result, caller_of
 from icmigrate.replica.native import Deferred, NativeCall, NativeCanister
 from icmigrate.replica.state import (
@@ -37,6 +38,7 @@ from icmigrate.replica.state import (
     Origin,
     Refused,
     Reject,
+    RejectCode,
     Reply,
     Response,
     SubnetState,
@@ -46,6 +48,7 @@ from icmigrate.replica.store import Store
 
 T = TypeVar("T")
 HEARTBEAT_NS = 1_000_000_000
+CHARGE_NS = 600 * 1_000_000_000
 STOP_TIMEOUT_NS = 300 * 1_000_000_000
 
 
@@ -82,12 +85,15 @@ class Scheduler:
         self.failure: BaseException | None = None
         """A fault of the replica's own: nothing more is executed after it."""
         self.steps = (
+            Step(self._find_overlong_log, self._do_fold),
             Step(self._find_response, self._do_response),
             Step(self._find_low_memory, partial(self._do_task, "canister_on_low_wasm_memory")),
             Step(self._find_timer, partial(self._do_task, "canister_global_timer")),
             Step(self._find_message, self._do_message),
             Step(self._find_heartbeat, partial(self._do_task, "canister_heartbeat")),
             Step(self._find_stopped, self._do_stop),
+            Step(self._find_debtor, self._do_charge),
+            Step(self._find_long_log, self._do_fold),
         )
 
     # -------------------------------------------------------------------------------------- life
@@ -180,7 +186,7 @@ class Scheduler:
                         break
                     if not await self._next_step(canister):
                         break
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - kept and raised to everyone who waits
             self._fail(error)
         finally:
             del self._active[canister_id]
@@ -342,6 +348,51 @@ class Scheduler:
             self.answer(changes, Answer(call.origin, response, call.cycles))
         self.commit(changes)
 
+    @staticmethod
+    def _find_debtor(canister: Canister, now: int) -> object:
+        return True if now - canister.charged_until >= CHARGE_NS else None
+
+    async def _do_charge(self, canister: Canister, _found: object) -> None:
+        """Charges for memory and compute allocation; who cannot pay loses code and memory."""
+        changes = self.changes()
+        charged, paid = self._executor.fees.resources(canister, changes.time_ns)
+        changes.put(charged)
+        if not paid and charged.module is not None:
+            self.uninstall(changes, charged)
+        self.commit(changes)
+
+    def uninstall(self, changes: Changes, canister: Canister) -> Canister:
+        """Takes code and memory away; calls not yet answered are rejected, later responses are dropped."""
+        for context in canister.contexts.values():
+            if not context.responded:
+                reject = Reject(RejectCode.CANISTER_REJECT, "Canister has been uninstalled.", "IC0406")
+                self.answer(changes, Answer(context.origin, reject, context.cycles_available))
+        emptied = empty(canister)
+        changes.put(emptied)
+        files = self._store.page_files(canister.id)
+
+        def forget() -> None:
+            self._executor.forget(canister.id)
+            files.remove_stale(emptied.memory)
+
+        changes.after_commit(forget)
+        return emptied
+
+    def _find_long_log(self, canister: Canister, _now: int) -> object:
+        return True if canister.memory.log_length > self._executor.limits.page_log_bytes else None
+
+    def _find_overlong_log(self, canister: Canister, _now: int) -> object:
+        """A canister that is never idle folds in between."""
+        return True if canister.memory.log_length > 4 * self._executor.limits.page_log_bytes else None
+
+    async def _do_fold(self, canister: Canister, _found: object) -> None:
+        """Folds the page log when the canister has nothing else to do."""
+        memory, files = await self.in_thread(self._executor.fold, canister)
+        changes = self.changes()
+        changes.put(canister.with_(memory=memory))
+        changes.after_commit(lambda: files.remove_stale(memory))
+        self.commit(changes)
+
     # -------------------------------------------------------------------------------------- native calls
 
     def _start_native(self, native_id: Principal, message: Ingress | CanisterRequest) -> None:
@@ -357,7 +408,7 @@ class Scheduler:
             async with self.lock(target):
                 if not self._closing and self.failure is None:
                     await self._execute_native(native, message)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - kept and raised to everyone who waits
             self._fail(error)
             return
         self.wake(target)
@@ -482,6 +533,7 @@ class Scheduler:
             self._alarm.clear()
             now = self._clock.time_ns()
             due = self._due(now)
+            await self.in_thread(self._executor.drop_idle)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._alarm.wait(), max(0.0, (due - now) / 1e9))
 
@@ -500,7 +552,7 @@ class Scheduler:
                 if self._find_heartbeat(canister, now):
                     self.wake(canister.id)
                 soonest = min(soonest, now + HEARTBEAT_NS)
-            if canister.stop_calls and self._find_stopped(canister, now):
+            if self._find_debtor(canister, now) or (canister.stop_calls and self._find_stopped(canister, now)):
                 self.wake(canister.id)
             for callback in canister.callbacks.values():
                 if callback.deadline is not None:
