@@ -126,7 +126,7 @@ def test_a_broken_list_of_canister_ids_is_named(content: str, tmp_path: Path) ->
     ids = CanisterIds(tmp_path, Network("dfx", "", None, is_local=True))
     ids.path.parent.mkdir()
     ids.path.write_text(content)
-    with pytest.raises(Usage, match="canister_ids.json"):
+    with pytest.raises(Usage, match=r"canister_ids\.json"):
         ids.get("hub")
 
 

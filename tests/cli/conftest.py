@@ -1,0 +1,94 @@
+"""Plumbing: the program `icmigrate` as a subprocess, in a folder with a replica and a hub of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from icmigrate.protocol.identity import Ed25519Identity
+
+PROGRAM = Path(sys.executable).with_name("icmigrate")
+
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Shell:
+    """A folder in which commands are run as one identity."""
+
+    folder: Path
+    identity: Path | None = None
+
+    def command(self, *arguments: object) -> list[str]:
+        identity = ["--identity", str(self.identity)] if self.identity else []
+        return [str(PROGRAM), *map(str, arguments), *identity]
+
+    def plain(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        """Runs a command as a person would, without a terminal."""
+        return subprocess.run(
+            self.command(*arguments), cwd=self.folder, env=environment(), capture_output=True, text=True, timeout=120
+        )
+
+    def lines(self, *arguments: object, code: int = 0) -> list[Line]:
+        """Runs a command with JSON lines; its exit code must be `code`, its last line the result."""
+        run = self.plain(*arguments, "--json")
+        assert run.returncode == code, run.stdout + run.stderr
+        lines = [json.loads(line) for line in run.stdout.splitlines()]
+        assert [line["event"] for line in lines].count("result") == 1
+        assert lines[-1]["event"] == "result"
+        assert lines[-1]["ok"] == (code == 0)
+        return lines
+
+    def result(self, *arguments: object, code: int = 0) -> Line:
+        return self.lines(*arguments, code=code)[-1]
+
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        """Starts a command with JSON lines."""
+        return subprocess.Popen(
+            self.command(*arguments, "--json"),
+            cwd=self.folder,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+def environment() -> dict[str, str]:
+    """The environment without settings of whoever runs the tests."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("ICMIGRATE_")}
+    return kept | {key: value for key in ("ICMIGRATE_WASM_DIR",) if (value := os.environ.get(key))}
+
+
+@pytest.fixture(scope="session")
+def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """Whoever deployed the hub, on a replica that runs as long as the tests do."""
+    shell = Shell(tmp_path_factory.mktemp("operator"))
+    shell.result("replica", "start")
+    try:
+        shell.result("deploy")
+        yield shell
+    finally:
+        shell.result("replica", "stop")
+
+
+@pytest.fixture
+def owner(operator: Shell, tmp_path: Path) -> Shell:
+    """Somebody new, with no rights but on what is theirs."""
+    key = tmp_path / "owner.pem"
+    key.write_text(Ed25519Identity.generate().to_pem())
+    return Shell(operator.folder, key)
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Shell:
+    """A folder in which nothing has been done yet."""
+    return Shell(tmp_path)

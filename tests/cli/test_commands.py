@@ -1,0 +1,244 @@
+"""Plumbing: the commands on real canisters: a folder goes into the hub and out of it again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from icmigrate.migration.engine import held
+from icmigrate.samples import make_samples
+from tests.cli.conftest import Line, Shell
+
+REPORT = {
+    "capsule": str,
+    "canister_id": str,
+    "root": str,
+    "records": int,
+    "blobs": int,
+    "bytes": int,
+    "chunks_sent": int,
+    "chunks_skipped": int,
+    "seconds": float,
+    "frozen_seconds": float,
+    "cycles_quoted": int,
+    "cycles_spent": int,
+    "urls": list,
+}
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """The samples, and files that others have trouble with."""
+    folder = tmp_path / "My photos"
+    make_samples(folder)
+    (folder / "naïve café (1) #5 100%.bin").write_bytes(os.urandom(100_000))
+    (folder / "exactly one chunk").write_bytes(os.urandom(1_900_000))
+    (folder / "link").symlink_to(folder / "Note.txt")
+    return folder
+
+
+def files_of(folder: Path) -> list[bytes]:
+    return sorted(path.read_bytes() for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def fetched(urls: list[str]) -> list[bytes]:
+    bodies = []
+    for url in urls:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            assert answer.status == 200
+            bodies.append(answer.read())
+    return sorted(bodies)
+
+
+def migrated(owner: Shell, folder: Path) -> Line:
+    capsule = owner.result("ingest", folder)["capsule_id"]
+    return owner.result("migrate", capsule)
+
+
+def test_deploying_again_finds_that_all_is_done(operator: Shell) -> None:
+    assert operator.result("deploy")["actions"] == []
+
+
+def test_a_folder_is_ingested_once(owner: Shell, photos: Path) -> None:
+    first = owner.result("ingest", photos)
+    assert (first["files"], first["created"], first["folders"]) == (10, 10, 2)
+    assert [problem["path"] for problem in first["problems"]] == ["My photos/link"]
+    again = owner.result("ingest", photos, first["capsule_id"])
+    assert (again["created"], again["existing"], again["chunks_sent"]) == (0, 10, 0)
+    assert again["gallery_ids"] == first["gallery_ids"]
+
+
+def test_a_file_that_changed_is_replaced_and_a_new_picture_joins_the_gallery(owner: Shell, photos: Path) -> None:
+    capsule = owner.result("ingest", photos)["capsule_id"]
+    (photos / "Note.txt").write_text("changed\n")
+    (photos / "Another.png").write_bytes((photos / "Drawing.png").read_bytes())
+    again = owner.result("ingest", photos)
+    assert (again["created"], again["updated"], again["existing"]) == (1, 1, 9)
+    assert owner.result("show", capsule)["summary"]["memories"] == 11
+
+
+def test_several_hundred_small_files_go_quickly(owner: Shell, tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(500):
+        (folder / f"{number:04}.txt").write_text(f"note {number}")
+    report = owner.result("ingest", folder)
+    assert report["created"] == 500
+    assert report["seconds"] < 30
+
+
+def test_a_capsule_is_listed_and_shown_by_id_and_by_its_owner(owner: Shell, operator: Shell, photos: Path) -> None:
+    capsule = owner.result("ingest", photos)["capsule_id"]
+    listed = {entry["id"]: entry for entry in operator.result("capsules")["capsules"]}
+    assert listed[capsule]["memories"] == 10
+    subject = listed[capsule]["subject"]["Principal"]
+    by_id, by_owner = owner.result("show", capsule), operator.result("show", subject)
+    assert by_id["capsule"]["id"] == by_owner["capsule"]["id"] == capsule
+    assert by_id["home"] == "Hub"
+
+
+def test_a_migrated_capsule_is_served_byte_for_byte_at_its_urls(owner: Shell, photos: Path) -> None:
+    capsule = owner.result("ingest", photos)["capsule_id"]
+    plan = owner.result("plan", capsule)
+    assert plan["feasible"] and plan["chunks_to_send"] > 3
+    *events, report = owner.lines("migrate", capsule)
+    for name, kind in REPORT.items():
+        assert isinstance(report[name], kind), name
+    assert report["chunks_sent"] == plan["chunks_to_send"]
+    phases = [event["phase"] for event in events if event["event"] == "phase"]
+    assert phases == [
+        *("plan", "reserve", "create", "install", "pre-copy"),
+        *("freeze", "catch-up", "verify", "check HTTP", "cut over"),
+    ]
+    assert fetched(report["urls"]) == files_of(photos)
+    assert owner.result("show", capsule)["home"] == {"Moved": report["canister_id"]}
+
+
+def test_a_migrated_capsule_is_only_reported_on(owner: Shell, photos: Path) -> None:
+    first = migrated(owner, photos)
+    again = owner.result("migrate", first["capsule"])
+    assert again["already_migrated"] is True
+    assert again["chunks_sent"] == 0
+    for name in ("canister_id", "root", "records", "blobs", "bytes"):
+        assert again[name] == first[name]
+    assert owner.result("status", first["capsule"])["migration"]["phase"] == "CutOver"
+    assert owner.result("check-http", first["capsule"])["passed"] is True
+    owner.result("abort", first["capsule"], code=3)
+
+
+def test_the_owner_is_alone_in_control_after_the_handoff(owner: Shell, photos: Path) -> None:
+    report = migrated(owner, photos)
+    handed = owner.result("handoff", report["capsule"])
+    subject = owner.result("show", report["capsule"])["summary"]["subject"]["Principal"]
+    assert handed["controllers"] == [subject]
+    assert owner.result("handoff", report["capsule"])["controllers"] == [subject]
+
+
+def test_a_hub_without_that_capsule_says_so(owner: Shell) -> None:
+    for command in ("show", "plan", "migrate", "status", "verify", "check-http", "abort", "handoff"):
+        result = owner.result(command, "no-such-capsule", code=2)
+        assert "no-such-capsule" in result["message"]
+        assert "icmigrate capsules" in result["hint"]
+
+
+def test_a_stranger_is_refused_with_6(owner: Shell, operator: Shell, photos: Path, tmp_path: Path) -> None:
+    from icmigrate.protocol.identity import Ed25519Identity
+
+    capsule = owner.result("ingest", photos)["capsule_id"]
+    key = tmp_path / "stranger.pem"
+    key.write_text(Ed25519Identity.generate().to_pem())
+    stranger = Shell(operator.folder, key)
+    for command in (["show"], ["plan"], ["migrate"], ["ingest", str(photos)]):
+        stranger.result(*command, capsule, code=6)
+    assert owner.result("show", capsule)["home"] == "Hub"
+
+
+def test_a_second_run_on_the_same_capsule_exits_with_9(owner: Shell, photos: Path) -> None:
+    report = owner.result("ingest", photos)
+    hub = owner.result("capsules")["hub"]
+    with held(owner.folder / ".icmigrate", hub, report["capsule_id"]):
+        owner.result("migrate", report["capsule_id"], code=9)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_migration_is_continued_by_the_same_command(
+    ending: signal.Signals, owner: Shell, tmp_path: Path
+) -> None:
+    folder = tmp_path / "big"
+    folder.mkdir()
+    (folder / "film.mp4").write_bytes(os.urandom(60_000_000))
+    capsule = owner.result("ingest", folder)["capsule_id"]
+    process = owner.start("migrate", capsule)
+    assert process.stdout is not None
+    seen = [json.loads(line) for line in until(process, "progress")]
+    process.send_signal(ending)
+    rest, _ = process.communicate(timeout=60)
+    if ending != signal.SIGKILL:
+        assert process.returncode == 8
+        assert json.loads(rest.splitlines()[-1])["error"] == "Interrupted"
+    assert seen[-1]["phase"] == "pre-copy"
+    report = owner.result("migrate", capsule)
+    assert report["chunks_sent"] < 32
+    assert report["chunks_sent"] + report["chunks_skipped"] == 32
+    assert fetched(report["urls"]) == files_of(folder)
+
+
+def until(process: subprocess.Popen[str], event: str) -> list[str]:
+    """The lines of a running command up to the first one of this event."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if json.loads(line)["event"] == event:
+            return lines
+    raise AssertionError(f"no {event} in {lines}")
+
+
+def test_a_replica_that_was_killed_is_started_again_by_the_next_command(empty: Shell, photos: Path) -> None:
+    empty.result("deploy")
+    try:
+        first = empty.result("ingest", photos)
+        os.kill(empty.result("replica", "status")["pid"], signal.SIGKILL)
+        *events, again = empty.lines("ingest", photos)
+        assert any("started" in event.get("message", "") for event in events)
+        assert (again["capsule_id"], again["created"], again["chunks_sent"]) == (first["capsule_id"], 0, 0)
+        assert empty.result("migrate")["capsule"] == first["capsule_id"]
+    finally:
+        empty.result("replica", "stop")
+
+
+def test_the_demo_can_be_run_again_and_again(empty: Shell, photos: Path) -> None:
+    try:
+        first = empty.result("demo")
+        again = empty.result("demo", "--from", photos)
+        assert again["capsule"] != first["capsule"]
+        assert fetched(again["urls"]) == files_of(photos)
+        assert all(urlsplit(url).port == urlsplit(first["urls"][0]).port for url in again["urls"])
+        assert empty.result("doctor")["well"] is True
+    finally:
+        empty.result("replica", "stop")
+
+
+def test_people_see_each_phase_and_the_report(empty: Shell) -> None:
+    try:
+        run = empty.plain("demo")
+    finally:
+        empty.result("replica", "stop")
+    assert run.returncode == 0
+    assert run.stderr == ""
+    for words in (
+        "pre-copy done",
+        "cut over done",
+        "manifest root",
+        "is migrated",
+        "http://127.0.0.1:",
+        "replica stop",
+    ):
+        assert words in run.stdout
