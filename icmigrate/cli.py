@@ -147,7 +147,7 @@ def fail(console: Console, error: BaseException, state: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return INTERRUPTED
     else:
-        message = f"this is a bug in icmigrate: {type(cause).__name__}: {cause}"
+        message = bug(cause)
         hint, code = "Set ICMIGRATE_DEBUG=1 to see where, and report it.", BUG
     if os.environ.get("ICMIGRATE_DEBUG"):
         traceback.print_exception(cause, file=sys.stderr)
@@ -155,6 +155,10 @@ def fail(console: Console, error: BaseException, state: str) -> int:
     kind = "Interrupted" if code == INTERRUPTED else type(cause).__name__
     console.event("result", ok=False, exit_code=code, error=kind, message=message, state=state, hint=hint)
     return code
+
+
+def bug(error: BaseException) -> str:
+    return f"this is a bug in icmigrate: {type(error).__name__}: {error}"
 
 
 def first_cause(error: BaseException) -> BaseException:
@@ -175,6 +179,11 @@ def main() -> None:
         sys.exit(refuse_arguments(error))
     except KeyboardInterrupt:
         code = INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - not even the parts that report errors could be used
+        if os.environ.get("ICMIGRATE_DEBUG"):
+            raise
+        print(f"error: {bug(error)}", "Set ICMIGRATE_DEBUG=1 to see where.", sep="\n", file=sys.stderr)
+        code = BUG
     sys.exit(code or OK)
 
 
