@@ -16,11 +16,11 @@
     │   │   ├── CandidError
     │   │   └── EnvelopeError              a request whose form, signature or sender is not valid
     │   ├── CertificateError               an answer that is not certified by the network's root key
-    │   └── ReplicaError                   the replica or the canister said no
-    │       ├── CallRejected               uncertified: refused before it was executed
-    │       ├── CanisterReject             certified: the call was executed and rejected
-    │       ├── QueryRejected              a query was rejected
-    │       └── CallUnknown                no certified outcome can be had any more
+    │   ├── ReplicaError                   the replica or the canister said no
+    │   │   ├── CallRejected               uncertified: refused before it was executed
+    │   │   ├── CanisterReject             certified: the call was executed and rejected
+    │   │   └── QueryRejected              a query was rejected
+    │   └── CallUnknown                    no certified outcome of a call can be had
     ├── NotAuthorized                  6   this identity may not do that
     ├── OutOfCycles                    7   a balance is too small
     ├── Interrupted                    8   stopped in between: the same command continues

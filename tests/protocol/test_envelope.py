@@ -277,8 +277,14 @@ def test_a_delegation_that_was_widened_is_refused() -> None:
 class CanisterIdentity(Identity):
     """Signs as a canister does: with its certified data."""
 
-    def __init__(self, canister_id: Principal, seed: bytes, signer: bls.SecretKey = ROOT) -> None:
-        self.canister_id, self.seed, self.signer = canister_id, seed, signer
+    def __init__(
+        self,
+        canister_id: Principal,
+        seed: bytes,
+        signer: bls.SecretKey = ROOT,
+        delegation: certificate.Delegation | None = None,
+    ) -> None:
+        self.canister_id, self.seed, self.signer, self.delegation = canister_id, seed, signer, delegation
 
     def public_key_der(self) -> bytes:
         return canister_signature_der(self.canister_id, self.seed)
@@ -289,7 +295,10 @@ class CanisterIdentity(Identity):
         certified = {self.canister_id.bytes: {b"certified_data": hash_tree.digest(tree)}}
         state = hash_tree.build({b"canister": certified, b"time": leb128.encode_unsigned(NOW)})
         return cbor.dumps(
-            {"certificate": certificate.create(state, self.signer), "tree": hash_tree.to_cbor_value(tree)}
+            {
+                "certificate": certificate.create(state, self.signer, self.delegation),
+                "tree": hash_tree.to_cbor_value(tree),
+            }
         )
 
 
@@ -332,6 +341,24 @@ def test_what_a_canister_says_of_its_sender_has_to_be_signed_by_it() -> None:
             accept(with_info(signer, signature), root_key=root_key)
     info = {"info": b"verified", "signer": OTHER, "sig": good}
     refused(envelope.sign(content(sender_info=info), ALICE), "sender_info")
+
+
+SUBNET = bls.SecretKey.from_bytes(bytes(31) + b"\x08")
+SUBNET_ID = Principal.self_authenticating(SUBNET.public_key_der())
+
+
+@pytest.mark.parametrize(("subnet_type", "accepted"), [(b"application", True), (b"cloud_engine", False), (None, False)])
+def test_a_canister_signs_on_a_subnet_of_the_network_but_not_on_somebody_s_own(
+    subnet_type: bytes | None, accepted: bool
+) -> None:
+    subnet = {b"public_key": SUBNET.public_key_der(), b"canister_ranges": cbor.dumps([[CANISTER, OTHER]])}
+    if subnet_type is not None:
+        subnet[b"type"] = subnet_type
+    state = hash_tree.build({b"subnet": {SUBNET_ID.bytes: subnet}, b"time": leb128.encode_unsigned(NOW)})
+    delegation = certificate.Delegation(SUBNET_ID, certificate.create(state, ROOT))
+    identity = CanisterIdentity(Principal(OTHER), b"seed", SUBNET, delegation)
+    key, signature = identity.public_key_der(), identity.sign(b"message")
+    assert verify_signature(key, signature, b"message", root_key_der=ROOT.public_key_der()) is accepted
 
 
 # -- form ---------------------------------------------------------------------------------------------------------
