@@ -179,7 +179,7 @@ def main() -> None:
         sys.exit(refuse_arguments(error))
     except KeyboardInterrupt:
         code = INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - not even the parts that report errors could be used
+    except Exception as error:
         if os.environ.get("ICMIGRATE_DEBUG"):
             raise
         print(f"error: {bug(error)}", "Set ICMIGRATE_DEBUG=1 to see where.", sep="\n", file=sys.stderr)

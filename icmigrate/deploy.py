@@ -48,6 +48,14 @@ async def deploy(
     return DeployReport(hub=canister_id, module_hash=module_hash, personal_module_hash=personal_hash, actions=actions)
 
 
+def built_module(name: str) -> bytes:
+    """The module of a canister. Raises `Usage` in a checkout where it was not built."""
+    try:
+        return wasm.module(name)
+    except FileNotFoundError as error:
+        raise Usage(f"the module of {name} is missing: {error.filename}", hint="Run scripts/build-canisters.") from None
+
+
 async def _create(agent: Agent, network: Network, ids: CanisterIds, actions: list[str]) -> str:
     if not network.is_local:
         raise Usage(
@@ -64,7 +72,7 @@ async def _create(agent: Agent, network: Network, ids: CanisterIds, actions: lis
 
 async def _install(agent: Agent, canister_id: str, actions: list[str]) -> bytes:
     """Brings the hub's module up to date; answers its hash as the network certifies it."""
-    module = wasm.module(HUB)
+    module = built_module(HUB)
     wanted = hashlib.sha256(module).digest()
     principal = Principal.from_str(canister_id)
     present = await agent.module_hash(principal)
@@ -94,7 +102,7 @@ async def _install(agent: Agent, canister_id: str, actions: list[str]) -> bytes:
 
 async def _store_personal(hub: HubClient, progress: Progress, actions: list[str]) -> bytes:
     """Uploads the personal module into the hub's Wasm store, unless it is there."""
-    module = wasm.module("personal")
+    module = built_module("personal")
     wanted = hashlib.sha256(module).digest()
     stored = await hub.wasm_info()
     if stored is not None and stored.sha256 == wanted:
