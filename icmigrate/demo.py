@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from contextlib import suppress
 from pathlib import Path
 
 from icmigrate import signer
@@ -13,6 +15,7 @@ from icmigrate.migration.engine import migrate
 from icmigrate.migration.steps import MigrationReport
 from icmigrate.network import Network
 from icmigrate.protocol.identity import Identity
+from icmigrate.refusals import CapsuleMoved
 from icmigrate.samples import make_samples, share
 from icmigrate.session import Session
 
@@ -42,12 +45,9 @@ async def _deploy(session: Session, network: Network) -> str:
 
 async def _new_capsule(session: Session, network: Network, hub_id: str) -> tuple[Identity, str]:
     """A capsule that has not moved, and its owner: made for the demo, with the key in the state folder."""
-    number = 1
-    while True:
+    for number in itertools.count(1):
         owner = signer.kept(session.state_dir / FOLDER / f"owner-{number}.pem")
         async with session.agent(network, owner) as agent:
-            hub = HubClient(agent, hub_id)
-            capsule = await hub.capsules_create()
-            if not isinstance(await hub.registry_home(capsule.id), dict):
-                return owner, capsule.id
-        number += 1
+            with suppress(CapsuleMoved):
+                return owner, (await HubClient(agent, hub_id).capsules_create()).id
+    raise AssertionError("there is always another number")

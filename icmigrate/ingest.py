@@ -29,7 +29,7 @@ INLINE_BYTES = 32 * 1024
 GALLERY_ITEMS = 2_000
 """Most pictures in one gallery; more make further galleries."""
 TITLE_BYTES = 512
-FOLDER_DEPTH = 32
+FOLDER_DEPTH = 250
 READ_BYTES = 1 << 20
 
 

@@ -148,7 +148,7 @@ async def _entries(
 
     def grant(name: str, resource: object, who: records.Person | None, permissions: int, **more: object) -> None:
         given = {"id": f"access-{name}", "resource": resource, "person": who, "permissions": permissions}
-        entries.append(records.AccessInput.model_validate({"role": "Guest", **given, **more}))
+        entries.append(records.AccessInput.model_validate({"role": "Member", **given, **more}))
 
     entries: list[records.AccessInput] = []
     grant("anna", "Capsule", anna, 1)
