@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,9 +44,10 @@ async def _deploy(session: Session, network: Network) -> str:
 
 async def _new_capsule(session: Session, network: Network, hub_id: str) -> tuple[Identity, str]:
     """A capsule that has not moved, and its owner: made for the demo, with the key in the state folder."""
-    for number in itertools.count(1):
+    number = 0
+    while True:
+        number += 1
         owner = signer.kept(session.state_dir / FOLDER / f"owner-{number}.pem")
         async with session.agent(network, owner) as agent:
             with suppress(CapsuleMoved):
                 return owner, (await HubClient(agent, hub_id).capsules_create()).id
-    raise AssertionError("there is always another number")
