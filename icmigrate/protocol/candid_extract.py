@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from icmigrate.errors import CandidError
 from icmigrate.protocol import candid_types as t
-from icmigrate.protocol.candid_reader import Source, _Compiler, _Header
+from icmigrate.protocol.candid_reader import Compiler
+from icmigrate.protocol.candid_source import Header, Source
 from icmigrate.protocol.candid_types import Node, field_hash
 from icmigrate.protocol.leb128 import encode_signed, encode_unsigned
 
@@ -21,11 +22,11 @@ def extract(data: bytes, path: Sequence[str], *, content: bool = False) -> bytes
     None when one of them is null or a variant has another case. Raises `CandidError` when the types have no such part.
     """
     source = Source(data)
-    header = _Header(source)
+    header = Header(source)
     if not header.arguments:
         raise CandidError("a message without values")
     table = _type_table(data[: source.at], header)
-    compiler = _Compiler()
+    compiler = Compiler()
     node = header.arguments[0]
     for name in path:
         found = _go_into(source, compiler, node, field_hash(name))
@@ -41,7 +42,7 @@ def extract(data: bytes, path: Sequence[str], *, content: bool = False) -> bytes
     return b"".join((table, encode_unsigned(1), _reference(header, node), data[start : source.at]))
 
 
-def _type_table(beginning: bytes, header: _Header) -> bytes:
+def _type_table(beginning: bytes, header: Header) -> bytes:
     """What stands before the types of the arguments."""
     references = [_reference(header, node) for node in header.arguments]
     arguments = encode_unsigned(len(references)) + b"".join(references)
@@ -50,11 +51,11 @@ def _type_table(beginning: bytes, header: _Header) -> bytes:
     return beginning[: -len(arguments)]
 
 
-def _reference(header: _Header, node: Node) -> bytes:
-    return encode_signed(node.opcode if node.opcode in t.PRIMITIVES else header._table.index(node))
+def _reference(header: Header, node: Node) -> bytes:
+    return encode_signed(node.opcode if node.opcode in t.PRIMITIVES else header.table.index(node))
 
 
-def _go_into(source: Source, compiler: _Compiler, node: Node, id_: int) -> Node | None:
+def _go_into(source: Source, compiler: Compiler, node: Node, id_: int) -> Node | None:
     """Reads up to where the field or case `id_` of the value begins; None when the value has it not."""
     while node.opcode == t.OPT:
         if source.byte() == 0:
