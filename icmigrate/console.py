@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import rich.console
-from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
@@ -256,10 +256,10 @@ class LiveProgress(CountingProgress):
         self._bars = Bars(
             SpinnerColumn(finished_text=Text("✓", style="green")),
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            _Words(),
+            BarColumn(bar_width=16),
+            _Elapsed(),
             _TimeLeft(),
-            TimeElapsedColumn(),
+            _Words(),
             console=console,
         )
         self._task = TaskID(0)
@@ -292,6 +292,11 @@ class LiveProgress(CountingProgress):
 class _Words(ProgressColumn):
     def render(self, task: Task) -> Text:
         return Text(task.fields["counts"].in_words())
+
+
+class _Elapsed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(seconds(task.fields["counts"].seconds), style="yellow")
 
 
 class _TimeLeft(ProgressColumn):
