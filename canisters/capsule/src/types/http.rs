@@ -29,6 +29,8 @@ pub struct HttpResponse {
 pub struct StreamingToken {
     pub memory_id: String,
     pub variant_: String,
+    /// Of the whole asset: a stream never goes on with other bytes than it began with.
+    pub sha256: ByteBuf,
     /// Chunk index.
     pub index: u32,
     /// The asset token of the request, unless the asset is public.

@@ -1,0 +1,465 @@
+//! Answers to HTTP requests, as the HTTP Gateway Protocol hands them to a canister.
+//!
+//! `GET` and `HEAD` of `/asset/{memory}/{variant}`, to everybody where the memory is public, else with
+//! a token (`?token=` or `Authorization: Bearer`); `/health`. Answers longer than a chunk are
+//! streamed. What moved is redirected by 308. Nothing here changes a capsule.
+
+mod answer;
+mod certify;
+mod headers;
+mod names;
+mod redirect;
+
+pub use certify::certified_data;
+pub use names::{asset_path, percent_encode, variant_name};
+
+use crate::blobs::{chunk_count, sha256};
+use crate::keys::{Fields, Key};
+use crate::memory::{self, Vm};
+use crate::tokens::{self, TokenError};
+use crate::types::*;
+use answer::{Choice, Shown};
+use candid::Principal;
+use certify::{Certifier, Proof, HEALTH};
+use headers::header;
+use ic_stable_structures::memory_manager::MemoryManager;
+use ic_stable_structures::{Memory as StableMemory, StableBTreeMap};
+use names::{percent_decode, query_parameter, variant_of};
+use serde_bytes::ByteBuf;
+
+/// The permission bit that fetching an asset needs: view.
+const VIEW: u8 = 1;
+
+const STREAMING_METHOD: &str = "http_request_streaming_callback";
+
+/// What the HTTP side needs to know about capsules.
+pub trait Assets {
+    /// The capsules that have a memory with this id.
+    fn capsules_with(&self, memory: &str) -> Vec<String>;
+    /// Where a capsule lives; None for an unknown one.
+    fn home(&self, capsule: &str) -> Option<Home>;
+    /// The secret that signs the capsule's tokens.
+    fn token_secret(&self, capsule: &str) -> Option<Vec<u8>>;
+    fn memory(&self, capsule: &str, memory: &str) -> Option<Memory>;
+    /// Whether everybody may view the memory at that time.
+    fn is_public(&self, capsule: &str, memory: &str, at: Time) -> bool;
+    /// Whether everybody may view the memory whatever the time: its answers are certified.
+    fn is_always_public(&self, capsule: &str, memory: &str) -> bool;
+    /// Bytes of a complete blob.
+    fn read_blob(&self, sha256: &Digest, start: u64, length: u64) -> Option<Vec<u8>>;
+    fn chunk_digest(&self, sha256: &Digest, index: u32) -> Option<Digest>;
+}
+
+/// What an answer depends on besides the request.
+pub struct Context {
+    /// This canister.
+    pub me: Principal,
+    pub now: Time,
+    /// The system's certificate of this canister's certified data; None outside of queries.
+    pub certificate: Option<Vec<u8>>,
+    /// Hash of the labelled branch `manifest` of the certified data.
+    pub manifest_branch: Digest,
+}
+
+/// The HTTP side of a canister: which memories are certified as public, and the tree over them.
+///
+/// PUBLIC_ASSETS: capsule 00 memory 00 -> names of the variants, 00 between. The tree is rebuilt from
+/// it when the canister wakes up from an upgrade.
+pub struct Http<M: StableMemory> {
+    published: StableBTreeMap<Vec<u8>, String, Vm<M>>,
+    certifier: Certifier,
+}
+
+/// A fixed answer: status, header of its own, body.
+struct Fixed {
+    status: u16,
+    header: Option<(&'static str, &'static str)>,
+    body: &'static str,
+}
+
+const OK: Fixed = Fixed { status: 200, header: None, body: "{\"status\":\"ok\"}\n" };
+const PREFLIGHT: Fixed = Fixed {
+    status: 204,
+    header: Some(("Access-Control-Allow-Headers", "Authorization, Range, If-None-Match, If-Range")),
+    body: "",
+};
+const MALFORMED: Fixed = Fixed { status: 400, header: None, body: "The URL is malformed.\n" };
+const TOKEN_NEEDED: Fixed =
+    Fixed { status: 401, header: Some(("WWW-Authenticate", "Bearer")), body: "This asset needs a token.\n" };
+const TOKEN_REFUSED: Fixed = Fixed {
+    status: 401,
+    header: Some(("WWW-Authenticate", "Bearer error=\"invalid_token\"")),
+    body: "The token is not valid.\n",
+};
+const TOKEN_EXPIRED: Fixed = Fixed {
+    status: 401,
+    header: Some(("WWW-Authenticate", "Bearer error=\"invalid_token\", error_description=\"expired\"")),
+    body: "The token has expired.\n",
+};
+const FORBIDDEN: Fixed = Fixed { status: 403, header: None, body: "The token is for something else.\n" };
+const NOT_FOUND: Fixed = Fixed { status: 404, header: None, body: "There is nothing here.\n" };
+const NOT_ALLOWED: Fixed =
+    Fixed { status: 405, header: Some(("Allow", "GET, HEAD")), body: "Only GET and HEAD.\n" };
+
+impl Fixed {
+    fn headers(&self) -> Vec<(String, String)> {
+        let kind = if self.body.starts_with('{') { "application/json" } else { "text/plain; charset=utf-8" };
+        let mut headers =
+            vec![("Content-Type".into(), kind.into()), ("Cache-Control".into(), "no-store".into())];
+        headers.extend(self.header.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        common_headers(headers)
+    }
+
+    fn body(&self, method: &str) -> &'static str {
+        if method == "HEAD" {
+            ""
+        } else {
+            self.body
+        }
+    }
+}
+
+/// Headers of every answer, behind its own.
+fn common_headers(mut headers: Vec<(String, String)>) -> Vec<(String, String)> {
+    for (name, value) in [
+        ("X-Content-Type-Options", "nosniff"),
+        ("Referrer-Policy", "no-referrer"),
+        ("Access-Control-Allow-Origin", "*"),
+        ("Access-Control-Expose-Headers", "ETag, Accept-Ranges, Content-Range, Content-Disposition"),
+    ] {
+        headers.push((name.into(), value.into()));
+    }
+    headers
+}
+
+/// An asset that the caller may see, or why not.
+enum Access {
+    Shown { capsule: String, shown: Box<Shown>, public: bool },
+    Moved(Principal),
+    Refused(&'static Fixed),
+}
+
+/// A request with what its answer depends on.
+struct Ask<'a> {
+    request: &'a HttpRequest,
+    method: &'a str,
+    /// Percent-decoded.
+    path: &'a str,
+    context: &'a Context,
+}
+
+impl Ask<'_> {
+    /// Whether the path lies where certification is skipped unless an asset is public.
+    fn is_skipped(&self) -> bool {
+        self.path == "/asset" || self.path.starts_with("/asset/")
+    }
+}
+
+/// A request for an asset, taken apart.
+struct Wanted<'a> {
+    memory: String,
+    variant: AssetVariant,
+    token: Option<&'a str>,
+}
+
+impl<M: StableMemory> Http<M> {
+    /// Opens the HTTP side; `restore` follows once everything else is open.
+    pub fn init(memories: &MemoryManager<M>) -> Self {
+        let fixed =
+            [(Some(HEALTH), &OK), (Some(HEALTH), &NOT_ALLOWED), (None, &NOT_FOUND), (None, &NOT_ALLOWED)];
+        let answers = fixed.iter().flat_map(|(path, answer)| {
+            ["GET", "HEAD"].map(|method| (*path, answer.status, answer.headers(), answer.body(method)))
+        });
+        Http {
+            published: StableBTreeMap::init(memories.get(memory::PUBLIC_ASSETS)),
+            certifier: Certifier::new(answers),
+        }
+    }
+
+    /// Builds the certification tree again after an upgrade.
+    pub fn restore<A: Assets>(&mut self, assets: &A) {
+        let keys: Vec<Vec<u8>> = self.published.keys().collect();
+        for key in keys {
+            let (capsule, memory) = parts(&key);
+            self.certify(assets, &capsule, &memory);
+        }
+    }
+
+    /// Hash of the labelled branch `http_expr` of the canister's certified data.
+    pub fn branch_hash(&self) -> Digest {
+        self.certifier.root_hash()
+    }
+
+    /// Certifies the answers of a memory if it is public, and forgets them if not. To be called after
+    /// every change of the memory, of who may see it, and of where the capsule lives; the certified
+    /// data is to be set afterwards.
+    pub fn refresh<A: Assets>(&mut self, assets: &A, capsule: &str, memory: &str) {
+        self.withdraw_key(published_key(capsule, memory));
+        // Paths name no capsule: of two public memories with one id only the first is certified.
+        let taken = || {
+            let other = |other: &String| self.published.contains_key(&published_key(other, memory));
+            assets.capsules_with(memory).iter().any(other)
+        };
+        if is_here(assets, capsule) && assets.is_always_public(capsule, memory) && !taken() {
+            let variants = self.certify(assets, capsule, memory);
+            self.published.insert(published_key(capsule, memory), variants.join("\0"));
+        }
+    }
+
+    /// Forgets the certified answers of a whole capsule, when it moves or is deleted.
+    pub fn withdraw(&mut self, capsule: &str) {
+        let prefix = Key::default().text(capsule);
+        let keys: Vec<Vec<u8>> =
+            self.published.keys_range(prefix.clone().into_bytes()..prefix.end()).collect();
+        keys.into_iter().for_each(|key| self.withdraw_key(key));
+    }
+
+    /// Answers a request.
+    pub fn respond<A: Assets>(&self, request: &HttpRequest, assets: &A, context: &Context) -> HttpResponse {
+        let method = request.method.as_str();
+        let (path, query) = request.url.split_once('?').unwrap_or((&request.url, ""));
+        let clean = request.url.bytes().all(|byte| byte.is_ascii_graphic());
+        let decoded = percent_decode(path).filter(|_| clean);
+        let ask = Ask { request, method, path: decoded.as_deref().unwrap_or("/asset"), context };
+        let reads = matches!(method, "GET" | "HEAD");
+        if !ask.is_skipped() {
+            return self.fixed(
+                &ask,
+                if !reads {
+                    &NOT_ALLOWED
+                } else if ask.path == HEALTH {
+                    &OK
+                } else {
+                    &NOT_FOUND
+                },
+            );
+        }
+        if decoded.is_none() {
+            return self.fixed(&ask, &MALFORMED);
+        }
+        if !reads {
+            return self.fixed(&ask, if method == "OPTIONS" { &PREFLIGHT } else { &NOT_ALLOWED });
+        }
+        let Some(wanted) = Wanted::of(request, path, query) else { return self.fixed(&ask, &NOT_FOUND) };
+        match access(&wanted, assets, context) {
+            Access::Refused(answer) => self.fixed(&ask, answer),
+            Access::Moved(to) => {
+                let location = redirect::moved_location(request, context.me, to);
+                let headers =
+                    vec![("Location".into(), location), ("Cache-Control".into(), "no-store".into())];
+                let mut response = response(308, headers, Vec::new());
+                self.certifier.seal(&mut response, &Proof::Skip, ask.path, sha256(b""), context);
+                response
+            }
+            Access::Shown { capsule, shown, public } => {
+                let certified =
+                    public && self.published.contains_key(&published_key(&capsule, &wanted.memory));
+                self.asset(&ask, &wanted, &shown, certified, assets)
+            }
+        }
+    }
+
+    /// The next part of a streamed answer. None where it may not be seen any more, or has changed:
+    /// the caller breaks the stream off.
+    pub fn stream<A: Assets>(
+        &self,
+        token: &StreamingToken,
+        assets: &A,
+        context: &Context,
+    ) -> Option<StreamingCallbackResponse> {
+        let wanted = Wanted {
+            memory: token.memory_id.clone(),
+            variant: variant_of(&token.variant_)?,
+            token: token.token.as_deref(),
+        };
+        let Access::Shown { shown, .. } = access(&wanted, assets, context) else { return None };
+        if shown.sha256[..] != token.sha256[..] || token.index >= chunk_count(shown.length) {
+            return None;
+        }
+        let body = ByteBuf::from(shown.chunk(token.index, assets)?);
+        Some(StreamingCallbackResponse { body, token: next_token(&wanted, &shown, token.index + 1) })
+    }
+
+    fn asset<A: Assets>(
+        &self,
+        ask: &Ask,
+        wanted: &Wanted,
+        shown: &Shown,
+        certified: bool,
+        assets: &A,
+    ) -> HttpResponse {
+        // Who asks for no certificate gets any range; so does who needs a token.
+        let verified = ask.request.certificate_version.is_some_and(|version| version >= 2);
+        let (choice, proof, hash) = if certified && verified {
+            let form = shown.choose_form(ask.request);
+            let (memory, variant) = (wanted.memory.clone(), wanted.variant.clone());
+            let hash = shown.body_hash(form.choice, ask.method, assets);
+            let proof = Proof::Public { memory, variant, method: form.method, condition: form.condition };
+            (form.choice, proof, hash)
+        } else {
+            (shown.choose(ask.request), Proof::Skip, Some([0; 32]))
+        };
+        let (Some(body), Some(hash)) = (shown.body(choice, ask.method, assets), hash) else {
+            return self.fixed(ask, &NOT_FOUND);
+        };
+        let (status, headers) = shown.head(choice, ask.method);
+        let mut response = response(status, headers, body);
+        if choice == Choice::Whole && ask.method != "HEAD" {
+            response.streaming_strategy =
+                next_token(wanted, shown, 1).map(|token| StreamingStrategy::Callback {
+                    callback: StreamingCallback::new(ask.context.me, STREAMING_METHOD.into()),
+                    token,
+                });
+        }
+        self.certifier.seal(&mut response, &proof, ask.path, hash, ask.context);
+        response
+    }
+
+    fn fixed(&self, ask: &Ask, answer: &Fixed) -> HttpResponse {
+        let body = answer.body(ask.method).as_bytes();
+        let mut response = HttpResponse {
+            status_code: answer.status,
+            headers: answer.headers(),
+            body: ByteBuf::from(body),
+            streaming_strategy: None,
+            upgrade: None,
+        };
+        let proof = if ask.is_skipped() { Proof::Skip } else { Proof::Fixed };
+        self.certifier.seal(&mut response, &proof, ask.path, sha256(body), ask.context);
+        response
+    }
+
+    fn certify<A: Assets>(&mut self, assets: &A, capsule: &str, memory: &str) -> Vec<String> {
+        let Some(record) = assets.memory(capsule, memory) else { return Vec::new() };
+        let mut names = Vec::new();
+        for asset in record.assets {
+            let variant = asset.variant_.clone();
+            let Some(shown) = Shown::new(asset, true) else { continue };
+            self.certifier.insert(memory, &variant, &shown, assets);
+            names.push(variant_name(&variant));
+        }
+        names
+    }
+
+    fn withdraw_key(&mut self, key: Vec<u8>) {
+        let Some(names) = self.published.remove(&key) else { return };
+        let (_, memory) = parts(&key);
+        for variant in names.split('\0').filter_map(variant_of) {
+            self.certifier.remove(&memory, &variant);
+        }
+    }
+}
+
+impl<'a> Wanted<'a> {
+    fn of(request: &'a HttpRequest, path: &str, query: &'a str) -> Option<Self> {
+        let (memory, variant) = path.strip_prefix("/asset/")?.split_once('/')?;
+        if variant.contains('/') {
+            return None;
+        }
+        let bearer = header(request, "authorization").and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+        });
+        Some(Wanted {
+            memory: percent_decode(memory)?,
+            variant: variant_of(&percent_decode(variant)?)?,
+            token: query_parameter(query, "token").or(bearer),
+        })
+    }
+}
+
+/// Whether the asset may be seen: by everybody, or with the token.
+fn access<A: Assets>(wanted: &Wanted, assets: &A, context: &Context) -> Access {
+    let claims = wanted.token.and_then(|token| tokens::claims(token).ok());
+    let named = claims.as_ref().map(|scope| scope.capsule.as_str());
+    let capsules = assets.capsules_with(&wanted.memory);
+    let mut candidates = capsules.iter().filter(|capsule| named.is_none_or(|named| named == *capsule));
+    let shows = |capsule: &&String| {
+        is_here(assets, capsule) && assets.is_public(capsule, &wanted.memory, context.now)
+    };
+    if let Some(capsule) = candidates.clone().find(shows) {
+        return show(capsule, wanted, true, assets);
+    }
+    match (wanted.token, &claims) {
+        (Some(token), Some(scope)) => match assets.home(&scope.capsule) {
+            Some(Home::Moved(to)) => Access::Moved(to),
+            None => Access::Refused(&TOKEN_REFUSED),
+            Some(Home::Hub | Home::Migrating) => {
+                let Some(secret) = assets.token_secret(&scope.capsule) else {
+                    return Access::Refused(&TOKEN_REFUSED);
+                };
+                let variant = variant_name(&wanted.variant);
+                match tokens::verify(
+                    &secret,
+                    token,
+                    &wanted.memory,
+                    &variant,
+                    VIEW,
+                    context.now / 1_000_000_000,
+                ) {
+                    Ok(scope) => show(&scope.capsule, wanted, false, assets),
+                    Err(TokenError::Expired) => Access::Refused(&TOKEN_EXPIRED),
+                    Err(TokenError::WrongScope) => Access::Refused(&FORBIDDEN),
+                    Err(TokenError::Malformed | TokenError::WrongSignature) => {
+                        Access::Refused(&TOKEN_REFUSED)
+                    }
+                }
+            }
+        },
+        (Some(_), _) => Access::Refused(&TOKEN_REFUSED),
+        (None, _) => {
+            let moved = candidates.find_map(|capsule| match assets.home(capsule) {
+                Some(Home::Moved(to)) => Some(to),
+                _ => None,
+            });
+            moved.map_or(Access::Refused(&TOKEN_NEEDED), Access::Moved)
+        }
+    }
+}
+
+fn show<A: Assets>(capsule: &str, wanted: &Wanted, public: bool, assets: &A) -> Access {
+    let memory = assets.memory(capsule, &wanted.memory);
+    let asset =
+        memory.and_then(|memory| memory.assets.into_iter().find(|asset| asset.variant_ == wanted.variant));
+    match asset.and_then(|asset| Shown::new(asset, public)) {
+        Some(shown) => Access::Shown { capsule: capsule.to_owned(), shown: Box::new(shown), public },
+        None => Access::Refused(&NOT_FOUND),
+    }
+}
+
+fn is_here<A: Assets>(assets: &A, capsule: &str) -> bool {
+    matches!(assets.home(capsule), Some(Home::Hub | Home::Migrating))
+}
+
+fn next_token(wanted: &Wanted, shown: &Shown, index: u32) -> Option<StreamingToken> {
+    (index < chunk_count(shown.length)).then(|| StreamingToken {
+        memory_id: wanted.memory.clone(),
+        variant_: variant_name(&wanted.variant),
+        sha256: ByteBuf::from(shown.sha256),
+        index,
+        token: wanted.token.map(str::to_owned),
+    })
+}
+
+fn response(status_code: u16, headers: Vec<(String, String)>, body: Vec<u8>) -> HttpResponse {
+    HttpResponse {
+        status_code,
+        headers: common_headers(headers),
+        body: ByteBuf::from(body),
+        streaming_strategy: None,
+        upgrade: None,
+    }
+}
+
+fn published_key(capsule: &str, memory: &str) -> Vec<u8> {
+    Key::default().text(capsule).text(memory).into_bytes()
+}
+
+fn parts(key: &[u8]) -> (String, String) {
+    let mut fields = Fields(key);
+    let mut text = || fields.text().expect("a key of two texts");
+    (text(), text())
+}
+
+#[cfg(test)]
+mod tests;
