@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import wasmtime
@@ -68,7 +69,9 @@ class _Running(threading.local):
 _running = _Running()
 
 
-def _make_engine() -> wasmtime.Engine:
+@cache
+def shared_engine() -> wasmtime.Engine:
+    """The one engine, made when it is first needed: its signal handlers must come after Python's faulthandler."""
     config = wasmtime.Config()
     config.consume_fuel = True
     config.wasm_memory64 = True
@@ -80,9 +83,6 @@ def _make_engine() -> wasmtime.Engine:
     config.memory_init_cow = False
     config.max_wasm_stack = 2 << 20
     return wasmtime.Engine(config)
-
-
-ENGINE = _make_engine()
 
 
 class HostFunction:

@@ -241,7 +241,7 @@ class Executor:
         pending = api.under_construction.cycles if api.under_construction else 0
         settled = canister.with_(
             cycles=api.balance + pending,
-            consumed_cycles=canister.consumed_cycles + api.cycles_burned,
+            consumed_cycles=canister.consumed_cycles + api.cycles_consumed,
             memory=outcome.memory,
             callbacks=callbacks,
             next_id=next_id,

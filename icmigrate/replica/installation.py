@@ -148,7 +148,9 @@ class _Run:
 def empty(canister: Canister) -> Canister:
     """The canister without code and memory (uninstall_code); its open calls are the caller's part."""
     image = canister.memory
+    prepaid = sum(callback.prepaid for callback in canister.callbacks.values())
     return canister.with_(
+        cycles=canister.cycles + prepaid,
         module=None,
         memory=MemoryImage(
             heap_generation=image.heap_generation + 1,

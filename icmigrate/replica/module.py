@@ -17,7 +17,7 @@ from threading import Lock
 import wasmtime
 
 from icmigrate.replica import wasm_binary as binary
-from icmigrate.replica.engine import ENGINE
+from icmigrate.replica.engine import shared_engine
 from icmigrate.replica.faults import InvalidModule, documented
 from icmigrate.replica.limits import Limits
 from icmigrate.replica.state import CustomSection, InstalledModule
@@ -103,7 +103,7 @@ def check(data: bytes, limits: Limits) -> tuple[InstalledModule, Layout, bytes]:
     except binary.MalformedModule as error:
         raise InvalidModule(f"Failed to decode wasm module: {error}") from None
     try:
-        wasmtime.Module.validate(ENGINE, wasm)
+        wasmtime.Module.validate(shared_engine(), wasm)
     except wasmtime.WasmtimeError as error:
         raise InvalidModule(f"Wasmtime failed to validate wasm module {error}") from None
     _check_limits(module, limits)
@@ -323,12 +323,12 @@ class ModuleCache:
         path = self._folder / f"{module_hash.hex()}.{hashlib.sha256(wasm).hexdigest()[:16]}.compiled"
         if path.exists():
             try:
-                module = wasmtime.Module.deserialize_file(ENGINE, str(path))
+                module = wasmtime.Module.deserialize_file(shared_engine(), str(path))
                 return CompiledModule(installed, layout, module)
             except wasmtime.WasmtimeError:
                 path.unlink()
         try:
-            module = wasmtime.Module(ENGINE, wasm)
+            module = wasmtime.Module(shared_engine(), wasm)
         except wasmtime.WasmtimeError as error:
             raise InvalidModule(f"Wasmtime failed to validate wasm module {error}") from None
         partial = path.with_suffix(".partial")

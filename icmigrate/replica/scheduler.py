@@ -529,13 +529,16 @@ class Scheduler:
 
     async def _tick(self) -> None:
         """Wakes canisters whose timers, heartbeats and deadlines are due."""
-        while not self._closing:
-            self._alarm.clear()
-            now = self._clock.time_ns()
-            due = self._due(now)
-            await self.in_thread(self._executor.drop_idle)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._alarm.wait(), max(0.0, (due - now) / 1e9))
+        try:
+            while not self._closing:
+                self._alarm.clear()
+                now = self._clock.time_ns()
+                due = self._due(now)
+                await self.in_thread(self._executor.drop_idle)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._alarm.wait(), max(0.0, (due - now) / 1e9))
+        except Exception as error:  # noqa: BLE001 - kept and raised to everyone who waits
+            self._fail(error)
 
     def _due(self, now: int) -> int:
         """Wakes whoever is due and returns when to look again."""

@@ -20,7 +20,7 @@ from functools import cache
 
 import wasmtime
 
-from icmigrate.replica.engine import ENGINE, HostFunction, Memory
+from icmigrate.replica.engine import HostFunction, Memory, shared_engine
 from icmigrate.replica.faults import Trapped
 
 PAGE = 4096
@@ -113,12 +113,12 @@ def _shim_text(heap_64: bool) -> str:
 
 @cache
 def _gate_module() -> wasmtime.Module:
-    return wasmtime.Module(ENGINE, _gate_text())
+    return wasmtime.Module(shared_engine(), _gate_text())
 
 
 @cache
 def _shim_module(heap_64: bool) -> wasmtime.Module:
-    return wasmtime.Module(ENGINE, _shim_text(heap_64))
+    return wasmtime.Module(shared_engine(), _shim_text(heap_64))
 
 
 def _trap(reason: str) -> HostFunction:

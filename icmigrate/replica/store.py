@@ -18,6 +18,7 @@ import hashlib
 import os
 import sqlite3
 import tempfile
+import threading
 from pathlib import Path
 from typing import IO
 
@@ -198,7 +199,7 @@ class Store:
         digest = hashlib.sha256(data).digest()
         path = folder / digest.hex()
         if not path.exists():
-            partial = path.with_suffix(f".{os.getpid()}.partial")
+            partial = path.with_suffix(f".{threading.get_ident()}.partial")
             partial.write_bytes(data)
             partial.replace(path)
         return digest

@@ -105,7 +105,10 @@ class SystemApi:
     certified_data: bytes | None = None
     global_timer: int | None = None
     accepted: bool = False
-    cycles_burned: int = 0
+    cycles_consumed: int = 0
+    """Burned, and paid for sending requests."""
+    cycles_refunded_to_caller: int = 0
+    """What the response carries back."""
     printed: list[bytes] = field(default_factory=list)
 
     def attach(self, heap: Memory, stable: StableMemory, fuel: Callable[[], int]) -> None:
@@ -252,9 +255,6 @@ class SystemApi:
         self.cycles_refunded_to_caller = self.cycles_available
         self.cycles_available = 0
 
-    cycles_refunded_to_caller: int = 0
-    """What the response carries back."""
-
     # ------------------------------------------------------------------------------------ cycles
 
     @property
@@ -296,7 +296,7 @@ class SystemApi:
     def cycles_burn128(self, high: int, low: int, dst: int) -> None:
         burned = min(high << 64 | low, self.liquid)
         self.balance -= burned
-        self.cycles_burned += burned
+        self.cycles_consumed += burned
         self.give_cycles("cycles_burn128", dst, burned)
 
     def mint_cycles128(self, high: int, low: int, dst: int) -> None:
@@ -441,6 +441,7 @@ class SystemApi:
             return RejectCode.SYS_TRANSIENT
         if self.context.replicated:
             self.balance -= fee + prepaid
+            self.cycles_consumed += fee
             call.prepaid = prepaid
         self.calls.append(call)
         return 0
