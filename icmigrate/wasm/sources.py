@@ -7,7 +7,7 @@ belongs to the sources beside it can be told without Rust.
 As a program (needs nothing but Python's standard library):
 
     python -m icmigrate.wasm.sources stamp NAME WASM OUT    writes OUT/NAME.wasm.gz, with the sections, and .did
-    python -m icmigrate.wasm.sources check                  fails when a shipped module was built from others
+    python -m icmigrate.wasm.sources check FOLDER NAME...   fails when a module in FOLDER was built from others
 """
 
 import gzip
@@ -17,11 +17,10 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from icmigrate import wasm
-
 CANDID_SECTION = "icp:public candid:service"
 SOURCES_SECTION = "icp:public icmigrate:sources"
-_CANISTERS = Path(__file__).parents[2] / "canisters"
+_PACKAGE = Path(__file__).parent
+_CANISTERS = _PACKAGE.parents[1] / "canisters"
 _HEADER = b"\x00asm\x01\x00\x00\x00"
 
 
@@ -33,17 +32,13 @@ def digest(name: str, canisters: Path = _CANISTERS) -> str:
     """SHA-256, in hexadecimal, of the sources that the module of a canister is built from.
 
     These are the workspace's manifest and lock file, and of the canister's crate and of the local
-    crates it depends on: the manifest, the .did files and the Rust files except native tests. Each
-    counts with its path below `canisters` and its length.
+    crates it depends on: the manifest, the .did files and the Rust files below `src` except tests.rs.
+    Each counts with its path below `canisters` and its length.
     """
     files = {canisters / "Cargo.toml", canisters / "Cargo.lock"}
     for crate in _crates(canisters / name):
-        files |= {
-            crate / "Cargo.toml",
-            *crate.glob("*.did"),
-            *crate.glob("build.rs"),
-            *crate.glob("src/**/*.rs"),
-        }
+        files |= {crate / "Cargo.toml", *crate.glob("*.did"), *crate.glob("build.rs")}
+        files |= {path for path in crate.glob("src/**/*.rs") if path.name != "tests.rs"}
     total = hashlib.sha256()
     for path in sorted(files):
         content = path.read_bytes()
@@ -74,16 +69,17 @@ def stamp(module: bytes, sections: dict[str, bytes]) -> bytes:
     return bytes(kept)
 
 
-def check(name: str, canisters: Path = _CANISTERS) -> None:
-    """Raises StaleModuleError unless the shipped module and interface belong to the sources."""
-    interface = (canisters / name / f"{name}.did").read_bytes()
+def check(name: str, folder: Path = _PACKAGE, canisters: Path = _CANISTERS) -> None:
+    """Raises StaleModuleError unless the built module and interface in `folder` belong to the sources."""
     try:
-        module, shipped = wasm.module(name), wasm.candid(name).encode()
+        module = (folder / f"{name}.wasm.gz").read_bytes()
+        interface = (folder / f"{name}.did").read_bytes()
     except FileNotFoundError as missing:
         raise StaleModuleError(f"{name}: not built yet; run scripts/build-canisters") from missing
     if section(module, SOURCES_SECTION) != digest(name, canisters).encode():
         raise StaleModuleError(f"{name}.wasm.gz was built from other sources; run scripts/build-canisters")
-    if not shipped == interface == section(module, CANDID_SECTION):
+    source = (canisters / name / f"{name}.did").read_bytes()
+    if not source == interface == section(module, CANDID_SECTION):
         raise StaleModuleError(f"{name}.did is not the one in canisters/{name}; run scripts/build-canisters")
 
 
@@ -147,11 +143,11 @@ def _main(arguments: list[str]) -> int:
         case ["stamp", name, built, out]:
             _stamp_files(name, Path(built), Path(out))
             return 0
-        case ["check"]:
+        case ["check", folder, *names]:
             stale = 0
-            for name in wasm.NAMES:
+            for name in names:
                 try:
-                    check(name)
+                    check(name, Path(folder))
                 except StaleModuleError as error:
                     print(error, file=sys.stderr)
                     stale = 1
