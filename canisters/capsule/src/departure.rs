@@ -57,7 +57,9 @@ impl<M: StableMemory> Store<M> {
         if slot.home != Home::Migrating {
             return Err(Error::Conflict(format!("capsule {capsule} is not frozen")));
         }
-        self.slots.change(capsule, |slot| slot.home = Home::Moved(place)).map(drop)
+        self.slots.change(capsule, |slot| slot.home = Home::Moved(place))?;
+        self.http.withdraw(capsule);
+        Ok(())
     }
 
     /// What the manifest says; complete where its root is certified.

@@ -60,11 +60,9 @@ impl<M: StableMemory> Store<M> {
         at: Time,
         cursor: Option<&[u8]>,
         limit: u32,
-    ) -> Answer<(Vec<MatrixRow>, Option<ByteBuf>)> {
+    ) -> Answer<MatrixPage> {
         self.exporting(call, capsule)?;
-        let access = Access::new(&self.records, capsule, at)?;
-        let (rows, next) = access.matrix(cursor, check::limit(limit)?)?;
-        Ok((rows, next.map(ByteBuf::from)))
+        Access::new(&self.records, capsule, at)?.matrix(cursor, check::limit(limit)?)
     }
 
     /// What a person may do on a resource now. Everybody may ask about themselves.

@@ -4,7 +4,6 @@
 //! Sealed: read-only; the manifest is certified. Live: the capsule's home; importers are refused.
 
 use crate::access::Call;
-use crate::blobs::sha256;
 use crate::canonical;
 use crate::data::check;
 use crate::index::Indexed;
@@ -95,8 +94,9 @@ impl<M: StableMemory> Import<M> {
         self.cell.set(canonical::encode(state));
     }
 
-    pub fn hub(&self) -> Answer<Principal> {
-        Ok(self.get()?.hub)
+    /// The capsule that this canister is for.
+    pub fn capsule_id(&self) -> Answer<String> {
+        Ok(self.get()?.capsule_id)
     }
 
     /// Whether a principal may read and export the capsule here whatever its access entries say:
@@ -189,6 +189,7 @@ impl<M: StableMemory> Import<M> {
             return Err(Error::Conflict(format!("generation {} is being imported", state.generation)));
         }
         if generation > state.generation {
+            store.http.withdraw(&state.capsule_id);
             store.records.clear();
             store.manifest.clear(&state.capsule_id, usize::MAX);
             store.slots.change(&state.capsule_id, |slot| slot.generation = generation)?;
@@ -327,12 +328,7 @@ impl<M: StableMemory> Store<M> {
             return Err(Error::Invalid(format!("{} {} is not of this capsule", noun(R::KIND), record.id)));
         }
         check::id(value.id())?;
-        let bytes = record.bytes.into_vec();
-        let digest = sha256(&bytes);
-        self.manifest.put(capsule, R::KIND, value.id(), &digest, bytes.len() as u64);
-        let ceased = self.records.put_bytes(&value, bytes)?;
-        self.let_go(capsule, ceased);
-        Ok(())
+        self.put_bytes(&value, record.bytes.into_vec())
     }
 
     /// Holds the blobs of the next memories behind an id. Conflict where chunks are missing.
@@ -349,6 +345,8 @@ impl<M: StableMemory> Store<M> {
                     return Err(Error::Invalid(format!("memory {} has a blob of another length", memory.id)));
                 }
             }
+            // what is certified of a long public asset needs the digests of its chunks
+            self.refresh_http(&memory);
         }
         Ok(match ids.last() {
             Some(last) if ids.len() == MEMORIES_AT_ONCE => Seal::Holding(last.clone()),

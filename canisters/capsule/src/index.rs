@@ -11,6 +11,7 @@
 //!  05 CHILD       capsule, folder id, kind, id             what lies in a folder
 //!  06 BLOB_USE    capsule, sha256, memory id               which memories use a blob
 //!  07 SUBJECT     person, capsule                          whose capsule it is
+//!  08 MEMORY_IN   memory id, capsule                       which capsules have a memory of that id
 //!
 //!  grantee: 00 everybody | 01 person | 02 group id 00
 //! ```
@@ -31,6 +32,7 @@ const IN_GALLERY: u8 = 4;
 const CHILD: u8 = 5;
 const BLOB_USE: u8 = 6;
 const SUBJECT: u8 = 7;
+const MEMORY_IN: u8 = 8;
 
 /// To whom an access entry grants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +72,10 @@ pub trait Indexed: Record {
     fn blobs(&self) -> BTreeMap<Digest, u64> {
         BTreeMap::new()
     }
+    /// The memory whose public face it has a part in.
+    fn shown_memory(&self) -> Option<&str> {
+        None
+    }
 }
 
 fn facts(keys: impl IntoIterator<Item = Key>) -> BTreeSet<Vec<u8>> {
@@ -98,7 +104,8 @@ impl Indexed for Memory {
         let used = |sha256: Digest| {
             Key::tagged(BLOB_USE).text(&self.capsule_id).bytes(&sha256).bytes(self.id.as_bytes())
         };
-        facts(parent.into_iter().chain(self.blobs().into_keys().map(used)))
+        let place = Key::tagged(MEMORY_IN).text(&self.id).bytes(self.capsule_id.as_bytes());
+        facts(parent.into_iter().chain(self.blobs().into_keys().map(used)).chain([place]))
     }
 
     fn blobs(&self) -> BTreeMap<Digest, u64> {
@@ -107,6 +114,10 @@ impl Indexed for Memory {
             _ => None,
         });
         internal.collect()
+    }
+
+    fn shown_memory(&self) -> Option<&str> {
+        Some(&self.id)
     }
 }
 
@@ -133,6 +144,13 @@ impl Indexed for AccessEntry {
         let on =
             Key::tagged(ENTRY_ON).text(&self.capsule_id).resource(&self.resource).bytes(self.id.as_bytes());
         facts(grant.into_iter().chain([on]))
+    }
+
+    fn shown_memory(&self) -> Option<&str> {
+        match &self.resource {
+            Resource::Memory(id) => Some(id),
+            _ => None,
+        }
     }
 }
 
@@ -238,6 +256,11 @@ impl<M: StableMemory> Index<M> {
     /// The capsules whose subject a person is.
     pub fn capsules_about<'a>(&'a self, person: &PersonRef) -> impl Iterator<Item = String> + 'a {
         self.ids(Key::tagged(SUBJECT).person(person))
+    }
+
+    /// The capsules that have a memory of that id: ids are unique in their capsule only.
+    pub fn capsules_with_memory<'a>(&'a self, memory: &str) -> impl Iterator<Item = String> + 'a {
+        self.ids(Key::tagged(MEMORY_IN).text(memory))
     }
 
     /// The first capsule, from `from` on, where a person holds a grant or is in a group.

@@ -29,8 +29,11 @@ pub mod manifest;
 pub mod tokens;
 
 pub mod access;
+pub mod certified;
 pub mod data;
 pub mod departure;
 pub mod export;
+pub mod face;
 pub mod import;
 pub mod store;
+pub mod wasm_store;

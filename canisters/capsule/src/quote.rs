@@ -14,6 +14,8 @@ pub struct FeeSchedule {
     pub ingress_byte: u128,
     pub update_message: u128,
     pub instruction: u128,
+    pub canister_call: u128,
+    pub canister_call_byte: u128,
     /// For a GiB of storage, a second.
     pub gib_second: u128,
 }
@@ -24,6 +26,8 @@ pub const FEES: FeeSchedule = FeeSchedule {
     ingress_byte: 2_000,
     update_message: 5_000_000,
     instruction: 1,
+    canister_call: 260_000,
+    canister_call_byte: 1_000,
     gib_second: 127_000,
 };
 
@@ -52,6 +56,15 @@ impl FeeSchedule {
             + self.ingress_byte * bytes
             + self.update_message
             + self.instruction * instructions
+    }
+
+    /// Cycles for that many calls to other canisters, the bytes sent with them, and the instructions
+    /// of the method that makes them.
+    pub fn calls(&self, calls: u128, bytes: u128, instructions: u128) -> u128 {
+        (calls + 1) * self.update_message
+            + calls * (self.canister_call + self.canister_call_byte * BYTES_PER_MESSAGE)
+            + bytes * self.canister_call_byte
+            + instructions * self.instruction
     }
 
     /// Cycles that a personal canister needs to take in a capsule and to keep it for 90 days.

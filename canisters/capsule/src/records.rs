@@ -127,14 +127,13 @@ impl<M: StableMemory> Records<M> {
     }
 
     /// Removes a record; one that is not there is no error.
-    /// Answers the blobs that the capsule uses no more.
-    pub fn remove<R: Indexed>(&mut self, capsule: &str, id: &str) -> Answer<Vec<Digest>> {
-        let Some(bytes) = self.records.remove(&key(capsule, R::KIND, id)) else {
-            return Ok(vec![]);
-        };
+    /// Answers the record, and the blobs that the capsule uses no more.
+    pub fn remove<R: Indexed>(&mut self, capsule: &str, id: &str) -> Answer<Option<(R, Vec<Digest>)>> {
+        let Some(bytes) = self.records.remove(&key(capsule, R::KIND, id)) else { return Ok(None) };
         self.count(capsule, R::KIND, Some(bytes.len()), None);
         let old: R = canonical::decode(&bytes)?;
-        Ok(self.reindex(capsule, Some(&old), None))
+        let ceased = self.reindex(capsule, Some(&old), None);
+        Ok(Some((old, ceased)))
     }
 
     /// Records of one kind in id order, from behind `after`, each with the length of its bytes.

@@ -3,7 +3,9 @@
 use crate::access::{Access, Call};
 use crate::blobs::{hex, sha256, Blobs};
 use crate::canonical;
+use crate::face::Assets;
 use crate::header::{Header, Role};
+use crate::http::Http;
 use crate::index::Indexed;
 use crate::manifest::Manifest;
 use crate::memory;
@@ -24,12 +26,13 @@ pub struct Store<M: StableMemory> {
     pub blobs: Blobs<M>,
     pub manifest: Manifest<M>,
     pub operators: Operators<M>,
+    pub http: Http<M>,
 }
 
 impl<M: StableMemory> Store<M> {
     /// Opens what is in stable memory, or begins it where that is empty.
     pub fn open(memories: &MemoryManager<M>, role: Role, me: Principal) -> Self {
-        Store {
+        let mut store = Store {
             me,
             header: Header::init(memories, role),
             slots: Slots::init(memories),
@@ -37,7 +40,11 @@ impl<M: StableMemory> Store<M> {
             blobs: Blobs::init(memories),
             manifest: Manifest::init(memories),
             operators: Operators::init(memories),
-        }
+            http: Http::init(memories),
+        };
+        let Store { http, slots, records, blobs, .. } = &mut store;
+        http.restore(&Assets { me, slots, records, blobs });
+        store
     }
 
     /// The memories of a store as a canister has them: see `memory.rs`.
@@ -99,26 +106,39 @@ impl<M: StableMemory> Store<M> {
     }
 
     /// Stores a record. The capsule holds the blobs that it uses and lets go of those that it does
-    /// not use any more; the manifest is kept current.
+    /// not use any more; manifest and public face are kept current.
     pub fn put<R: Indexed>(&mut self, record: &R) -> Answer<()> {
-        let capsule = record.capsule_id();
-        let bytes = canonical::encode(record);
-        let leaf = (sha256(&bytes), bytes.len() as u64);
         for (blob, length) in self.records.new_blobs(record) {
-            self.hold(capsule, &blob, length)?;
+            self.hold(record.capsule_id(), &blob, length)?;
         }
+        self.put_bytes(record, canonical::encode(record))
+    }
+
+    /// The same with the record's canonical bytes at hand, and without a look at new blobs.
+    pub(crate) fn put_bytes<R: Indexed>(&mut self, record: &R, bytes: Vec<u8>) -> Answer<()> {
+        let capsule = record.capsule_id();
+        let (digest, length) = (sha256(&bytes), bytes.len() as u64);
         let ceased = self.records.put_bytes(record, bytes)?;
-        self.manifest.put(capsule, R::KIND, record.id(), &leaf.0, leaf.1);
+        self.manifest.put(capsule, R::KIND, record.id(), &digest, length);
         self.let_go(capsule, ceased);
+        self.refresh_http(record);
         Ok(())
     }
 
     /// Removes a record, with all that follows from that.
     pub fn remove<R: Indexed>(&mut self, capsule: &str, id: &str) -> Answer<()> {
-        let ceased = self.records.remove::<R>(capsule, id)?;
+        let Some((record, ceased)) = self.records.remove::<R>(capsule, id)? else { return Ok(()) };
         self.manifest.remove(capsule, R::KIND, id);
         self.let_go(capsule, ceased);
+        self.refresh_http(&record);
         Ok(())
+    }
+
+    pub(crate) fn refresh_http<R: Indexed>(&mut self, record: &R) {
+        if let Some(memory) = record.shown_memory() {
+            let Store { http, me, slots, records, blobs, .. } = self;
+            http.refresh(&Assets { me: *me, slots, records, blobs }, record.capsule_id(), memory);
+        }
     }
 
     /// Holds a blob for a capsule that uses it.

@@ -13,9 +13,6 @@ use ic_stable_structures::Memory as StableMemory;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// A page of the matrix; the cursor is opaque.
-pub type MatrixPage = (Vec<MatrixRow>, Option<Vec<u8>>);
-
 /// Entries and members that one page looks at before it ends, rows or not.
 const WORK_OF_A_PAGE: usize = 20_000;
 
@@ -49,6 +46,10 @@ impl Cursor {
     }
 }
 
+fn page(rows: Vec<MatrixRow>, cursor: Option<Cursor>) -> MatrixPage {
+    MatrixPage { rows, next: cursor.map(|cursor| cursor.to_bytes().into()) }
+}
+
 impl<M: StableMemory> Access<'_, M> {
     /// The rows behind the cursor, at most `limit`, in bounded work.
     pub fn matrix(&self, cursor: Option<&[u8]>, limit: usize) -> Answer<MatrixPage> {
@@ -76,17 +77,17 @@ impl<M: StableMemory> Access<'_, M> {
                     let cursor =
                         last.as_ref().map(|row| Cursor::Behind(row.resource.clone(), row.person.clone()));
                     rows.extend(last);
-                    return Ok((rows, cursor.map(|cursor| cursor.to_bytes())));
+                    return Ok(page(rows, cursor));
                 }
                 rows.push(MatrixRow { person, resource: current.clone(), permissions });
             }
             behind = None;
             resource = self.resource_after(&current);
             if work.done > WORK_OF_A_PAGE && resource.is_some() {
-                return Ok((rows, Some(Cursor::Done(current).to_bytes())));
+                return Ok(page(rows, Some(Cursor::Done(current))));
             }
         }
-        Ok((rows, None))
+        Ok(page(rows, None))
     }
 
     fn resource_after(&self, resource: &Resource) -> Option<Resource> {

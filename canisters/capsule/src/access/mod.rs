@@ -6,7 +6,6 @@ mod reach;
 pub mod rules;
 
 pub use effective::Access;
-pub use matrix::MatrixPage;
 
 use crate::types::{PersonRef, Time};
 use candid::Principal;

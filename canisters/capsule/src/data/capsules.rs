@@ -128,7 +128,8 @@ impl<M: StableMemory> Store<M> {
         self.records.index.capsule_reached(person, &from)
     }
 
-    fn summary_of(&self, head: &Capsule) -> Answer<CapsuleSummary> {
+    /// The summary of a capsule whose head is at hand.
+    pub fn summary_of(&self, head: &Capsule) -> Answer<CapsuleSummary> {
         let count = |kind| self.records.count_of(&head.id, kind).records;
         let blobs = self.blobs.totals(&head.id);
         Ok(CapsuleSummary {

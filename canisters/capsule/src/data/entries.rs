@@ -117,9 +117,11 @@ impl Editable for AccessEntry {
                 return Err(Error::Invalid(format!("there is no group {group}")));
             }
         }
-        let is_new_there = old.is_none_or(|old| old.resource != self.resource);
+        if old.is_some_and(|old| old.resource != self.resource) {
+            return Err(Error::Invalid("an access entry stays on its resource".into()));
+        }
         let others = store.records.index.entries_on(&self.capsule_id, &self.resource);
-        if is_new_there && others.take(MAX_ENTRIES).count() == MAX_ENTRIES {
+        if old.is_none() && others.take(MAX_ENTRIES).count() == MAX_ENTRIES {
             return Err(Error::Invalid(format!("there are {MAX_ENTRIES} access entries on it already")));
         }
         self.check_touch(call, access)

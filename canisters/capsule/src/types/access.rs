@@ -3,6 +3,7 @@
 use super::{PersonRef, Time};
 use candid::CandidType;
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 
 #[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Resource {
@@ -88,4 +89,11 @@ pub struct MatrixRow {
     pub person: Option<PersonRef>,
     pub resource: Resource,
     pub permissions: u32,
+}
+
+/// A page of the access matrix; the cursor is opaque.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct MatrixPage {
+    pub rows: Vec<MatrixRow>,
+    pub next: Option<ByteBuf>,
 }

@@ -1,0 +1,111 @@
+//! The certified data of a canister: the root of one hash tree with two labels.
+//!
+//! ```text
+//!  /http_expr     the HTTP gateway protocol's tree of certified responses
+//!  /manifest      capsule id -> root of its manifest, while that is certified
+//! ```
+//!
+//! The tree is in the heap and made again from the registry after an upgrade.
+
+use crate::http::certified_data;
+use crate::slots::Slots;
+use crate::types::{Answer, Digest, Error};
+use ic_certification::hash_tree::labeled_hash;
+use ic_certification::{fork, labeled, pruned, AsHashTree, HashTree, RbTree};
+use ic_stable_structures::Memory as StableMemory;
+
+const MANIFEST: &str = "manifest";
+
+/// The manifests' side of the tree; of the HTTP side its hash is handed in.
+#[derive(Default)]
+pub struct Certified {
+    roots: RbTree<Vec<u8>, Vec<u8>>,
+}
+
+impl Certified {
+    /// The tree over all certified roots of the registry.
+    pub fn new<M: StableMemory>(slots: &Slots<M>) -> Self {
+        let mut certified = Certified::default();
+        for capsule in slots.ids(None) {
+            certified.update(slots, &capsule);
+        }
+        certified
+    }
+
+    /// Takes over what the registry says about one capsule.
+    pub fn update<M: StableMemory>(&mut self, slots: &Slots<M>, capsule: &str) {
+        match slots.find(capsule).and_then(|slot| slot.certified_root) {
+            Some(root) => self.roots.insert(capsule.as_bytes().to_vec(), root.into_vec()),
+            None => self.roots.delete(capsule.as_bytes()),
+        }
+    }
+
+    /// The hash of the labelled branch `manifest`.
+    pub fn manifest_branch(&self) -> Digest {
+        labeled_hash(MANIFEST.as_bytes(), &self.roots.root_hash())
+    }
+
+    /// The certified data, given the hash of the labelled branch `http_expr`.
+    pub fn digest(&self, http_branch: &Digest) -> Digest {
+        certified_data(http_branch, &self.manifest_branch())
+    }
+
+    /// The witness, in CBOR, of /manifest/<capsule id>.
+    pub fn manifest_witness(&self, capsule: &str, http_branch: &Digest) -> Answer<Vec<u8>> {
+        let mut bytes = Vec::new();
+        ciborium::into_writer(&self.witness(capsule, http_branch), &mut bytes)
+            .map_err(|error| Error::Upstream(error.to_string()))?;
+        Ok(bytes)
+    }
+
+    fn witness(&self, capsule: &str, http_branch: &Digest) -> HashTree {
+        let manifests = labeled(MANIFEST, self.roots.witness(capsule.as_bytes()));
+        fork(pruned(*http_branch), manifests)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory;
+    use crate::slots::Slot;
+    use crate::types::Home;
+    use ic_certification::LookupResult;
+    use ic_stable_structures::VectorMemory;
+
+    fn slot(root: Option<[u8; 32]>) -> Slot {
+        Slot {
+            home: Home::Migrating,
+            generation: 1,
+            token_secret: None,
+            certified_root: root.map(|root| root.to_vec().into()),
+            deleting: false,
+        }
+    }
+
+    #[test]
+    fn a_witness_proves_the_root_of_its_capsule_under_the_certified_data() {
+        let mut slots = Slots::init(&memory::manager(VectorMemory::default(), 1));
+        let http = [7; 32];
+        for (id, root) in [("a", Some([1; 32])), ("b", None), ("c", Some([3; 32]))] {
+            slots.put(id, &slot(root));
+        }
+        let mut certified = Certified::new(&slots);
+        let data = certified.digest(&http);
+        for (id, root) in [("a", Some([1; 32])), ("b", None), ("c", Some([3; 32]))] {
+            let tree = certified.witness(id, &http);
+            assert_eq!(tree.digest(), data);
+            let found = tree.lookup_path([MANIFEST.as_bytes(), id.as_bytes()]);
+            match root {
+                Some(root) => assert_eq!(found, LookupResult::Found(&root)),
+                None => assert_eq!(found, LookupResult::Absent),
+            }
+        }
+        let bytes = certified.manifest_witness("a", &http).unwrap();
+        assert_eq!(bytes[..6], [0x83, 1, 0x82, 4, 0x58, 32], "a fork whose left side is a pruned hash");
+        slots.put("a", &slot(None));
+        certified.update(&slots, "a");
+        assert_ne!(certified.digest(&http), data);
+        assert_eq!(certified.digest(&http), Certified::new(&slots).digest(&http));
+    }
+}

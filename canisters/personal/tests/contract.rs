@@ -1,0 +1,11 @@
+//! The contract is a file: the code says the same.
+
+use candid_parser::utils::{service_equal, CandidSource};
+use std::path::Path;
+
+#[test]
+fn the_code_exports_what_personal_did_says() {
+    let code = personal::export_candid();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("personal.did");
+    service_equal(CandidSource::Text(&code), CandidSource::File(&file)).unwrap();
+}
