@@ -169,7 +169,7 @@ def _from_json(value: dict[str, Any]) -> Any:
             kind = _ours(value["error"], IcmigrateError)
         except TypeError:
             return RuntimeError(value["message"])
-        error: IcmigrateError = kind.__new__(kind)  # its own parameters are not kept, only what it said
+        error = IcmigrateError.__new__(kind)  # its own parameters are not kept, only what it said
         IcmigrateError.__init__(error, value["message"], hint=value["hint"])
         return error
     return value

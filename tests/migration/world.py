@@ -28,7 +28,7 @@ class World:
     """One network with a deployed hub, and its operator."""
 
     network: Network
-    operator: Identity
+    operator: Ed25519Identity
     hub_id: str
     state_dir: Path
 
