@@ -138,7 +138,7 @@ impl<M: Memory> Manifest<M> {
     }
 
     /// The root, or None when `budget` inner nodes were not enough: call again, what was computed stays.
-    /// An inner node costs about two million instructions; a budget of 100 always gets further.
+    /// An inner node costs about a million instructions; a budget of 100 always gets further.
     pub fn build(&mut self, capsule: &str, budget: u32) -> Option<Digest> {
         let mut budget = budget;
         let trie = self.compute(capsule, &mut Vec::new(), &mut budget)?;
