@@ -115,6 +115,8 @@ class Gateway:
 
     async def _respond(self, asked: CanisterRequest) -> tuple[CanisterResponse, bool]:
         """The response, and whether it came by an update call and needs no certificate."""
+        if len(asked.body) > self._replica.limits.ingress_payload:
+            raise GatewayError(413, "payload_too_large")
         arg = candid.encode([HTTP_REQUEST], [{**asked.candid(), "certificate_version": [2]}])
         data = await self._query(asked.canister_id, "http_request", arg)
         record = _decode(data, HTTP_RESPONSE)
@@ -158,7 +160,7 @@ class Gateway:
                 return
             data = await self._query(asked.canister_id, response.callback, token)
             yield _decode(data, STREAMING_RESPONSE)["body"]
-            token = extract(data, ["token"], content=True)
+            token = extract(data, ["token"], content=True)  # decoded just now: it cannot fail
         raise GatewayError(502, "The canister's streaming callback does not come to an end.")
 
     # ---------------------------------------------------------------------------------- answering
@@ -171,8 +173,14 @@ class Gateway:
             return _whole(response)
         answer = web.StreamResponse(status=response.status_code, headers=_headers(response))
         await answer.prepare(request)
-        async for part in self._body(asked, response):
-            await answer.write(part)
+        try:
+            async for part in self._body(asked, response):
+                await answer.write(part)
+        except GatewayError:
+            # The status is sent already: all that can be done is to end before the end, for the client to see.
+            if request.transport is not None:
+                request.transport.abort()
+            return answer
         await answer.write_eof()
         return answer
 

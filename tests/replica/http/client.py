@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from icmigrate.protocol import candid, cbor, certificate, envelope
 from icmigrate.protocol.certificate import Certificate
@@ -78,7 +79,7 @@ class Client:
         if host is not None:
             headers["Host"] = host
         async with self.session.request(
-            method, self.running.url + path, headers=headers, allow_redirects=False, **options
+            method, URL(self.running.url + path, encoded=True), headers=headers, allow_redirects=False, **options
         ) as response:
             return Answer(response.status, response.headers, await response.read())
 
