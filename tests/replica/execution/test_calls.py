@@ -160,6 +160,7 @@ async def test_cycles_are_conserved_over_any_tree_of_calls(world: World) -> None
 
 # ------------------------------------------------------------------------------------------- stopping
 
+
 class Slow:
     """A native canister whose answers the test decides on."""
 

@@ -76,8 +76,10 @@ def is_forbidden(fault: Fault | None, name: str, context: Context) -> bool:
 
 def test_the_table_is_the_specification_s() -> None:
     """Spot checks that a typing error in the table would not survive."""
-    assert FUNCTIONS["msg_reply"].contexts == {Context(each) for each in "U RQ NRQ TQ CQ Ry Rt CRy CRt".split()}
-    assert FUNCTIONS["call_perform"].contexts == {Context(each) for each in "U CQ Ry Rt CRy CRt T".split()}
+    assert FUNCTIONS["msg_reply"].contexts == {
+        Context(each) for each in ["U", "RQ", "NRQ", "TQ", "CQ", "Ry", "Rt", "CRy", "CRt"]
+    }
+    assert FUNCTIONS["call_perform"].contexts == {Context(each) for each in ["U", "CQ", "Ry", "Rt", "CRy", "CRt", "T"]}
     assert FUNCTIONS["time"].contexts == {Context(each) for each in EVERYWHERE.split()}
     assert FUNCTIONS["trap"].contexts == set(Context)
     assert len(FUNCTIONS) == 75
@@ -159,7 +161,9 @@ def test_closures_are_called_with_their_environment(executor: Executor) -> None:
         )
     )
     compiled = executor.modules.get(executor.store.put(executor.store.modules, data), data)
-    canister = Canister(Principal(b"\0" * 7 + b"\1\1\1"), Settings((OWNER,)), 0, cycles=10**15, module=compiled.installed)
+    canister = Canister(
+        Principal(b"\0" * 7 + b"\1\1\1"), Settings((OWNER,)), 0, cycles=10**15, module=compiled.installed
+    )
     instance = Instance(compiled, executor.store.page_files(canister.id))
     api = executor.api(Context.REPLY, canister, OWNER, 1, 1_000_000)
     assert executor.execute_on(instance, canister, api, Closure(0, 0xFFFFFFFE)).fault is None

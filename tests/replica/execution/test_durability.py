@@ -132,7 +132,9 @@ async def test_a_call_between_canisters_goes_on_after_the_restart(tmp_path: Path
     first, second = await world.canister(PLANNER), await world.canister(PLANNER)
     lock = world.replica.scheduler.lock(second)
     await lock.acquire()  # the callee is busy
-    request_id = await world.send(first, "go", Plan(callee=second, attach=TRILLION, then=Plan(accept=TRILLION)).encode())
+    request_id = await world.send(
+        first, "go", Plan(callee=second, attach=TRILLION, then=Plan(accept=TRILLION)).encode()
+    )
     while not world.replica.state.messages:
         await world.replica.wait(request_id, 0.01)
     lock.release()

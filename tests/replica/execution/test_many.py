@@ -92,7 +92,7 @@ async def test_storage_is_paid_over_time_and_who_cannot_pay_loses_its_code(world
     world.clock.advance(86_400 * 3000)
     await world.until(lambda: world.state(poor).module is None)
     assert world.state(poor).cycles == 0 and world.state(poor).memory.heap_pages == 0
-    rejected(await world.update(poor, "count"), "IC0537")
+    rejected(await world.update(poor, "count"), "IC0207")
 
 
 async def test_a_duplicate_request_is_executed_once(world: World) -> None:

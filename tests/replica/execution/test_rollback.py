@@ -241,6 +241,8 @@ async def test_install_twice_is_refused(world: World) -> None:
 async def test_a_failing_init_leaves_the_canister_empty(world: World) -> None:
     canister_id = await world.create()
     with pytest.raises(Refused, match="IC0503"):
-        await world.install(canister_id, wasm('(func (export "canister_init") (call $trap (i32.const 0) (i32.const 0)))'))
+        await world.install(
+            canister_id, wasm('(func (export "canister_init") (call $trap (i32.const 0) (i32.const 0)))')
+        )
     assert world.state(canister_id).module is None
     rejected(await world.update(canister_id, "anything"), "IC0537")

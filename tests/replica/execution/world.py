@@ -134,7 +134,14 @@ class World:
         await self.change(
             canister_id,
             lambda changes: self.replica.install_code(
-                changes, canister_id, mode, module, arg, OWNER, UserChange(OWNER), **how  # type: ignore[arg-type]
+                changes,
+                canister_id,
+                mode,
+                module,
+                arg,
+                OWNER,
+                UserChange(OWNER),
+                **how,  # type: ignore[arg-type]
             ),
         )
 
@@ -179,9 +186,7 @@ class World:
         """The reply of an update call."""
         return replied(await self.update(canister_id, method, arg))
 
-    async def query(
-        self, canister_id: Principal, method: str, arg: bytes = b"", caller: Principal = OWNER
-    ) -> Response:
+    async def query(self, canister_id: Principal, method: str, arg: bytes = b"", caller: Principal = OWNER) -> Response:
         return await self.replica.query(caller, canister_id, method, arg)
 
     async def ask(self, canister_id: Principal, method: str, arg: bytes = b"") -> bytes:

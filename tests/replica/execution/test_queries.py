@@ -1,0 +1,126 @@
+"""Interface Specification, "Query call", "Composite query" and "Ingress message inspection"."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.replica.execution.world import STRANGER, World, rejected, wasm
+
+# "ask" calls the query named in the argument: callee (10 bytes), flags (1 byte), method name.
+COMPOSITE = wasm(
+    """
+  (table funcref (elem $answer $trap_once $cleanup))
+  (global $g (mut i32) (i32.const 0))
+  (func (export "canister_composite_query ask") (local $flags i32)
+    (call $msg_arg_data_copy (i32.const 64) (i32.const 0) (call $msg_arg_data_size))
+    (local.set $flags (i32.load8_u (i32.const 74)))
+    (i32.store (i32.const 0) (i32.const 41)) (global.set $g (i32.const 1))
+    (call $call_new (i32.const 64) (i32.const 10) (i32.const 75)
+      (i32.sub (call $msg_arg_data_size) (i32.const 11))
+      (local.get $flags) (i32.const 0) (local.get $flags) (i32.const 0))
+    (call $call_on_cleanup (i32.const 2) (i32.const 0))
+    (drop (call $call_perform)))
+  (func $answer (param i32)
+    (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (global.get $g)))
+    (i32.store8 (i32.const 4) (call $msg_reject_code))
+    (call $msg_reply_data_append (i32.const 0) (i32.const 5))
+    (if (i32.eqz (call $msg_reject_code)) (then
+      (call $msg_arg_data_copy (i32.const 512) (i32.const 0) (call $msg_arg_data_size))
+      (call $msg_reply_data_append (i32.const 512) (call $msg_arg_data_size))))
+    (call $msg_reply))
+  (func $trap_once (param i32) (i32.store (i32.const 0) (i32.const 99)) (global.set $g (i32.const 99)) unreachable)
+  (func $cleanup (param i32)
+    (if (i32.ne (i32.load (i32.const 0)) (i32.const 41)) (then unreachable))
+    (if (i32.ne (global.get $g) (i32.const 1)) (then unreachable)))
+  (func (export "canister_query heap") (call $msg_reply_data_append (i32.const 0) (i32.const 4)) (call $msg_reply))
+  (func (export "canister_query who") (call $msg_caller_copy (i32.const 0) (i32.const 0) (call $msg_caller_size))
+    (call $msg_reply_data_append (i32.const 0) (call $msg_caller_size)) (call $msg_reply))
+  (func (export "canister_query present") (i32.store8 (i32.const 0) (call $data_certificate_present))
+    (call $msg_reply_data_append (i32.const 0) (i32.const 1)) (call $msg_reply))
+  (func (export "canister_update change") (call $msg_reply))
+"""
+)
+
+
+async def test_a_composite_query_asks_other_canisters_and_leaves_no_trace(world: World) -> None:
+    first, second = await world.canister(COMPOSITE), await world.canister(COMPOSITE)
+    answer = await world.ask(first, "ask", second.bytes + b"\0who")
+    assert answer == b"\x2a\0\0\0\0" + first.bytes  # writes made before the call are seen by the callback
+    assert await world.ask(first, "heap") == bytes(4)
+
+
+async def test_the_called_canister_sees_no_certificate(world: World) -> None:
+    first, second = await world.canister(COMPOSITE), await world.canister(COMPOSITE)
+    assert await world.ask(first, "present") == b"\1"
+    assert (await world.ask(first, "ask", second.bytes + b"\0present"))[5:] == b"\0"
+
+
+async def test_a_trap_in_a_composite_callback_undoes_only_its_own_writes(world: World) -> None:
+    first, second = await world.canister(COMPOSITE), await world.canister(COMPOSITE)
+    reject = rejected(await world.query(first, "ask", second.bytes + b"\1who"), "IC0502")
+    assert "cleanup" not in reject.message
+
+
+async def test_updates_cannot_be_called_by_composite_queries(world: World) -> None:
+    first, second = await world.canister(COMPOSITE), await world.canister(COMPOSITE)
+    assert await world.ask(first, "ask", second.bytes + b"\0change") == b"\x2a\0\0\0\5"
+
+
+async def test_a_loop_of_queries_is_found(world: World) -> None:
+    first = await world.canister(COMPOSITE)
+    assert await world.ask(first, "ask", first.bytes + b"\0who") == b"\x2a\0\0\0\5"
+
+
+async def test_two_composite_queries_that_ask_each_other_s_canister_do_not_wait_for_ever(world: World) -> None:
+    first, second = await world.canister(COMPOSITE), await world.canister(COMPOSITE)
+    answers = await asyncio.gather(
+        *(world.ask(one, "ask", other.bytes + b"\0who") for one, other in [(first, second), (second, first)] * 5)
+    )
+    assert {answer[5:] for answer in answers} == {first.bytes, second.bytes}
+
+
+async def test_a_composite_query_is_no_update(world: World) -> None:
+    first = await world.canister(COMPOSITE)
+    rejected(await world.update(first, "ask", bytes(14)), "IC0527")
+
+
+async def test_absent_methods_are_named(world: World) -> None:
+    first = await world.canister(COMPOSITE)
+    reject = rejected(await world.query(first, "nothing"), "IC0536")
+    assert "Canister has no query method 'nothing'" in reject.message
+    assert "Canister has no update method 'nothing'" in rejected(await world.update(first, "nothing"), "IC0536").message
+
+
+INSPECT = wasm(
+    """
+  (func (export "canister_inspect_message")
+    (i32.store (i32.const 0) (i32.const 7))
+    (if (i32.eq (call $msg_method_name_size) (i32.const 4)) (then (call $accept_message)))
+    (if (i32.eq (call $msg_method_name_size) (i32.const 5)) (then unreachable)))
+  (func (export "canister_update open") (call $msg_reply_data_append (i32.const 0) (i32.const 4)) (call $msg_reply))
+  (func (export "canister_update traps")) (func (export "canister_update closed"))
+"""
+)
+
+
+async def test_a_canister_inspects_messages_and_leaves_no_trace(world: World) -> None:
+    canister_id = await world.canister(INSPECT)
+    inspect = world.replica.inspect_message
+    assert await inspect(world.ingress(canister_id, "open", sender=STRANGER)) is None
+    assert (await inspect(world.ingress(canister_id, "closed"))).error_code == "IC0406"  # type: ignore[union-attr]
+    assert (await inspect(world.ingress(canister_id, "traps"))).error_code == "IC0502"  # type: ignore[union-attr]
+    assert await world.call(canister_id, "open") == bytes(4)
+
+
+async def test_queries_at_the_same_time_as_updates_of_one_canister_see_whole_messages(world: World) -> None:
+    body = """
+      (func (export "canister_update raise") (local $n i32)
+        (local.set $n (i32.add (i32.load (i32.const 0)) (i32.const 1)))
+        (i32.store (i32.const 0) (local.get $n)) (i32.store (i32.const 70000) (local.get $n)) (call $msg_reply))
+      (func (export "canister_query both") (i32.store (i32.const 4) (i32.load (i32.const 70000)))
+        (call $msg_reply_data_append (i32.const 0) (i32.const 8)) (call $msg_reply))"""
+    canister_id = await world.canister(wasm(body))
+    updates = asyncio.gather(*(world.call(canister_id, "raise") for _ in range(50)))
+    answers = await asyncio.gather(*(world.ask(canister_id, "both") for _ in range(50)))
+    await updates
+    assert all(answer[:4] == answer[4:] for answer in answers)
