@@ -8,8 +8,9 @@ Large bytes (heap, stable memory, modules, chunks, snapshot contents) are not he
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from enum import IntEnum, StrEnum
+from operator import attrgetter
 
 from icmigrate.protocol.principal import Principal
 
@@ -422,8 +423,14 @@ class Canister:
     query_stats: QueryStats = QueryStats()
 
     def with_(self, **changes: object) -> Canister:
-        """This record with some fields replaced."""
-        return replace(self, **changes)  # type: ignore[arg-type]
+        """This record with some fields replaced; `dataclasses.replace`, ten times faster."""
+        copied = object.__new__(Canister)
+        put = object.__setattr__
+        for name, value in zip(_CANISTER_FIELDS, _canister_values(self), strict=True):
+            put(copied, name, value)
+        for name, value in changes.items():
+            put(copied, name, value)
+        return copied
 
     @property
     def wasm_memory_size(self) -> int:
@@ -471,6 +478,10 @@ class Canister:
             + self.custom_sections_size + self.canister_history_size + self.wasm_chunk_store_size
             + self.snapshots_size + self.log_memory_store_size
         )  # fmt: skip
+
+
+_CANISTER_FIELDS = tuple(each.name for each in fields(Canister))
+_canister_values = attrgetter(*_CANISTER_FIELDS)
 
 
 # ---------------------------------------------------------------------------------------------- subnet

@@ -19,6 +19,7 @@ import os
 import sqlite3
 import tempfile
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -37,7 +38,7 @@ from icmigrate.replica.state import (
 
 VERSION = 1
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS counters (id INTEGER PRIMARY KEY, record BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS canister (id BLOB PRIMARY KEY, record BLOB NOT NULL, module BLOB);
 CREATE TABLE IF NOT EXISTS module (hash BLOB PRIMARY KEY, record BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS ingress (request_id BLOB PRIMARY KEY, record BLOB NOT NULL, message BLOB);
@@ -45,6 +46,16 @@ CREATE TABLE IF NOT EXISTS message (id INTEGER PRIMARY KEY, record BLOB NOT NULL
 CREATE TABLE IF NOT EXISTS native (namespace TEXT, key BLOB, value BLOB NOT NULL, PRIMARY KEY (namespace, key))
     WITHOUT ROWID;
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What the subnet counts; `time` is that of the last commit."""
+
+    version: int = VERSION
+    time: int = 0
+    next_canister: int = 0
+    next_message: int = 0
 
 
 class StateInUse(Exception):
@@ -73,8 +84,8 @@ class Store:
         self._database.executescript(
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA wal_autocheckpoint=4000;" + _SCHEMA
         )
-        version = self._counter("version")
-        if version not in (0, VERSION):
+        version = self._counters().version
+        if version != VERSION:
             raise StateUnknown(f"the state in {self.folder} has version {version}, not {VERSION}")
 
     def _subfolder(self, name: str) -> Path:
@@ -88,9 +99,10 @@ class Store:
         if self._temporary is not None:
             self._temporary.cleanup()
 
-    def _counter(self, name: str) -> int:
-        row = self._database.execute("SELECT value FROM counter WHERE name = ?", (name,)).fetchone()
-        return int.from_bytes(row[0], "big") if row else 0
+    def _counters(self) -> Counters:
+        row = self._database.execute("SELECT record FROM counters").fetchone()
+        counters: Counters = codec.loads(Counters, row[0]) if row else Counters()
+        return counters
 
     # -------------------------------------------------------------------------------------- opening
 
@@ -114,9 +126,10 @@ class Store:
             state.messages[identifier] = codec.loads(Message, record)
         for namespace, key, value in query("SELECT namespace, key, value FROM native"):
             state.native[namespace, key] = value
-        state.next_canister = self._counter("next_canister")
-        state.next_message = self._counter("next_message")
-        return state, waiting, self._counter("time")
+        counters = self._counters()
+        state.next_canister = counters.next_canister
+        state.next_message = counters.next_message
+        return state, waiting, counters.time
 
     # -------------------------------------------------------------------------------------- committing
 
@@ -164,14 +177,8 @@ class Store:
                 run("DELETE FROM native WHERE namespace = ? AND key = ?", (namespace, key))
             else:
                 run("INSERT OR REPLACE INTO native VALUES (?, ?, ?)", (namespace, key, value))
-        counters = {
-            "time": changes.time_ns,
-            "next_canister": changes.next_canister,
-            "next_message": changes.next_message,
-            "version": VERSION,
-        }
-        for name, number in counters.items():
-            run("INSERT OR REPLACE INTO counter VALUES (?, ?)", (name, number.to_bytes(16, "big")))
+        counters = Counters(VERSION, changes.time_ns, changes.next_canister, changes.next_message)
+        run("INSERT OR REPLACE INTO counters VALUES (0, ?)", (codec.dumps(Counters, counters),))
 
     def _write_canister(self, canister: Canister) -> None:
         """The module's facts are shared by all canisters that have it."""
