@@ -297,25 +297,33 @@ class ModuleCache:
         self._folder = folder
         self._limits = limits
         self._lock = Lock()
+        self._loading: dict[bytes, Lock] = {}
         self._ready: OrderedDict[bytes, CompiledModule] = OrderedDict()
         folder.mkdir(parents=True, exist_ok=True)
 
     def get(self, module_hash: bytes, data: bytes) -> CompiledModule:
         """The compiled form of the module `data`, whose SHA-256 is `module_hash`. Raises InvalidModule."""
         with self._lock:
-            found = self._ready.get(module_hash)
-            if found is None:
-                found = self._load(module_hash, data)
-                self._ready[module_hash] = found
-                while len(self._ready) > _COMPILED_IN_MEMORY:
-                    self._ready.popitem(last=False)
-            self._ready.move_to_end(module_hash)
-            return found
+            loading = self._loading.setdefault(module_hash, Lock())
+        try:
+            with loading:  # two canisters wait for one compilation, others do not
+                found = self.known(module_hash) or self._load(module_hash, data)
+        finally:
+            with self._lock:
+                self._loading.pop(module_hash, None)
+        with self._lock:
+            self._ready[module_hash] = found
+            while len(self._ready) > _COMPILED_IN_MEMORY:
+                self._ready.popitem(last=False)
+        return found
 
     def known(self, module_hash: bytes) -> CompiledModule | None:
         """The compiled module if it is in memory."""
         with self._lock:
-            return self._ready.get(module_hash)
+            found = self._ready.get(module_hash)
+            if found is not None:
+                self._ready.move_to_end(module_hash)
+            return found
 
     def _load(self, module_hash: bytes, data: bytes) -> CompiledModule:
         installed, layout, wasm = check(data, self._limits)

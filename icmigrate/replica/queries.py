@@ -206,8 +206,9 @@ class Queries:
         if len(evaluation.path) >= MAX_DEPTH:
             text = "Query call graph exceeded the maximum depth"
             return Reject(RejectCode.CANISTER_ERROR, text, "IC0525")
-        if call.callee in self._scheduler.natives:
-            return faults.not_found(call.callee)
+        native = self._scheduler.natives.get(call.callee)
+        if native is not None:
+            return await native.query(evaluation.canister.id, call.method_name, bytes(call.arg))
         return await self._query(
             evaluation.canister.id,
             call.callee,

@@ -67,6 +67,7 @@ PLANNER = wasm(
     (call $finish (local.get $flags)))
   (func $on_cleanup (param $flags i32)
     (i32.store (i32.const 520) (i32.add (i32.load (i32.const 520)) (i32.const 1))))
-  (func (export "canister_query counters") (call $msg_reply_data_append (i32.const 512) (i32.const 12)) (call $msg_reply))
+  (func (export "canister_query counters")
+    (call $msg_reply_data_append (i32.const 512) (i32.const 12)) (call $msg_reply))
 """
 )

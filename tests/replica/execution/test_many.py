@@ -60,7 +60,13 @@ async def test_time_never_goes_back_within_a_canister(world: World) -> None:
     assert times == sorted(set(times))
 
 
-SPIN = '(func (export "canister_update spin") (local $i i64) (loop $l (br_if $l (i64.lt_u (local.tee $i (i64.add (local.get $i) (i64.const 1))) (i64.const 300000000)))) (call $msg_reply))'
+SPIN = """
+  (func (export "canister_update spin") (local $i i64)
+    (loop $l
+      (local.set $i (i64.add (local.get $i) (i64.const 1)))
+      (br_if $l (i64.lt_u (local.get $i) (i64.const 300000000))))
+    (call $msg_reply))
+"""
 
 
 async def test_a_busy_canister_holds_up_nobody_else(world: World) -> None:

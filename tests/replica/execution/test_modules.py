@@ -22,13 +22,13 @@ BAD = {
     "an imported global": '(module (import "ic0" "g" (global i32)))',
     "a wrong parameter": '(module (import "ic0" "msg_reject" (func (param i64 i32))))',
     "a wrong result": '(module (import "ic0" "time" (func (result i32))))',
-    "64-bit pointers with a 32-bit memory": '(module (import "ic0" "debug_print" (func (param i64 i64))) (memory 1))',
-    "32-bit pointers with a 64-bit memory": '(module (import "ic0" "debug_print" (func (param i32 i32))) (memory i64 1))',
-    "a 32-bit function with a 64-bit memory": '(module (import "ic0" "stable_size" (func (result i32))) (memory i64 1))',
+    "64-bit pointers, 32-bit memory": '(module (import "ic0" "debug_print" (func (param i64 i64))) (memory 1))',
+    "32-bit pointers, 64-bit memory": '(module (import "ic0" "debug_print" (func (param i32 i32))) (memory i64 1))',
+    "a 32-bit function, 64-bit memory": '(module (import "ic0" "stable_size" (func (result i32))) (memory i64 1))',
     "an unknown entry point": '(module (func (export "canister_updat x")))',
     "an entry point with a parameter": '(module (func (export "canister_init") (param i32)))',
     "a method with a result": '(module (func (export "canister_query q") (result i32) (i32.const 1)))',
-    "one name for an update and a query": '(module (func (export "canister_query q")) (func (export "canister_update q")))',
+    "one name twice": '(module (func (export "canister_query q")) (func (export "canister_update q")))',
     "two memories": "(module (memory 1) (memory 1))",
     "a secret that is not declared so": '(module (@custom "icp:hidden x" "1"))',
     "a section both public and private": '(module (@custom "icp:public x" "1") (@custom "icp:private x" "2"))',
@@ -86,11 +86,14 @@ def test_limits_are_enforced(limit: dict[str, int], text: str) -> None:
         check(compiled(text), Limits(**limit))
 
 
+WHOLE = """(module (import "ic0" "time" (func (result i64))) (memory 1) (data (i32.const 0) "abc")
+  (global (mut i64) (i64.const 5)) (table 2 funcref) (func (export "canister_init")))"""
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 300), st.integers(0, 255))
 def test_damaged_modules_are_refused_and_nothing_else_happens(noise: bytes, at: int, byte: int) -> None:
-    good = bytearray(compiled('(module (import "ic0" "time" (func (result i64))) (memory 1) (data (i32.const 0) "abc") '
-                              '(global (mut i64) (i64.const 5)) (table 2 funcref) (func (export "canister_init")))'))  # fmt: skip
+    good = bytearray(compiled(WHOLE))
     if at < len(good):
         good[at] = byte
     for data in (bytes(good), noise, b"\0asm\1\0\0\0" + noise, b"\x1f\x8b\x08" + noise):
@@ -108,7 +111,8 @@ async def test_wasm64_canisters_run(world: World) -> None:
       (import "ic0" "stable64_read" (func $read (param i64 i64 i64)))
       (memory i64 2) (data (i64.const 8) "sixty-four")
       (func (export "canister_update go") (drop (call $grow (i64.const 1)))
-        (call $write (i64.const 5) (i64.const 8) (i64.const 10)) (call $read (i64.const 100) (i64.const 5) (i64.const 10))
+        (call $write (i64.const 5) (i64.const 8) (i64.const 10))
+        (call $read (i64.const 100) (i64.const 5) (i64.const 10))
         (call $append (i64.const 100) (i64.const 10)) (call $reply)))"""
     canister_id = await world.canister(compiled(text))
     assert await world.call(canister_id, "go") == b"sixty-four"
@@ -117,7 +121,8 @@ async def test_wasm64_canisters_run(world: World) -> None:
 async def test_the_start_function_runs_at_installation_only(world: World) -> None:
     body = """(global $runs (mut i32) (i32.const 0)) (start $s)
       (func $s (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1))))
-      (func (export "canister_query runs") (call $msg_reply_data_append (i32.const 0) (i32.const 4)) (call $msg_reply))"""
+      (func (export "canister_query runs")
+        (call $msg_reply_data_append (i32.const 0) (i32.const 4)) (call $msg_reply))"""
     canister_id = await world.canister(wasm(body))
     world.replica.executor.forget(canister_id)
     assert await world.ask(canister_id, "runs") == b"\1\0\0\0"

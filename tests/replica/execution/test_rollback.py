@@ -34,6 +34,8 @@ COUNTERS = """
   (func (export "canister_update grow_trap") (call $change) (drop (memory.grow (i32.const 3)))
     (drop (call $stable64_grow (i64.const 5))) (i32.store (i32.const 140000) (i32.const 9))
     (call $stable64_write (i64.const 140000) (i64.const 0) (i64.const 8)) unreachable)
+  (func $deeper (param i32) (result i32) (i32.add (i32.const 1) (call $deeper (local.get 0))))
+  (func (export "canister_update recurse") (call $change) (drop (call $deeper (i32.const 1))))
   (func (export "canister_update grow") (drop (memory.grow (i32.const 3)))
     (drop (call $stable64_grow (i64.const 5))) (i32.store (i32.const 140000) (i32.const 9)) (call $msg_reply))
   (func (export "canister_update divide") (call $change)
@@ -59,6 +61,7 @@ TRAPS = {
     "outside": ("IC0502", "Canister trapped: heap out of bounds"),
     "beyond": ("IC0502", "Canister trapped: stable memory out of bounds"),
     "grow_trap": ("IC0502", "Canister trapped: unreachable"),
+    "recurse": ("IC0502", "Canister trapped: stack overflow"),
     "divide": ("IC0502", "Canister trapped: integer division by 0"),
 }
 
@@ -161,7 +164,8 @@ async def test_a_failing_message_is_paid_for(world: World) -> None:
 HOOKS = """
   (func $mark (param i32) (i32.store (i32.const 64) (local.get 0)) (drop (call $stable64_grow (i64.const 1)))
     (call $stable64_write (i64.const 0) (i64.const 64) (i64.const 4))
-    (call $certified_data_set (i32.const 64) (i32.const 4)) (drop (call $global_timer_set (i64.const 0x7000000000000000))))
+    (call $certified_data_set (i32.const 64) (i32.const 4))
+    (drop (call $global_timer_set (i64.const 0x7000000000000000))))
 """
 
 
@@ -236,6 +240,9 @@ async def test_install_twice_is_refused(world: World) -> None:
     canister_id = await world.canister(wasm(COUNTERS))
     with pytest.raises(Refused, match="IC0514"):
         await world.install(canister_id, wasm(COUNTERS))
+
+
+TRAPPING_INIT = '(func (export "canister_init") (call $trap (i32.const 0) (i32.const 0)))'
 
 
 async def test_a_failing_init_leaves_the_canister_empty(world: World) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from icmigrate.protocol.principal import Principal
+from icmigrate.replica.changes import Changes
 from icmigrate.replica.state import Refused, Snapshot, UserChange
 from tests.replica.execution.test_durability import COUNTER, counts
 from tests.replica.execution.world import OWNER, World, open_world
@@ -18,8 +19,8 @@ BY_OWNER = UserChange(OWNER)
 async def take(world: World, canister_id: Principal) -> Snapshot:
     taken: list[Snapshot] = []
 
-    async def act(changes: object) -> None:
-        taken.append(await world.replica.take_snapshot(changes, canister_id, origin=BY_OWNER))  # type: ignore[arg-type]
+    async def act(changes: Changes) -> None:
+        taken.append(await world.replica.take_snapshot(changes, canister_id, origin=BY_OWNER))
 
     await world.change(canister_id, act)
     return taken[0]
@@ -93,13 +94,12 @@ async def test_a_snapshot_can_be_read_and_uploaded_again(world: World) -> None:
         second,
         lambda changes: made.append(world.replica.create_snapshot(changes, second, upload, len(COUNTER))),
     )
-    for kind, content in data.items():
-        await world.change(
-            second,
-            lambda changes, kind=kind, content=content: world.replica.write_snapshot(
-                changes, second, made[0].id, kind, 0, content
-            ),
-        )
+
+    def write(changes: Changes) -> None:
+        for kind, content in data.items():
+            world.replica.write_snapshot(changes, second, made[0].id, kind, 0, content)
+
+    await world.change(second, write)
     await load(world, second, second, made[0].id)
     assert await world.call(second, "count") == struct.pack("<I", 2)
 
