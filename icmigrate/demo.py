@@ -30,9 +30,10 @@ async def demonstrate(session: Session, source: Path | None) -> MigrationReport:
     hub_id = await _deploy(session, network)
     owner, capsule_id = await _new_capsule(session, network, hub_id)
     async with session.wiring(owner) as wiring:
-        await ingest(wiring.hub, capsule_id, source, session.progress, window=session.settings.window)
-        session.progress.phase("share")
-        await share(wiring.hub, capsule_id)
+        if await wiring.hub.registry_home(capsule_id) == "Hub":  # an interrupted demo may have frozen it
+            await ingest(wiring.hub, capsule_id, source, session.progress, window=session.settings.window)
+            session.progress.phase("share")
+            await share(wiring.hub, capsule_id)
         return await migrate(wiring, capsule_id)
 
 
