@@ -40,3 +40,10 @@ async def canister(user: User) -> Canister:
 async def other(user: User) -> Canister:
     """A second one."""
     return await user.install()
+
+
+@pytest.fixture
+async def replica_of_its_own() -> AsyncIterator[RunningReplica]:
+    """For tests that move time, or want heartbeats."""
+    async with running_replica() as running:
+        yield running

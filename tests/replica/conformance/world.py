@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
@@ -144,6 +145,39 @@ class Canister:
     async def settled(self) -> None:
         """Returns when the subnet has nothing more to do."""
         await self.user.replica.replica.settle()
+
+
+@dataclass(frozen=True)
+class Latch:
+    """Calls that stay open until they are released.
+
+    The waiter asks the holder, who stops the waiter, which cannot be before the waiter has its answer.
+    Starting the waiter again refuses the stop, so the holder answers, and then the waiter.
+    """
+
+    waiter: Canister
+    holder: Canister
+
+    @classmethod
+    async def build(cls, user: User) -> Latch:
+        holder = await user.install()
+        return cls(await user.install(controllers=[user.principal, holder.id]), holder)
+
+    def call(self, **options: Any) -> Program:
+        """A call, for any canister to make, that is answered with b"released"."""
+        released = Program().reply(b"released")
+        argument = candid_types.encode("stop_canister", {"canister_id": self.waiter.id})
+        stop = Program().call(MANAGEMENT_CANISTER, argument, method="stop_canister", on_reject=released)
+        return Program().call(self.waiter.id, Program().call(self.holder.id, stop.code).code, **options)
+
+    async def is_held(self) -> None:
+        """Returns when the call has come as far as it can."""
+        async with asyncio.timeout(10):
+            while (await self.waiter.status())["status"] != "stopping":
+                pass
+
+    async def release(self) -> None:
+        await self.waiter.start()
 
 
 def target(method: str, argument: Mapping[str, Any]) -> Principal:
