@@ -186,7 +186,7 @@ class Client:
     ) -> Principal:
         """The module installed in a canister, a new one unless given."""
         canister_id = canister_id or await self.create()
-        content = [] if mode == "upgrade" else None
+        content: list[object] | None = [] if mode == "upgrade" else None
         await self.manage(
             "install_code",
             {"canister_id": canister_id, "mode": {mode: content}, "wasm_module": module, "arg": arg},
@@ -203,5 +203,7 @@ def encode(type_: types.Type, record: dict[str, Any]) -> bytes:
     """The argument of a method; fields of the record that are opt may be left out."""
     if type_ is None:
         return candid.encode([], [])
-    absent = {name: [] for name, field in type_._fields.items() if type(field).__name__ == "OptClass"}
+    absent: dict[str, list[object]] = {
+        name: [] for name, field in type_._fields.items() if type(field).__name__ == "OptClass"
+    }
     return candid.encode([type_], [{**absent, **record}])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from icmigrate.protocol import cbor, envelope
+from icmigrate.protocol import candid, cbor, envelope
 from icmigrate.protocol.hash_of_map import hash_of_map
 from icmigrate.protocol.identity import (
     AnonymousIdentity,
@@ -20,6 +20,8 @@ from icmigrate.protocol.identity import (
     Secp256k1Identity,
 )
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
+from icmigrate.protocol.signature import verify_signature
+from icmigrate.replica import management_types as types
 from icmigrate.replica.certifier import RESPONSE_DOMAIN
 from tests.replica.http.canisters import CHOOSY, KEEPER
 from tests.replica.http.client import MINUTE, Answer, Client, Rejected
@@ -129,16 +131,14 @@ async def test_a_query_leaves_no_trace_and_is_signed_by_the_node(client: Client)
             await assert_signed_by_node(client, keeper, answer, envelope.request_id(content))
 
 
-async def assert_signed_by_node(
-    client: Client, keeper: Principal, answer: dict[str, object], request_id: bytes
-) -> None:
+async def assert_signed_by_node(client: Client, keeper: Principal, answer: dict[str, Any], request_id: bytes) -> None:
     subnet_id = client.running.keys.subnet_id
     certified = await client.read_state(keeper, [b"subnet"])
-    (signature,) = answer.pop("signatures")  # type: ignore[misc]
+    (signature,) = answer.pop("signatures")
     key = certified.lookup("subnet", subnet_id.bytes, "node", signature["identity"], "public_key")
     assert key is not None and len(key) == 44
     signed = hash_of_map({**answer, "timestamp": signature["timestamp"], "request_id": request_id})
-    load_der_public_key(key).verify(signature["signature"], RESPONSE_DOMAIN + signed)  # type: ignore[union-attr, call-arg]
+    assert verify_signature(key, signature["signature"], RESPONSE_DOMAIN + signed)
 
 
 async def test_read_state_of_the_subnet_names_ranges_and_node(client: Client) -> None:
@@ -196,13 +196,13 @@ async def test_a_delegated_key_acts_for_its_owner(client: Client) -> None:
 async def test_a_delegation_that_does_not_cover_a_call_is_refused(client: Client, fault: str) -> None:
     keeper = await client.install(KEEPER)
     expiration = time.time_ns() + (-MINUTE if fault == "expired" else MINUTE)
-    restriction: dict[str, object] = {
+    restrictions: dict[str, dict[str, Any]] = {
         "expired": {},
         "other target": {"targets": [Principal(b"\x05")]},
         "queries only": {"permissions": "queries"},
-    }[fault]  # type: ignore[assignment]
+    }
     session = DelegatedIdentity.delegate(
-        Ed25519Identity.generate(), Ed25519Identity.generate(), expiration_ns=expiration, **restriction
+        Ed25519Identity.generate(), Ed25519Identity.generate(), expiration_ns=expiration, **restrictions[fault]
     )
     content = client.as_user(session).call_content(keeper, "set", b"")
     answer = await client.post(f"/api/v4/canister/{keeper.to_str()}/call", envelope.sign(content, session))
@@ -242,7 +242,7 @@ FAULTS: dict[str, Callable[[bytes], bytes]] = {
     "long nonce": lambda signed: tampered(signed, nonce=bytes(33)),
     "another request type": lambda signed: tampered(signed, request_type="query"),
     "long canister id": lambda signed: tampered(signed, canister_id=bytes(30)),
-    "no signature": lambda signed: cbor.dumps({"content": cbor.loads(signed)["content"]}),  # type: ignore[index, call-overload]
+    "no signature": lambda signed: cbor.dumps({"content": cbor.loads(signed)["content"]}),  # type: ignore[index]
 }
 # fmt: on
 
@@ -307,9 +307,6 @@ async def test_the_effective_canister_id_has_to_be_the_right_one(client: Client)
 
 
 def other_argument(canister_id: Principal) -> bytes:
-    from icmigrate.protocol import candid
-    from icmigrate.replica import management_types as types
-
     return candid.encode([types.CANISTER], [{"canister_id": canister_id}])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from icmigrate.protocol import candid
+from icmigrate.protocol.leb128 import encode_unsigned
 from icmigrate.protocol.principal import ANONYMOUS, MANAGEMENT_CANISTER, Principal
 from icmigrate.replica import management_types as types
 from icmigrate.replica.management import METHODS, UNAVAILABLE, From, May
@@ -253,7 +254,7 @@ async def test_what_is_no_module_is_not_installed(client: Client, module: bytes)
 
 async def test_a_large_module_is_installed_from_chunks(client: Client) -> None:
     canister_id, store = await client.create(), await client.create()
-    large = KEEPER + b"\0" + leb(1_500_000 + 2) + b"\x01x" + bytes(1_500_000)  # a custom section
+    large = KEEPER + b"\0" + encode_unsigned(1_500_000 + 2) + b"\x01x" + bytes(1_500_000)  # a custom section
     chunks = [large[at : at + (1 << 20)] for at in range(0, len(large), 1 << 20)]
     hashes = [await client.manage("upload_chunk", {"canister_id": store, "chunk": chunk}) for chunk in chunks]
     assert [item["hash"] for item in hashes] == [hashlib.sha256(chunk).digest() for chunk in chunks]
@@ -279,12 +280,6 @@ async def test_a_large_module_is_installed_from_chunks(client: Client) -> None:
     assert status["module_hash"] == [hashlib.sha256(large).digest()]
     await client.manage("clear_chunk_store", {"canister_id": store})
     assert await client.manage("stored_chunks", {"canister_id": store}) == []
-
-
-def leb(value: int) -> bytes:
-    from icmigrate.protocol.leb128 import encode_unsigned
-
-    return encode_unsigned(value)
 
 
 async def test_chunks_are_of_1_mib_at_most(client: Client) -> None:
@@ -355,8 +350,8 @@ async def test_a_canister_gets_random_bytes_metadata_and_the_subnet(client: Clie
 
 
 def with_section(module: bytes, name: str, content: bytes) -> bytes:
-    section = leb(len(name)) + name.encode() + content
-    return module + b"\0" + leb(len(section)) + section
+    section = encode_unsigned(len(name)) + name.encode() + content
+    return module + b"\0" + encode_unsigned(len(section)) + section
 
 
 async def test_the_history_of_a_canister_is_kept(client: Client) -> None:

@@ -1,0 +1,92 @@
+"""The replica as a background process of a state folder."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from icmigrate.protocol import cbor
+from icmigrate.replica import daemon
+from icmigrate.replica.daemon import DaemonInfo, ReplicaDaemonError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "state"
+    daemon.stop(tmp_path / "state")
+
+
+async def root_key(url: str) -> bytes:
+    async with aiohttp.ClientSession() as session, session.get(f"{url}/api/v2/status") as answer:
+        status = cbor.loads(await answer.read())
+        assert isinstance(status, dict)
+        key = status["root_key"]
+        assert isinstance(key, bytes)
+        return key
+
+
+def test_it_answers_when_start_returns_and_is_gone_when_stop_returns(folder: Path) -> None:
+    assert daemon.status(folder) is None and not daemon.stop(folder)
+    info = daemon.start(folder, 0)
+    assert asyncio.run(root_key(info.url)).hex() == info.root_key
+    assert daemon.status(folder) == info
+    assert daemon.stop(folder)
+    assert daemon.status(folder) is None
+    with pytest.raises(ProcessLookupError):
+        os.kill(reap(info.pid), 0)
+
+
+def reap(pid: int) -> int:
+    """The process is a child of this one: nobody else takes note of its end."""
+    os.waitpid(pid, 0)
+    return pid
+
+
+def test_a_second_start_answers_the_running_one_also_at_the_same_moment(folder: Path) -> None:
+    found: list[DaemonInfo] = []
+    starts = [threading.Thread(target=lambda: found.append(daemon.start(folder, 0))) for _ in range(3)]
+    for start in starts:
+        start.start()
+    for start in starts:
+        start.join()
+    assert len(found) == 3 and len(set(found)) == 1
+
+
+def test_a_killed_one_is_not_taken_for_running_and_keys_survive(folder: Path) -> None:
+    first = daemon.start(folder, 0)
+    os.kill(first.pid, signal.SIGKILL)
+    reap(first.pid)
+    assert (folder / daemon.INFO).exists() and daemon.status(folder) is None
+    second = daemon.start(folder, 0)
+    assert second.pid != first.pid and second.root_key == first.root_key
+
+
+def test_what_prevents_a_start_is_told(folder: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ReplicaDaemonError, match=str(port)):
+            daemon.start(folder, port)
+    assert daemon.status(folder) is None
+
+
+def test_the_folder_of_a_running_one_is_not_served_twice(folder: Path) -> None:
+    daemon.start(folder, 0)
+    with pytest.raises(ReplicaDaemonError, match="running already"):
+        daemon.run(folder, 0, lambda info: None)
+
+
+def test_only_the_owner_may_read_the_keys(folder: Path) -> None:
+    daemon.start(folder, 0)
+    assert (folder / "keys.cbor").stat().st_mode & 0o077 == 0
+    assert set(json.loads((folder / daemon.INFO).read_text())) == {"pid", "port", "url", "root_key"}
