@@ -18,11 +18,12 @@ from icmigrate.replica import engine
 from icmigrate.replica.dirty_pages import PAGE, Ranges, follow, not_zero, runs
 from icmigrate.replica.engine import Memory, shared_engine
 from icmigrate.replica.faults import FunctionNotFound
+from icmigrate.replica.imports import HOST_FUNCTIONS
 from icmigrate.replica.module import MEMORY, START, TABLE, CompiledModule
 from icmigrate.replica.page_files import HEAP, STABLE, PageFiles
 from icmigrate.replica.stable_memory import NATIVE, Gate, StableMemory
 from icmigrate.replica.state import Closure, MemoryImage
-from icmigrate.replica.system_api import HOST_FUNCTIONS, SystemApi
+from icmigrate.replica.system_api import SystemApi
 
 _get_fuel = ffi.wasmtime_context_get_fuel
 _TYPE_NAMES = {False: ["i32"], True: ["i64"]}

@@ -19,9 +19,9 @@ import wasmtime
 from icmigrate.replica import wasm_binary as binary
 from icmigrate.replica.engine import shared_engine
 from icmigrate.replica.faults import InvalidModule, documented
+from icmigrate.replica.imports import FUNCTIONS
 from icmigrate.replica.limits import Limits
 from icmigrate.replica.state import CustomSection, InstalledModule
-from icmigrate.replica.system_api import FUNCTIONS
 
 MEMORY, TABLE, START = "icx memory", "icx table", "icx start"
 _GLOBAL = "icx global "

@@ -12,11 +12,11 @@ from icmigrate.replica.contexts import Context
 from icmigrate.replica.cycles import Fees
 from icmigrate.replica.execution import Executor
 from icmigrate.replica.faults import ContractViolation, Fault
+from icmigrate.replica.imports import FUNCTIONS, Function
 from icmigrate.replica.instance import Instance
 from icmigrate.replica.limits import Limits
 from icmigrate.replica.state import Canister, Closure, Reject, RejectCode, Settings
 from icmigrate.replica.store import Store
-from icmigrate.replica.system_api import FUNCTIONS, Function
 from tests.replica.execution.world import OWNER, ROOT_KEY, SUBNET, World, replied, wasm
 
 EVERYWHERE = "I G U RQ NRQ TQ CQ Ry Rt CRy CRt C CC F T"
