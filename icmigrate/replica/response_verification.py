@@ -228,9 +228,9 @@ def _request_hash(exchange: HttpExchange, certification: Certification) -> bytes
     ]
     headers.append((":ic-cert-method", exchange.method))
     query = exchange.url.partition("?")[2]
-    if query:
-        parameters = certification.request.query_parameters
-        kept = [part for part in query.split("&") if part.partition("=")[0] in parameters]
+    parameters = certification.request.query_parameters
+    kept = [part for part in query.split("&") if part.partition("=")[0] in parameters]
+    if kept:
         headers.append((":ic-cert-query", "&".join(kept)))
     return _sha256(_hash_of_headers(headers) + _sha256(exchange.request_body))
 
