@@ -1,6 +1,6 @@
 """Plumbing: brings a folder of files into a capsule: memories, folders, and a gallery of its pictures.
 
-Ids come from the folder's name and the path below it, so a second run creates nothing twice and sends only the
+Ids come from the capsule, the folder's name and the path below it, so a second run creates nothing twice and sends only the
 chunks that are missing. What exists stays as its owner left it; only a file whose bytes changed is replaced.
 Files are streamed: at most `window` chunks are in memory.
 """
@@ -82,9 +82,12 @@ class Found:
     bytes: int = 0
 
 
-def derived_id(kind: str, key: bytes) -> str:
-    """The id of the record that is made for a path: always the same one."""
-    return f"{kind}-{hashlib.sha256(key).hexdigest()[:40]}"
+def derived_id(kind: str, capsule_id: str, key: bytes) -> str:
+    """The id of the record that is made for a path: always the same one, and another in each capsule.
+
+    In URLs of assets a memory's id stands alone, so that two capsules of a hub should not have the same.
+    """
+    return f"{kind}-{hashlib.sha256(capsule_id.encode() + b'/' + key).hexdigest()[:40]}"
 
 
 def require_folder(folder: Path) -> None:
@@ -243,9 +246,9 @@ class _Ingest:
             folder.id async for folder in all_pages(lambda after: self.client.folders_list(self.capsule_id, after))
         }
         for entry in folders:
-            folder_id = derived_id("f", entry.key)
+            folder_id = self.id_of("f", entry.key)
             if folder_id not in existing:
-                parent = derived_id("f", entry.parent) if entry.parent else None
+                parent = self.id_of("f", entry.parent) if entry.parent else None
                 given = records.FolderInput(id=folder_id, title=entry.name, parent_folder_id=parent)
                 await self.client.folders_create(self.capsule_id, given)
 
@@ -267,7 +270,7 @@ class _Ingest:
                 content = await asyncio.to_thread(read_through, entry.name, stream)
                 await self.store(entry, content)
                 if content.media.memory_type == "Image":
-                    self.pictures[entry.key] = derived_id("m", entry.key)
+                    self.pictures[entry.key] = self.id_of("m", entry.key)
         except OSError as error:
             self.leave_out(entry, error.strerror or str(error))
         except VerificationDifference:
@@ -277,7 +280,7 @@ class _Ingest:
         self.problems.append(Problem(path=_shown(entry.key), reason=reason))
 
     async def store(self, entry: Entry, content: Content) -> None:
-        memory_id = derived_id("m", entry.key)
+        memory_id = self.id_of("m", entry.key)
         known = self.known.get(memory_id)
         if known == content.sha256:
             self.outcome["existing"] += 1
@@ -289,7 +292,7 @@ class _Ingest:
                 await self.upload(content)
         asset = _asset(entry, content)
         if known is None:
-            await self.client.memories_create(self.capsule_id, _memory(entry, content, asset))
+            await self.client.memories_create(self.capsule_id, self.memory(entry, content, asset))
             self.outcome["created"] += 1
         else:
             old = await self.client.memories_get(self.capsule_id, memory_id)
@@ -297,6 +300,23 @@ class _Ingest:
             self.outcome["updated"] += 1
         small = content.length if content.length <= INLINE_BYTES else 0
         self.progress.advance(bytes=small, records=1)
+
+    def id_of(self, kind: str, key: bytes) -> str:
+        return derived_id(kind, self.capsule_id, key)
+
+    def memory(self, entry: Entry, content: Content, asset: records.Asset) -> records.MemoryInput:
+        """A new memory of a file."""
+        return records.MemoryInput(
+            id=self.id_of("m", entry.key),
+            memory_type=content.media.memory_type,
+            title=Path(entry.name).stem,
+            content_type=content.media.mime_type,
+            location=content.media.location,
+            parent_folder_id=self.id_of("f", entry.parent) if entry.parent else None,
+            file_created_at=content.modified_at,
+            date_of_memory=content.media.taken_at,
+            assets=[asset],
+        )
 
     async def upload(self, content: Content) -> None:
         """Sends the chunks that the capsule lacks."""
@@ -338,7 +358,7 @@ class _Ingest:
         ids: list[str] = []
         number = 1
         while remaining or (ids == [] and pictures):
-            gallery_id = derived_id("g", os.fsencode(root.name) + (b"/%d" % number if number > 1 else b""))
+            gallery_id = self.id_of("g", os.fsencode(root.name) + (b"/%d" % number if number > 1 else b""))
             gallery = existing.get(gallery_id)
             items = gallery.items if gallery else []
             added, remaining = (
@@ -392,20 +412,6 @@ def _asset(entry: Entry, content: Content) -> records.Asset:
         location=cast(records.AssetLocation, location),
         created_at=content.modified_at,
         updated_at=content.modified_at,
-    )
-
-
-def _memory(entry: Entry, content: Content, asset: records.Asset) -> records.MemoryInput:
-    return records.MemoryInput(
-        id=derived_id("m", entry.key),
-        memory_type=content.media.memory_type,
-        title=Path(entry.name).stem,
-        content_type=content.media.mime_type,
-        location=content.media.location,
-        parent_folder_id=derived_id("f", entry.parent) if entry.parent else None,
-        file_created_at=content.modified_at,
-        date_of_memory=content.media.taken_at,
-        assets=[asset],
     )
 
 

@@ -143,7 +143,7 @@ def test_names_that_are_no_text_are_shown_and_told_apart() -> None:
         Entry(Path(os.fsdecode(b"a\xfe")), b"r/a\xfe", None),
     )
     assert one.name == two.name == "a\N{REPLACEMENT CHARACTER}"
-    assert derived_id("m", one.key) != derived_id("m", two.key)
+    assert derived_id("m", "c", one.key) != derived_id("m", "c", two.key) != derived_id("m", "d", two.key)
     long = Entry(Path(os.fsdecode(b"\xff" * 255)), b"", None)
     assert len(long.name.encode()) <= TITLE_BYTES
 
