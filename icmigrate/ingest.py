@@ -1,8 +1,8 @@
 """Plumbing: brings a folder of files into a capsule: memories, folders, and a gallery of its pictures.
 
-Ids come from the capsule, the folder's name and the path below it, so a second run creates nothing twice and sends only the
-chunks that are missing. What exists stays as its owner left it; only a file whose bytes changed is replaced.
-Files are streamed: at most `window` chunks are in memory.
+Ids come from the capsule, the folder's name and the path below it, so a second run creates nothing twice and
+sends only the chunks that are missing. What exists stays as its owner left it; only a file whose bytes changed is
+replaced. Files are streamed: at most `window` chunks are in memory.
 """
 
 from __future__ import annotations
