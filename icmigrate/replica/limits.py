@@ -61,4 +61,5 @@ class Limits:
     warm_bytes: int = 2 * GIB
     idle_seconds: float = 60.0
     worker_threads: int = 2
+    query_threads: int = 2
     page_log_bytes: int = 64 * MIB

@@ -41,6 +41,8 @@ ENTRY_POINTS = frozenset(
 _LETTERS = {"i": binary.I32, "l": binary.I64}
 _NAMES = {binary.I32: "I32", binary.I64: "I64", binary.F32: "F32", binary.F64: "F64", binary.V128: "V128"}
 _COMPILED_IN_MEMORY = 64
+REWRITE_VERSION = 1
+"""Raised when `rewrite` or the engine's configuration makes something else of the same module."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,11 @@ def _too_large(size: int, limits: Limits) -> InvalidModule:
     )  # fmt: skip
 
 
-def check(data: bytes, limits: Limits) -> tuple[InstalledModule, Layout, bytes]:
-    """Checks a module as it was uploaded; returns its facts and the rewritten binary. Raises InvalidModule."""
+def check(data: bytes, limits: Limits, validate: bool = True) -> tuple[InstalledModule, Layout, bytes]:
+    """Checks a module as it was uploaded; returns its facts and the rewritten binary. Raises InvalidModule.
+
+    A module that passed before needs no validation of its instructions again.
+    """
     if len(data) > limits.module_size:
         raise _too_large(len(data), limits)
     wasm = unpack(data, limits)
@@ -102,10 +107,8 @@ def check(data: bytes, limits: Limits) -> tuple[InstalledModule, Layout, bytes]:
         module = binary.parse(wasm)
     except binary.MalformedModule as error:
         raise InvalidModule(f"Failed to decode wasm module: {error}") from None
-    try:
-        wasmtime.Module.validate(shared_engine(), wasm)
-    except wasmtime.WasmtimeError as error:
-        raise InvalidModule(f"Wasmtime failed to validate wasm module {error}") from None
+    if validate:
+        _validate(wasm)
     _check_limits(module, limits)
     is_64 = bool(module.memories) and module.memories[0].is_64
     imports = _check_imports(module, is_64)
@@ -123,6 +126,13 @@ def check(data: bytes, limits: Limits) -> tuple[InstalledModule, Layout, bytes]:
     installed = InstalledModule(hashlib.sha256(data).digest(), len(data), frozenset(methods), sections)
     public = [export for export in module.exports if export.name in methods]
     return installed, layout, binary.rewrite(module, public + exports)
+
+
+def _validate(wasm: bytes) -> None:
+    try:
+        wasmtime.Module.validate(shared_engine(), wasm)
+    except wasmtime.WasmtimeError as error:
+        raise InvalidModule(f"Wasmtime failed to validate wasm module {error}") from None
 
 
 def _check_limits(module: binary.Module, limits: Limits) -> None:
@@ -326,15 +336,16 @@ class ModuleCache:
             return found
 
     def _load(self, module_hash: bytes, data: bytes) -> CompiledModule:
-        installed, layout, wasm = check(data, self._limits)
-        # wasmtime refuses what another version or configuration compiled.
-        path = self._folder / f"{module_hash.hex()}.{hashlib.sha256(wasm).hexdigest()[:16]}.compiled"
+        """What was compiled before is only read; wasmtime refuses it if another version compiled it."""
+        path = self._folder / f"{module_hash.hex()}.{REWRITE_VERSION}.compiled"
         if path.exists():
+            installed, layout, _ = check(data, self._limits, validate=False)
             try:
                 module = wasmtime.Module.deserialize_file(shared_engine(), str(path))
                 return CompiledModule(installed, layout, module)
             except wasmtime.WasmtimeError:
                 path.unlink()
+        installed, layout, wasm = check(data, self._limits)
         try:
             module = wasmtime.Module(shared_engine(), wasm)
         except wasmtime.WasmtimeError as error:

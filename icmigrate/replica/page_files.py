@@ -89,13 +89,23 @@ def _neighbours(pages: list[int], index: dict[int, int]) -> Iterator[tuple[int, 
         at += count
 
 
+def _copy_range(source: int, target: int, size: int, offset: int, at: int) -> None:
+    """Copies `size` bytes between files, inside the kernel where it can."""
+    while size:
+        try:
+            done = os.copy_file_range(source, target, size, offset, at)
+        except (AttributeError, OSError):  # not on this system, or not between these files
+            done = os.pwrite(target, os.pread(source, min(size, 1 << 20), offset), at)
+        if not done:
+            raise EOFError("the source is shorter than it was")
+        size, offset, at = size - done, offset + done, at + done
+
+
 def copy_sparse(source: Path, target: Path) -> None:
     """Copies a sparse file as one."""
     with source.open("rb") as reader, target.open("wb") as writer:
         for start, size in _data_ranges(reader.fileno()):
-            while size:
-                count = os.copy_file_range(reader.fileno(), writer.fileno(), size, start, start)
-                start, size = start + count, size - count
+            _copy_range(reader.fileno(), writer.fileno(), size, start, start)
         writer.truncate(os.fstat(reader.fileno()).st_size)
 
 
@@ -271,10 +281,7 @@ class PageFiles:
                 continue
             target = self._created(self.path(kind, generation))
             for first, offset, count in _neighbours(sorted(index), index):
-                at, size = first * PAGE, count * PAGE
-                while size:
-                    done = os.copy_file_range(log, target, size, offset, at)
-                    at, offset, size = at + done, offset + done, size - done
+                _copy_range(log, target, count * PAGE, offset, first * PAGE)
         return replace(image, log_generation=image.log_generation + 1, log_length=0)
 
     def adopt(self, kind: int, generation: int, source: Path) -> None:

@@ -108,7 +108,7 @@ class Queries:
                 return faults.NoModule().reject(canister.id)
             if "canister_inspect_message" not in canister.module.exports:
                 return None
-            return await self._scheduler.in_thread(
+            return await self._scheduler.in_query_thread(
                 messages.execute_inspect,
                 self._executor,
                 canister,
@@ -137,7 +137,7 @@ class Queries:
                 return reject
             assert canister.module is not None
             if f"canister_query {method_name}" in canister.module.exports:
-                return await self._scheduler.in_thread(
+                return await self._scheduler.in_query_thread(
                     messages.execute_query,
                     self._executor,
                     canister,
@@ -149,7 +149,7 @@ class Queries:
                 )
             if f"canister_composite_query {method_name}" not in canister.module.exports:
                 return MethodNotFound("query", method_name).reject(canister_id)
-            instance = await self._scheduler.in_thread(self._executor.fresh, canister)
+            instance = await self._scheduler.in_query_thread(self._executor.fresh, canister)
         evaluation = _Evaluation(canister, caller, instance, (*path, canister_id), _Overlay(canister, instance))
         try:
             return await self._evaluate(evaluation, method_name, arg, certificate)
@@ -187,16 +187,16 @@ class Queries:
 
     async def _run(self, evaluation: _Evaluation, api: SystemApi, entry: str | Closure) -> Outcome:
         """One execution; its effects on memory stay until the evaluation is over, unless it traps."""
-        outcome = await self._scheduler.in_thread(
+        outcome = await self._scheduler.in_query_thread(
             self._executor.execute_on, evaluation.instance, evaluation.canister, api, entry
         )
         evaluation.instructions += outcome.instructions
         if outcome.fault is None:
             evaluation.calls.extend(api.calls)
             evaluation.response = evaluation.response or api.response
-            await self._scheduler.in_thread(evaluation.overlay.keep)
+            await self._scheduler.in_query_thread(evaluation.overlay.keep)
         else:
-            await self._scheduler.in_thread(evaluation.overlay.undo)
+            await self._scheduler.in_query_thread(evaluation.overlay.undo)
         return outcome
 
     async def _call(self, evaluation: _Evaluation, call: OutgoingCall) -> Response:

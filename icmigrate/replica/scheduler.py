@@ -71,6 +71,7 @@ class Scheduler:
         self._clock = clock
         self._heartbeats = heartbeats
         self._threads = ThreadPoolExecutor(executor.limits.worker_threads, thread_name_prefix="canister")
+        self._query_threads = ThreadPoolExecutor(executor.limits.query_threads, thread_name_prefix="query")
         self._locks: dict[Principal, asyncio.Lock] = {}
         self._inbox: dict[Principal, deque[int | Ingress]] = {}
         """Messages that wait for a canister: ids of canister messages, and ingress messages."""
@@ -115,6 +116,7 @@ class Scheduler:
             self._ticker.cancel()
         await asyncio.gather(*self._active.values(), *self._native_tasks, return_exceptions=True)
         self._threads.shutdown(wait=True)
+        self._query_threads.shutdown(wait=True)
 
     async def settle(self) -> None:
         """Returns when nothing can be executed now."""
@@ -131,6 +133,11 @@ class Scheduler:
         """Runs canister code in a worker thread."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, partial(function, *arguments))
+
+    async def in_query_thread(self, function: Callable[..., T], *arguments: object) -> T:
+        """The same for queries, which long updates must not hold up."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._query_threads, partial(function, *arguments))
 
     def changes(self) -> Changes:
         return Changes(self.state, self._clock.time_ns())

@@ -80,6 +80,17 @@ async def test_a_busy_canister_holds_up_nobody_else(world: World) -> None:
     assert isinstance(await world.answer(request_id), Reply)
 
 
+async def test_queries_are_answered_while_every_worker_is_busy(world: World) -> None:
+    busy = [await world.canister(wasm(SPIN)) for _ in range(3)]
+    other = await world.canister(COUNTER)
+    sent = [await world.send(canister_id, "spin") for canister_id in busy]
+    await world.ask(other, "all")
+    statuses = [world.replica.ingress_status(request_id) for request_id in sent]
+    assert not any(status is None or status.is_terminal for status in statuses)
+    for request_id in sent:
+        assert isinstance(await world.answer(request_id), Reply)
+
+
 async def test_a_message_that_waited_too_long_is_not_executed(world: World) -> None:
     canister_id = await world.canister(COUNTER)
     message = world.ingress(canister_id, "count")
