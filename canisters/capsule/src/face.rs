@@ -106,7 +106,8 @@ impl<M: StableMemory> Store<M> {
                 permissions: VIEW as u8,
                 expires,
             };
-            let token = tokens::mint(&secret, &scope).ok_or_else(|| Error::Invalid("a name is too long".into()))?;
+            let token =
+                tokens::mint(&secret, &scope).ok_or_else(|| Error::Invalid("a name is too long".into()))?;
             Ok(AssetToken {
                 memory_id: asset.memory_id.clone(),
                 variant_: asset.variant_.clone(),

@@ -340,7 +340,12 @@ impl<M: StableMemory> Store<M> {
             let memory: Memory = self.records.get(capsule, id)?;
             for (blob, length) in memory.blobs() {
                 if self.records.index.users_of_blob(capsule, &blob).next().as_deref() == Some(&memory.id) {
-                    self.hold(capsule, &blob, length)?;
+                    self.hold(capsule, &blob, length).map_err(|error| match error {
+                        Error::NotFound(what) => {
+                            Error::Conflict(format!("{what}, of memory {id}, is not complete"))
+                        }
+                        other => other,
+                    })?;
                 } else if self.blobs.length(&blob) != Some(length) {
                     return Err(Error::Invalid(format!("memory {} has a blob of another length", memory.id)));
                 }

@@ -73,7 +73,7 @@ impl<'a, M: StableMemory> Access<'a, M> {
     pub fn held(&self, person: &PersonRef) -> u32 {
         let owner = self.capsule.owners.iter().any(|owner| &owner.person == person);
         let controller = self.capsule.controllers.iter().any(|controller| &controller.person == person);
-        u32::from(owner) * rules::OWNER | u32::from(controller) * rules::CONTROLLER
+        (if owner { rules::OWNER } else { 0 }) | (if controller { rules::CONTROLLER } else { 0 })
     }
 
     /// What an entry grants at this time.

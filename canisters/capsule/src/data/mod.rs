@@ -125,7 +125,13 @@ impl<M: StableMemory> Store<M> {
 
     /// The records that the caller may read, in id order from behind `after`. At most `limit` are
     /// looked at, so that a page may have fewer and still have a next one.
-    pub fn list<R: Editable>(&self, call: &Call, capsule: &str, after: Option<&str>, limit: u32) -> Answer<Page<R>> {
+    pub fn list<R: Editable>(
+        &self,
+        call: &Call,
+        capsule: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Answer<Page<R>> {
         let access = self.reading(call, capsule)?;
         let limit = check::limit(limit)?;
         if !call.operator && !self.is_known(call, capsule) {
@@ -133,7 +139,8 @@ impl<M: StableMemory> Store<M> {
         }
         let (place, needed) = rule(R::KIND, Action::Read);
         let person = call.person();
-        let reads_all = call.operator || access.effective(Some(&person), &Resource::Capsule)? & needed == needed;
+        let reads_all =
+            call.operator || access.effective(Some(&person), &Resource::Capsule)? & needed == needed;
         let (mut items, mut last, mut bytes) = (Vec::new(), None, 0);
         for (looked_at, entry) in self.records.list::<R>(capsule, after).enumerate() {
             let (length, record) = entry?;
@@ -154,7 +161,13 @@ impl<M: StableMemory> Store<M> {
     }
 
     /// Puts what the input says in the place of a record; nothing changes where it says the same.
-    pub fn update<R: Editable>(&mut self, call: &Call, capsule: &str, id: &str, input: R::Input) -> Answer<R> {
+    pub fn update<R: Editable>(
+        &mut self,
+        call: &Call,
+        capsule: &str,
+        id: &str,
+        input: R::Input,
+    ) -> Answer<R> {
         let access = self.reading(call, capsule)?;
         let old = self.changeable::<R>(call, &access, capsule, id, Action::Change)?;
         if R::given_id(&input).is_some_and(|given| given != id) {
