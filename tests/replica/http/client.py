@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,15 +45,37 @@ class Answer:
         return value
 
 
+@dataclass(frozen=True)
+class Target:
+    """Where a replica listens, what its certificates are checked against, and its time (nanoseconds)."""
+
+    url: str
+    root_key: bytes
+    time_ns: Callable[[], int]
+
+
 class Client:
-    """One user of a running replica."""
+    """One user of a replica. `running` is there when it runs in this process."""
 
     def __init__(
-        self, running: RunningReplica, session: aiohttp.ClientSession, identity: Identity | None = None
+        self,
+        target: Target | RunningReplica,
+        session: aiohttp.ClientSession,
+        identity: Identity | None = None,
     ) -> None:
-        self.running = running
+        if isinstance(target, RunningReplica):
+            self._running: RunningReplica | None = target
+            target = Target(target.url, target.root_key, target.replica.time_ns)
+        else:
+            self._running = None
+        self.target = target
         self.session = session
         self.identity = identity or Ed25519Identity.generate()
+
+    @property
+    def running(self) -> RunningReplica:
+        assert self._running is not None
+        return self._running
 
     @property
     def principal(self) -> Principal:
@@ -61,7 +83,7 @@ class Client:
 
     def as_user(self, identity: Identity | None = None) -> Client:
         """Another user of the same replica."""
-        return Client(self.running, self.session, identity)
+        return Client(self._running or self.target, self.session, identity)
 
     def anonymous(self) -> Client:
         return self.as_user(AnonymousIdentity())
@@ -70,7 +92,7 @@ class Client:
 
     async def post(self, path: str, body: bytes, content_type: str = "application/cbor") -> Answer:
         async with self.session.post(
-            self.running.url + path, data=body, headers={"Content-Type": content_type}
+            self.target.url + path, data=body, headers={"Content-Type": content_type}
         ) as response:
             return Answer(response.status, response.headers, await response.read())
 
@@ -79,7 +101,7 @@ class Client:
         if host is not None:
             headers["Host"] = host
         async with self.session.request(
-            method, URL(self.running.url + path, encoded=True), headers=headers, allow_redirects=False, **options
+            method, URL(self.target.url + path, encoded=True), headers=headers, allow_redirects=False, **options
         ) as response:
             return Answer(response.status, response.headers, await response.read())
 
@@ -130,9 +152,7 @@ class Client:
         return reply
 
     def verified(self, data: bytes) -> Certificate:
-        return certificate.verify(
-            data, self.running.root_key, effective_canister_id=None, now_ns=self.running.replica.time_ns()
-        )
+        return certificate.verify(data, self.target.root_key, effective_canister_id=None, now_ns=self.target.time_ns())
 
     async def query(
         self, canister_id: Principal, method: str, arg: bytes = b"DIDL\0\0", *, effective: Principal | None = None

@@ -1,0 +1,79 @@
+"""Official clients, installed from their registry into a cache folder, and a replica in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from icmigrate.protocol.principal import Principal
+from icmigrate.replica import daemon
+from icmigrate.replica.daemon import DaemonInfo
+from tests.replica.http.canisters import KEEPER
+from tests.replica.http.client import Client, Target
+
+CLIENTS = Path(__file__).parent / "clients"
+
+
+@pytest.fixture(scope="session")
+def npm_clients() -> Path:
+    """A folder with the packages of clients/package.json installed, and our scripts beside them."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        pytest.skip("npm and node are not installed: the official JavaScript and Rust clients cannot be had")
+    manifest = (CLIENTS / "package.json").read_bytes()
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "icmigrate"
+    folder = cache / f"npm-{hashlib.sha256(manifest).hexdigest()[:16]}"
+    if not (folder / "installed").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "package.json").write_bytes(manifest)
+        subprocess.run([npm, "install", "--no-audit", "--no-fund", "--silent"], cwd=folder, check=True)
+        (folder / "installed").touch()
+    for script in CLIENTS.glob("*.mjs"):
+        shutil.copy(script, folder)
+    return folder
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A replica in a process of its own."""
+
+    info: DaemonInfo
+
+    def target(self) -> Target:
+        return Target(self.info.url, bytes.fromhex(self.info.root_key), time.time_ns)
+
+    def run(self, use: Any) -> Any:
+        """What `use(client)` returns, with a client of this replica."""
+
+        async def main() -> Any:
+            async with aiohttp.ClientSession(auto_decompress=False) as session:
+                return await use(Client(self.target(), session))
+
+        return asyncio.run(main())
+
+    def install(self, module: bytes) -> Principal:
+        canister_id: Principal = self.run(lambda client: client.install(module))
+        return canister_id
+
+
+@pytest.fixture(scope="session")
+def replica(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    folder = tmp_path_factory.mktemp("replica")
+    yield Daemon(daemon.start(folder, 0))
+    daemon.stop(folder)
+
+
+@pytest.fixture(scope="session")
+def keeper(replica: Daemon) -> Principal:
+    return replica.install(KEEPER)
