@@ -406,13 +406,14 @@ fn access<A: Assets>(wanted: &Wanted, assets: &A, context: &Context) -> Access {
                 }
             }
         },
-        (Some(_), _) => Access::Refused(&TOKEN_REFUSED),
-        (None, _) => {
+        // Without a readable token only the memory's id tells whether it has moved.
+        (token, _) => {
             let moved = candidates.find_map(|capsule| match assets.home(capsule) {
                 Some(Home::Moved(to)) => Some(to),
                 _ => None,
             });
-            moved.map_or(Access::Refused(&TOKEN_NEEDED), Access::Moved)
+            let refusal = if token.is_some() { &TOKEN_REFUSED } else { &TOKEN_NEEDED };
+            moved.map_or(Access::Refused(refusal), Access::Moved)
         }
     }
 }

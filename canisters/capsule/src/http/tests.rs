@@ -515,7 +515,7 @@ fn a_moved_capsule_is_redirected_with_its_token() {
     world.publish(&mut http);
     world.moved.insert("a".into());
     http.withdraw("a");
-    for request in [private(|_| {}), get(ORIGINAL)] {
+    for request in [private(|_| {}), get(ORIGINAL), get(&format!("{ORIGINAL}?token=nonsense"))] {
         let (answer, verified) = world.fetch(&http, &request);
         assert_eq!((answer.status_code, verified), (308, None));
         assert_eq!(
