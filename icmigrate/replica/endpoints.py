@@ -62,7 +62,8 @@ class Endpoints:
             web.get("/api/v2/status", self._handler(self.status)),
             *(web.post(path, handler) for path, handler in posts.items()),
             *(web.options(path, preflight) for path in ("/api/v2/status", *posts)),
-            web.route("*", "/api/{path:.*}", self._handler(_unknown_path)),
+            # Other paths below /api may be a canister's own.
+            web.route("*", "/api/{version:v[0-9]+}/{path:.*}", self._handler(_unknown_path)),
         ]
 
     def _handler(self, handle: Handler) -> Handler:
@@ -83,7 +84,6 @@ class Endpoints:
                 "impl_version": f"icmigrate-{version('icmigrate')}",
                 "replica_health_status": "healthy",
                 "root_key": self.replica.root_key,
-                "certified_height": self.replica.state.next_message,
             }
         )
 

@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import re
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -206,10 +206,17 @@ def _verify_expression_path(path: list[bytes], url: str, tree: HashTree) -> None
     prefix = path[1:-1]
     if path[-1] == EXACT or not _is_prefix(prefix, segments):
         raise VerificationError(f"expr_path does not fit the URL {url}")
-    longer = range(len(prefix) + 1, len(segments) + 1)
-    for candidate in (exact, *([b"http_expr", *segments[:count], WILDCARD] for count in longer)):
+    for candidate in (exact, *_closer_wildcards(prefix, segments)):
         if not isinstance(hash_tree.lookup_subtree(tree, candidate), Absent):
             raise VerificationError("the tree may have a more specific path for this URL")
+
+
+def _closer_wildcards(prefix: list[bytes], segments: list[bytes]) -> Iterator[list[bytes]]:
+    """The wildcard paths that fit the URL more closely than `prefix`: of its parts, and of its directories."""
+    for count in range(len(prefix) + 1, len(segments) + 1):
+        yield [b"http_expr", *segments[:count], WILDCARD]
+        if count < len(segments):
+            yield [b"http_expr", *segments[:count], b"", WILDCARD]
 
 
 def _is_prefix(prefix: list[bytes], segments: list[bytes]) -> bool:

@@ -197,6 +197,7 @@ class SystemTree:
                 "num_canisters": len(canisters),
                 "canister_state_bytes": sum(canister.memory_size for canister in canisters),
                 "consumed_cycles_total": {"low": consumed & (1 << 64) - 1, "high": consumed >> 64},
+                # Of messages only those between canisters are counted.
                 "update_transactions_total": self.state.next_message,
             }
         )
