@@ -373,7 +373,7 @@ fn access<A: Assets>(wanted: &Wanted, assets: &A, context: &Context) -> Access {
     let claims = wanted.token.and_then(|token| tokens::claims(token).ok());
     let named = claims.as_ref().map(|scope| scope.capsule.as_str());
     let capsules = assets.capsules_with(&wanted.memory);
-    let mut candidates = capsules.iter().filter(|capsule| named.is_none_or(|named| named == *capsule));
+    let candidates = capsules.iter().filter(|capsule| named.is_none_or(|named| named == *capsule));
     let shows = |capsule: &&String| {
         is_here(assets, capsule) && assets.is_public(capsule, &wanted.memory, context.now)
     };
@@ -406,12 +406,21 @@ fn access<A: Assets>(wanted: &Wanted, assets: &A, context: &Context) -> Access {
                 }
             }
         },
-        // Without a readable token only the memory's id tells whether it has moved.
+        // Without a readable token only the memory's id tells whether it has moved: it has where
+        // everybody may view the one that moved, or where none of that id is here.
         (token, _) => {
-            let moved = candidates.find_map(|capsule| match assets.home(capsule) {
-                Some(Home::Moved(to)) => Some(to),
-                _ => None,
-            });
+            let moved = |only_public: bool| {
+                candidates.clone().find_map(|capsule| match assets.home(capsule) {
+                    Some(Home::Moved(to))
+                        if !only_public || assets.is_public(capsule, &wanted.memory, context.now) =>
+                    {
+                        Some(to)
+                    }
+                    _ => None,
+                })
+            };
+            let none_is_here = !candidates.clone().any(|capsule| is_here(assets, capsule));
+            let moved = moved(true).or_else(|| moved(false).filter(|_| none_is_here));
             let refusal = if token.is_some() { &TOKEN_REFUSED } else { &TOKEN_NEEDED };
             moved.map_or(Access::Refused(refusal), Access::Moved)
         }
