@@ -17,7 +17,7 @@ from icmigrate.migration.wiring import Wiring
 from icmigrate.protocol.identity import Ed25519Identity
 from icmigrate.records import FolderInput, Memory, MigrationPhase
 from icmigrate.refusals import CapsuleMigrating, CapsuleMoved
-from tests.migration.world import CHUNK, World, full_capsule, memory, some_bytes, upload
+from tests.migration.world import CHUNK, World, full_capsule, memory, memory_id, some_bytes, upload
 
 LENGTHS = (40_000, 0, 4_000_000, CHUNK)
 
@@ -37,7 +37,7 @@ async def test_a_capsule_arrives_whole_and_the_hub_redirects(wiring: Wiring) -> 
     assert (report.blobs, report.chunks_sent, report.chunks_skipped) == (4, 5, 0)
     assert await wiring.hub.registry_home(capsule_id) == {"Moved": report.canister_id}
     with pytest.raises(CapsuleMoved) as moved:
-        await wiring.hub.memories_get(capsule_id, "inline")
+        await wiring.hub.memories_get(capsule_id, memory_id(capsule_id, "inline"))
     assert moved.value.canister_id == report.canister_id
 
     personal = wiring.personal(report.canister_id)
@@ -57,11 +57,11 @@ async def test_every_url_of_the_report_serves_its_original(wiring: Wiring) -> No
         answer = await wiring.gateway.request(url)
         served[memory_.id] = (answer.status, hashlib.sha256(answer.body).hexdigest())
     expected = {
-        f"blob-{n}": (200, hashlib.sha256(some_bytes(n + length, length)).hexdigest())
+        memory_id(capsule_id, f"blob-{n}"): (200, hashlib.sha256(some_bytes(n + length, length)).hexdigest())
         for n, length in enumerate(LENGTHS)
     }
     assert served.items() >= expected.items()
-    assert served["inline"] == (200, hashlib.sha256(b"a small picture").hexdigest())
+    assert served[memory_id(capsule_id, "inline")] == (200, hashlib.sha256(b"a small picture").hexdigest())
 
 
 async def test_a_second_migrate_answers_from_what_is_there(wiring: Wiring) -> None:
@@ -80,7 +80,7 @@ async def test_only_the_missing_chunks_are_sent(wiring: Wiring) -> None:
     planned = await make_plan(wiring, capsule_id)
     await steps.pre_copy(wiring, capsule_id, planned, canister_id)
     late = await upload(wiring.hub, capsule_id, some_bytes(99, 2 * CHUNK + 1))
-    await wiring.hub.memories_create(capsule_id, memory("late", {"Internal": late.model_dump()}))
+    await wiring.hub.memories_create(capsule_id, memory(memory_id(capsule_id, "late"), {"Internal": late.model_dump()}))
 
     planned = await make_plan(wiring, capsule_id)
     assert (planned.chunks, planned.chunks_present, planned.chunks_to_send) == (8, 5, 3)
@@ -97,7 +97,9 @@ async def test_writes_go_on_until_the_freeze_and_reads_all_the_time(wiring: Wiri
     await steps.freeze(wiring, capsule_id)
     with pytest.raises(CapsuleMigrating):
         await wiring.hub.folders_create(capsule_id, FolderInput(id="too-late", title="Too late"))
-    assert (await wiring.hub.memories_get(capsule_id, "inline")).id == "inline"
+    assert (await wiring.hub.memories_get(capsule_id, memory_id(capsule_id, "inline"))).id == memory_id(
+        capsule_id, "inline"
+    )
     report = await engine.migrate(wiring, capsule_id)
     folders = await wiring.personal(report.canister_id).folders_list(capsule_id)
     assert "still-open" in {folder.id for folder in folders.items}
@@ -141,10 +143,12 @@ async def test_after_handoff_the_owner_alone_controls_the_canister(world: World,
     assert handed.controllers == [principal]
     assert (await handoff(wiring, capsule_id)).controllers == [principal]
     with pytest.raises(NotAuthorized):
-        await wiring.personal(migrated.canister_id).memories_get(capsule_id, "blob-0")
+        await wiring.personal(migrated.canister_id).memories_get(capsule_id, memory_id(capsule_id, "blob-0"))
     async with world.wiring(owner) as own:
         personal = own.personal(migrated.canister_id)
-        assert (await personal.memories_get(capsule_id, "blob-0")).id == "blob-0"
+        assert (await personal.memories_get(capsule_id, memory_id(capsule_id, "blob-0"))).id == memory_id(
+            capsule_id, "blob-0"
+        )
         await personal.folders_create(capsule_id, FolderInput(id="mine", title="Mine"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,7 @@ from icmigrate.network import resolve
 from icmigrate.records import Migration, RecordBytes, RecordKind
 from icmigrate.refusals import Conflict
 from tests.migration.proxy import Proxy
-from tests.migration.world import CHUNK, World, full_capsule
+from tests.migration.world import CHUNK, World, full_capsule, memory_id
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -91,7 +92,7 @@ def without_clara(fields: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("kind", "record_id", "change"),
     [
-        (RecordKind.MEMORY, "inline", later_by_a_nanosecond),
+        (RecordKind.MEMORY, "{capsule}.inline", later_by_a_nanosecond),
         (RecordKind.FOLDER, "lisbon", another_letter),
         (RecordKind.GALLERY, "best", other_order),
         (RecordKind.ACCESS_ENTRY, "d-until", less_permission),
@@ -104,6 +105,7 @@ async def test_one_changed_record_is_found_and_stops_the_cut_over(
     wiring: Wiring, kind: RecordKind, record_id: str, change: Change
 ) -> None:
     capsule_id, frozen = await sealed(wiring)
+    record_id = record_id.format(capsule=capsule_id)
     report = await changed(wiring, capsule_id, frozen, kind, record_id, change)
     found = [(d.kind, d.id, d.difference) for d in report.manifest_differences]
     assert found == [(kind, record_id, "differs")]
@@ -119,7 +121,8 @@ async def test_one_changed_record_is_found_and_stops_the_cut_over(
 async def test_a_changed_permission_shows_in_the_access_matrix(wiring: Wiring) -> None:
     capsule_id, frozen = await sealed(wiring)
     report = await changed(wiring, capsule_id, frozen, RecordKind.ACCESS_ENTRY, "d-until", less_permission)
-    assert [(d.resource, d.hub, d.personal) for d in report.access_differences] == [('{"Memory": "external"}', 7, 1)]
+    external = json.dumps({"Memory": memory_id(capsule_id, "external")})
+    assert [(d.resource, d.hub, d.personal) for d in report.access_differences] == [(external, 3, 1)]
 
 
 async def test_a_dropped_access_entry_is_found(wiring: Wiring) -> None:
@@ -134,7 +137,7 @@ async def test_a_dropped_access_entry_is_found(wiring: Wiring) -> None:
 
 async def test_the_next_migrate_mends_what_differs(wiring: Wiring) -> None:
     capsule_id, frozen = await sealed(wiring)
-    await changed(wiring, capsule_id, frozen, RecordKind.MEMORY, "inline", later_by_a_nanosecond)
+    await changed(wiring, capsule_id, frozen, RecordKind.MEMORY, memory_id(capsule_id, "inline"), later_by_a_nanosecond)
     report = await engine.migrate(wiring, capsule_id)
     assert await wiring.hub.registry_home(capsule_id) == {"Moved": report.canister_id}
 

@@ -103,6 +103,11 @@ def memory(
     )
 
 
+def memory_id(capsule_id: str, name: str) -> str:
+    """Memory ids are unique in a hub."""
+    return f"{capsule_id}.{name}"
+
+
 async def full_capsule(
     hub: HubClient, *, owner: records.Person | None = None, blobs: tuple[int, ...] = (40_000, 0, 4_000_000, CHUNK)
 ) -> str:
@@ -115,20 +120,21 @@ async def full_capsule(
     await hub.folders_create(
         capsule_id, records.FolderInput(id="lisbon", title="Lisbon", description="1999", parent_folder_id="travels")
     )
-    await hub.memories_create(capsule_id, memory("inline", {"Inline": b"a small picture"}, folder="lisbon"))
-    await hub.memories_create(capsule_id, memory("external", {"External": {"url": "https://example.org/a.jpg"}}))
-    names = ["inline", "external"]
+    inline, external = memory_id(capsule_id, "inline"), memory_id(capsule_id, "external")
+    await hub.memories_create(capsule_id, memory(inline, {"Inline": b"a small picture"}, folder="lisbon"))
+    await hub.memories_create(capsule_id, memory(external, {"External": {"url": "https://example.org/a.jpg"}}))
+    names = [inline, external]
     for number, length in enumerate(blobs):
         data = some_bytes(number + length, length)
         location = await upload(hub, capsule_id, data)
-        name = f"blob-{number}"
+        name = memory_id(capsule_id, f"blob-{number}")
         variants = ("Original", "Thumbnail") if number == 0 else ("Original",)
         given = memory(name, {"Internal": location.model_dump()}, folder="travels", variants=variants)
         await hub.memories_create(capsule_id, given)
         names.append(name)
     items = [records.GalleryItem(memory_id=name, caption=f"No. {n}") for n, name in enumerate(reversed(names))]
     await hub.galleries_create(
-        capsule_id, records.GalleryInput(id="best", title="The best", cover_memory_id="inline", items=items)
+        capsule_id, records.GalleryInput(id="best", title="The best", cover_memory_id=inline, items=items)
     )
     for name, peer in (("anna", anna), ("ben", ben), ("clara", clara)):
         await hub.connections_create(capsule_id, records.ConnectionInput(id=name, peer=peer, status="Accepted"))
@@ -143,8 +149,8 @@ async def full_capsule(
             "source": "Group",
             "source_id": "family",
         },
-        {"id": "c-public", "resource": {"Memory": "inline"}, "person": None, "permissions": 3, "is_public": True},
-        {"id": "d-until", "resource": {"Memory": "external"}, "person": ben, "permissions": 7}
+        {"id": "c-public", "resource": {"Memory": inline}, "person": None, "permissions": 3, "is_public": True},
+        {"id": "d-until", "resource": {"Memory": external}, "person": ben, "permissions": 3}
         | {"condition": {"ExpiresAt": {"expires": LATER}}},
         {"id": "e-over", "resource": {"Folder": "travels"}, "person": ben, "permissions": 3}
         | {"condition": {"ExpiresAt": {"expires": EARLIER}}},
