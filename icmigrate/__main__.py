@@ -1,0 +1,5 @@
+"""Plumbing: `python -m icmigrate`."""
+
+from icmigrate.cli import main
+
+main()
