@@ -26,8 +26,8 @@ pub struct Assets<'a, M: StableMemory> {
 }
 
 impl<M: StableMemory> http::Assets for Assets<'_, M> {
-    fn capsules_with(&self, memory: &str) -> Vec<String> {
-        self.records.index.capsules_with_memory(memory).collect()
+    fn capsule_with(&self, memory: &str) -> Option<String> {
+        self.records.index.capsules_with_memory(memory).next()
     }
 
     /// Hub stands for: it lives here.
@@ -87,8 +87,8 @@ impl<M: StableMemory> Store<M> {
     ) -> Answer<Vec<AssetToken>> {
         let access = self.reading(call, capsule)?;
         check::list("assets", wanted, MAX_TOKENS)?;
-        if valid_seconds == 0 || valid_seconds > MAX_TOKEN_SECONDS {
-            return Err(Error::Invalid(format!("a token is good for 1 to {MAX_TOKEN_SECONDS} seconds")));
+        if valid_seconds > MAX_TOKEN_SECONDS {
+            return Err(Error::Invalid(format!("a token is good for {MAX_TOKEN_SECONDS} seconds at most")));
         }
         let secret = self.slots.get(capsule)?.token_secret;
         let secret = secret.ok_or_else(|| Error::Conflict("this canister signs no more tokens".into()))?;

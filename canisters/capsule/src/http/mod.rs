@@ -34,8 +34,8 @@ const STREAMING_METHOD: &str = "http_request_streaming_callback";
 
 /// What the HTTP side needs to know about capsules.
 pub trait Assets {
-    /// The capsules that have a memory with this id.
-    fn capsules_with(&self, memory: &str) -> Vec<String>;
+    /// The capsule that has a memory with this id: an id is used once in a canister.
+    fn capsule_with(&self, memory: &str) -> Option<String>;
     /// Where a capsule lives; None for an unknown one.
     fn home(&self, capsule: &str) -> Option<Home>;
     /// The secret that signs the capsule's tokens.
@@ -195,12 +195,7 @@ impl<M: StableMemory> Http<M> {
     /// data is to be set afterwards.
     pub fn refresh<A: Assets>(&mut self, assets: &A, capsule: &str, memory: &str) {
         self.withdraw_key(published_key(capsule, memory));
-        // Paths name no capsule: of two public memories with one id only the first is certified.
-        let taken = || {
-            let other = |other: &String| self.published.contains_key(&published_key(other, memory));
-            assets.capsules_with(memory).iter().any(other)
-        };
-        if is_here(assets, capsule) && assets.is_always_public(capsule, memory) && !taken() {
+        if is_here(assets, capsule) && assets.is_always_public(capsule, memory) {
             let variants = self.certify(assets, capsule, memory);
             self.published.insert(published_key(capsule, memory), variants.join("\0"));
         }
@@ -368,71 +363,39 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Whether the asset may be seen: by everybody, or with the token.
+/// Whether the asset may be seen: by everybody, or with the token. Of a moved one the personal
+/// canister decides.
 fn access<A: Assets>(wanted: &Wanted, assets: &A, context: &Context) -> Access {
-    let claims = wanted.token.and_then(|token| tokens::claims(token).ok());
-    let named = claims.as_ref().map(|scope| scope.capsule.as_str());
-    let capsules = assets.capsules_with(&wanted.memory);
-    let candidates = capsules.iter().filter(|capsule| named.is_none_or(|named| named == *capsule));
-    let shows = |capsule: &&String| {
-        is_here(assets, capsule) && assets.is_public(capsule, &wanted.memory, context.now)
+    let claimed = || wanted.token.and_then(|token| tokens::claims(token).ok()).map(|scope| scope.capsule);
+    // Of a retired capsule only its home is known, and only a token tells which capsule it is.
+    let capsule = assets.capsule_with(&wanted.memory).or_else(claimed);
+    let home = capsule.as_deref().and_then(|capsule| assets.home(capsule));
+    let (Some(capsule), Some(home)) = (capsule, home) else {
+        return Access::Refused(if wanted.token.is_some() { &TOKEN_REFUSED } else { &TOKEN_NEEDED });
     };
-    if let Some(capsule) = candidates.clone().find(shows) {
+    if let Home::Moved(to) = home {
+        return Access::Moved(to);
+    }
+    if assets.is_public(&capsule, &wanted.memory, context.now) {
         return show(capsule, wanted, true, assets);
     }
-    match (wanted.token, &claims) {
-        (Some(token), Some(scope)) => match assets.home(&scope.capsule) {
-            Some(Home::Moved(to)) => Access::Moved(to),
-            None => Access::Refused(&TOKEN_REFUSED),
-            Some(Home::Hub | Home::Migrating) => {
-                let Some(secret) = assets.token_secret(&scope.capsule) else {
-                    return Access::Refused(&TOKEN_REFUSED);
-                };
-                let variant = variant_name(&wanted.variant);
-                match tokens::verify(
-                    &secret,
-                    token,
-                    &wanted.memory,
-                    &variant,
-                    VIEW,
-                    context.now / 1_000_000_000,
-                ) {
-                    Ok(scope) => show(&scope.capsule, wanted, false, assets),
-                    Err(TokenError::Expired) => Access::Refused(&TOKEN_EXPIRED),
-                    Err(TokenError::WrongScope) => Access::Refused(&FORBIDDEN),
-                    Err(TokenError::Malformed | TokenError::WrongSignature) => {
-                        Access::Refused(&TOKEN_REFUSED)
-                    }
-                }
-            }
-        },
-        // Without a readable token only the memory's id tells whether it has moved: it has where
-        // everybody may view the one that moved, or where none of that id is here.
-        (token, _) => {
-            let moved = |only_public: bool| {
-                candidates.clone().find_map(|capsule| match assets.home(capsule) {
-                    Some(Home::Moved(to))
-                        if !only_public || assets.is_public(capsule, &wanted.memory, context.now) =>
-                    {
-                        Some(to)
-                    }
-                    _ => None,
-                })
-            };
-            let none_is_here = !candidates.clone().any(|capsule| is_here(assets, capsule));
-            let moved = moved(true).or_else(|| moved(false).filter(|_| none_is_here));
-            let refusal = if token.is_some() { &TOKEN_REFUSED } else { &TOKEN_NEEDED };
-            moved.map_or(Access::Refused(refusal), Access::Moved)
-        }
+    let Some(token) = wanted.token else { return Access::Refused(&TOKEN_NEEDED) };
+    let Some(secret) = assets.token_secret(&capsule) else { return Access::Refused(&TOKEN_REFUSED) };
+    let (variant, now) = (variant_name(&wanted.variant), context.now / 1_000_000_000);
+    match tokens::verify(&secret, token, &wanted.memory, &variant, VIEW, now) {
+        Ok(scope) if scope.capsule == capsule => show(capsule, wanted, false, assets),
+        Err(TokenError::Expired) => Access::Refused(&TOKEN_EXPIRED),
+        Ok(_) | Err(TokenError::WrongScope) => Access::Refused(&FORBIDDEN),
+        Err(TokenError::Malformed | TokenError::WrongSignature) => Access::Refused(&TOKEN_REFUSED),
     }
 }
 
-fn show<A: Assets>(capsule: &str, wanted: &Wanted, public: bool, assets: &A) -> Access {
-    let memory = assets.memory(capsule, &wanted.memory);
+fn show<A: Assets>(capsule: String, wanted: &Wanted, public: bool, assets: &A) -> Access {
+    let memory = assets.memory(&capsule, &wanted.memory);
     let asset =
         memory.and_then(|memory| memory.assets.into_iter().find(|asset| asset.variant_ == wanted.variant));
     match asset.and_then(|asset| Shown::new(asset, public)) {
-        Some(shown) => Access::Shown { capsule: capsule.to_owned(), shown: Box::new(shown), public },
+        Some(shown) => Access::Shown { capsule, shown: Box::new(shown), public },
         None => Access::Refused(&NOT_FOUND),
     }
 }
