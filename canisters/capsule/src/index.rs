@@ -258,7 +258,7 @@ impl<M: StableMemory> Index<M> {
         self.ids(Key::tagged(SUBJECT).person(person))
     }
 
-    /// The capsules that have a memory of that id: ids are unique in their capsule only.
+    /// The capsules that have a memory of that id: one at most, as no second one is created.
     pub fn capsules_with_memory<'a>(&'a self, memory: &str) -> impl Iterator<Item = String> + 'a {
         self.ids(Key::tagged(MEMORY_IN).text(memory))
     }

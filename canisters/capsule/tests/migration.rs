@@ -238,6 +238,48 @@ fn an_import_with_missing_chunks_is_not_sealed() {
 }
 
 #[test]
+fn an_upgrade_in_the_middle_of_a_migration_loses_nothing() {
+    let mut world = furnished();
+    let root = frozen_root(&mut world);
+    let memory = VectorMemory::default();
+    let open = |role, me| {
+        let memories = capsule::memory::manager(memory.clone(), 1);
+        (Store::open(&memories, role, me), Import::init(&memories))
+    };
+    let role = capsule::header::Role::Personal;
+    let mut fresh = open(role, HOME);
+    begin(&world.capsule, &mut fresh);
+    drop(fresh);
+    let mut personal = open(role, HOME);
+    copy_blobs(&world, &mut personal);
+    drop(personal);
+    let mut personal = open(role, HOME);
+    for record in export(&world) {
+        personal.1.put_records(&mut personal.0, &operator(), 1, vec![record]).unwrap();
+        drop(personal);
+        personal = open(role, HOME);
+    }
+    assert_eq!(seal(&mut personal, 1), root);
+    drop(personal);
+    let (mut store, mut import) = open(role, HOME);
+    import.activate(&mut store, &from_hub(), &root.root).unwrap();
+    drop((store, import));
+    let (store, _) = open(role, HOME);
+    assert_eq!(store.manifest_summary(&world.capsule), Ok(root));
+    assert!(store.read::<Memory>(&by("alice"), &world.capsule, "m1").is_ok());
+}
+
+#[test]
+#[should_panic(expected = "belongs to another canister")]
+fn the_module_of_the_hub_does_not_take_over_the_memory_of_a_personal_canister() {
+    use capsule::header::Role;
+    let memory = VectorMemory::default();
+    for role in [Role::Personal, Role::Hub] {
+        Store::open(&capsule::memory::manager(memory.clone(), 1), role, HOME);
+    }
+}
+
+#[test]
 fn only_canonical_bytes_of_this_capsule_come_in() {
     let world = furnished();
     let (mut store, mut import) = personal(&world.capsule);

@@ -78,6 +78,13 @@ impl Editable for Memory {
         access: &Access<'_, M>,
         old: Option<&Self>,
     ) -> Answer<()> {
+        if old.is_none() {
+            // `/asset/{memory}/{variant}` names no capsule: one canister has one memory of an id.
+            let mut capsules = store.records.index.capsules_with_memory(&self.id);
+            if capsules.any(|other| other != self.capsule_id) {
+                return Err(Error::Conflict(format!("the memory id {} is taken", self.id)));
+            }
+        }
         if let Some(folder) = &self.metadata.parent_folder_id {
             let container = Resource::Folder(folder.clone());
             if !access.exists(&container) {

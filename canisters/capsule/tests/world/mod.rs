@@ -46,16 +46,20 @@ pub fn hub() -> World {
 
 pub fn personal(capsule: &str) -> (Store<VectorMemory>, Import<VectorMemory>) {
     let memories = capsule::memory::manager(VectorMemory::default(), 1);
-    let mut store = Store::open(&memories, Role::Personal, HOME);
-    let mut import = Import::init(&memories);
+    let mut personal = (Store::open(&memories, Role::Personal, HOME), Import::init(&memories));
+    begin(capsule, &mut personal);
+    personal
+}
+
+/// Does what a personal canister does at install.
+pub fn begin(capsule: &str, (store, import): &mut (Store<VectorMemory>, Import<VectorMemory>)) {
     let init = PersonalInit {
         capsule_id: capsule.into(),
         hub: HUB,
         operators: vec![principal("operator")],
         token_secret: ByteBuf::from([7; 32]),
     };
-    import.begin(&mut store, init).unwrap();
-    (store, import)
+    import.begin(store, init).unwrap();
 }
 
 pub fn memory_input(id: &str, folder: Option<&str>) -> MemoryInput {
