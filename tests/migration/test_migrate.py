@@ -135,7 +135,8 @@ async def test_a_cut_over_migration_is_not_aborted(wiring: Wiring) -> None:
 async def test_after_handoff_the_owner_alone_controls_the_canister(world: World, wiring: Wiring) -> None:
     owner = Ed25519Identity.generate()
     principal = owner.sender().to_str()
-    capsule_id = await full_capsule(wiring.hub, owner={"Principal": principal}, blobs=(40_000,))
+    async with world.wiring(owner) as own:
+        capsule_id = await full_capsule(own.hub, owner={"Principal": principal}, blobs=(40_000,))
     with pytest.raises(PreflightRefused, match="not cut over"):
         await handoff(wiring, capsule_id)
     migrated = await engine.migrate(wiring, capsule_id)

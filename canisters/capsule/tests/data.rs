@@ -219,3 +219,13 @@ fn a_deleted_capsule_leaves_nothing_behind() {
     assert_eq!(world.store.manifest.totals(&capsule).records, 0);
     assert!(matches!(world.store.capsules_get(&by("alice"), &capsule), Err(Error::NotFound(_))));
 }
+
+#[test]
+fn a_memory_id_is_taken_once_in_the_whole_hub() {
+    let mut world = hub();
+    world.memory("m", None);
+    let bob = world.store.capsules_create(&by("bob"), person("bob"), [8; 32]).unwrap().id;
+    conflict(world.store.create::<Memory>(&by("bob"), &bob, memory_input("m", None)));
+    let other: Answer<Memory> = world.store.create(&by("bob"), &bob, memory_input("n", None));
+    assert!(other.is_ok());
+}
