@@ -14,7 +14,7 @@ import pytest
 from icmigrate import embedded
 from icmigrate.records import MigrationPhase
 from tests.migration.proxy import Proxy
-from tests.migration.world import CHUNK, World, deploy_world, full_capsule
+from tests.world import CHUNK, World, deploy_world, full_capsule
 
 BLOBS = (1_000, 40_000, CHUNK + 1)
 CHUNKS = 4

@@ -17,7 +17,7 @@ from icmigrate.migration.wiring import Wiring
 from icmigrate.protocol.identity import Ed25519Identity
 from icmigrate.records import FolderInput, Memory, MigrationPhase
 from icmigrate.refusals import CapsuleMigrating, CapsuleMoved
-from tests.migration.world import CHUNK, World, full_capsule, memory, memory_id, some_bytes, upload
+from tests.world import CHUNK, World, full_capsule, memory, memory_id, some_bytes, upload
 
 LENGTHS = (40_000, 0, 4_000_000, CHUNK)
 

@@ -21,7 +21,7 @@ from icmigrate.network import resolve
 from icmigrate.records import Migration, RecordBytes, RecordKind
 from icmigrate.refusals import Conflict
 from tests.migration.proxy import Proxy
-from tests.migration.world import CHUNK, World, full_capsule, memory_id
+from tests.world import CHUNK, World, full_capsule, memory_id
 
 Change = Callable[[dict[str, Any]], None]
 

@@ -1,4 +1,4 @@
-"""Plumbing: one replica process and one hub for all migration tests."""
+"""Plumbing: one replica process and one hub for all tests of canisters and migrations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest_asyncio
 from icmigrate import embedded
 from icmigrate.migration.wiring import Wiring
 from icmigrate.network import Network
-from tests.migration.world import World, deploy_world
+from tests.world import World, deploy_world
 
 
 @pytest.fixture(scope="session")
