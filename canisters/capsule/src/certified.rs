@@ -77,6 +77,7 @@ mod tests {
         Slot {
             home: Home::Migrating,
             generation: 1,
+            made_by: None,
             token_secret: None,
             certified_root: root.map(|root| root.to_vec().into()),
             deleting: false,

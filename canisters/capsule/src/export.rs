@@ -78,6 +78,7 @@ impl<M: StableMemory> Store<M> {
             let (_, needed) = rule(RecordKind::AccessEntry, Action::Read);
             self.allow_read(call, &access, resource, needed)?;
         }
+        let access = access.with_filler(None);
         match access.effective(Some(person), resource) {
             // a stranger learns the same of a resource that is there and of one that is not
             Err(Error::NotFound(_)) if *person == call.person() => {

@@ -69,6 +69,7 @@ impl<M: StableMemory> Import<M> {
         let slot = Slot {
             home: Home::Migrating,
             generation: 0,
+            made_by: None,
             token_secret: Some(init.token_secret),
             certified_root: None,
             deleting: false,

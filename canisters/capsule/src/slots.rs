@@ -18,6 +18,9 @@ pub struct Slot {
     pub home: Home,
     /// Counts freezes.
     pub generation: u64,
+    /// The operator who made the capsule for somebody else. May fill it as a controller could, while
+    /// it lives here and no owner has named its controllers; nothing of that moves with the capsule.
+    pub made_by: Option<Principal>,
     /// 32 bytes; none after the capsule was handed off.
     pub token_secret: Option<ByteBuf>,
     /// The manifest root that is certified: of the frozen or imported capsule.

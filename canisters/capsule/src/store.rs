@@ -58,8 +58,10 @@ impl<M: StableMemory> Store<M> {
 
     /// The access rules of a capsule whose data may be read here.
     pub fn reading(&self, call: &Call, capsule: &str) -> Answer<Access<'_, M>> {
-        self.slots.get(capsule)?.readable(capsule, self.me)?;
-        Access::new(&self.records, capsule, call.at)
+        let slot = self.slots.get(capsule)?;
+        slot.readable(capsule, self.me)?;
+        let filler = slot.made_by.filter(|maker| call.operator && *maker == call.caller);
+        Ok(Access::new(&self.records, capsule, call.at)?.with_filler(filler.map(PersonRef::Principal)))
     }
 
     /// Ok where the caller is an operator, or may do that on that resource.

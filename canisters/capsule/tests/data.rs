@@ -200,9 +200,32 @@ fn a_capsule_is_created_once_for_its_subject_and_for_others_by_operators_only() 
     assert!(matches!(refused, Err(Error::Unauthorized(_))));
     let made = world.store.capsules_create(&operator(), granny.clone(), [1; 32]).unwrap();
     assert_eq!(made.owners[0].person, granny);
-    assert_eq!(made.controllers[0].person, person("operator"), "who fills it");
+    assert_eq!(made.controllers, [], "who fills it is not in the records");
     let list = |call| world.store.capsules_list(call, None, 10).unwrap().items.len();
     assert_eq!((list(&operator()), list(&by("alice")), list(&by("stranger"))), (2, 1, 0));
+}
+
+#[test]
+fn an_operator_fills_the_capsules_made_for_others_until_an_owner_names_the_controllers() {
+    let mut world = hub();
+    let capsule = world.store.capsules_create(&operator(), person("bob"), [1; 32]).unwrap().id;
+    let fill = |world: &mut World, call: &capsule::access::Call, id: &str| {
+        world.store.create::<Memory>(call, &capsule, memory_input(id, None)).map(drop)
+    };
+    fill(&mut world, &operator(), "one").unwrap();
+    let other = capsule::access::Call { caller: principal("other"), ..operator() };
+    assert!(matches!(fill(&mut world, &other, "two"), Err(Error::Unauthorized(_))));
+    let dismissed = capsule::access::Call { operator: false, ..operator() };
+    assert!(matches!(fill(&mut world, &dismissed, "two"), Err(Error::Unauthorized(_))));
+    let rows = world.store.access_matrix(&operator(), &capsule, NOW, None, 100).unwrap().rows;
+    assert!(rows.iter().all(|row| row.person == Some(person("bob"))), "nothing of it moves: {rows:?}");
+    let update = CapsuleUpdate { owners: None, controllers: Some(vec![]), settings: None };
+    assert!(matches!(
+        world.store.capsules_update(&operator(), &capsule, update.clone()),
+        Err(Error::Unauthorized(_))
+    ));
+    world.store.capsules_update(&by("bob"), &capsule, update).unwrap();
+    assert!(matches!(fill(&mut world, &operator(), "two"), Err(Error::Unauthorized(_))));
 }
 
 #[test]

@@ -16,12 +16,19 @@ pub struct Access<'a, M: StableMemory> {
     pub(super) records: &'a Records<M>,
     pub(super) capsule: Capsule,
     pub(super) at: Time,
+    /// Somebody who counts as a controller though the records do not say so.
+    filler: Option<PersonRef>,
 }
 
 impl<'a, M: StableMemory> Access<'a, M> {
     /// NotFound where there is no such capsule.
     pub fn new(records: &'a Records<M>, capsule: &str, at: Time) -> Answer<Self> {
-        Ok(Access { records, capsule: records.get(capsule, capsule)?, at })
+        Ok(Access { records, capsule: records.get(capsule, capsule)?, at, filler: None })
+    }
+
+    /// The same with somebody who counts as a controller though the records do not say so.
+    pub fn with_filler(self, filler: Option<PersonRef>) -> Self {
+        Access { filler, ..self }
     }
 
     /// The permission mask of a person, or of everybody (None), on a resource.
@@ -72,7 +79,8 @@ impl<'a, M: StableMemory> Access<'a, M> {
     /// What an owner or controller has on everything; 0 for others.
     pub fn held(&self, person: &PersonRef) -> u32 {
         let owner = self.capsule.owners.iter().any(|owner| &owner.person == person);
-        let controller = self.capsule.controllers.iter().any(|controller| &controller.person == person);
+        let controller = self.filler.as_ref() == Some(person)
+            || self.capsule.controllers.iter().any(|controller| &controller.person == person);
         (if owner { rules::OWNER } else { 0 }) | (if controller { rules::CONTROLLER } else { 0 })
     }
 

@@ -14,7 +14,8 @@ use candid::Principal;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
     pub caller: Principal,
-    /// May read, export and migrate every capsule of this canister, but not write into one.
+    /// May read, export and migrate every capsule of this canister, but write only into those that
+    /// the caller made for others.
     pub operator: bool,
     pub at: Time,
 }

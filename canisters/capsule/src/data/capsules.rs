@@ -30,8 +30,8 @@ impl<M: StableMemory> Store<M> {
         Ok(Some(self.records.get(&id, &id)?))
     }
 
-    /// Makes a capsule. The subject owns it; who makes it for somebody else controls it, so that it
-    /// can be filled, until an owner says otherwise. `token_secret` signs its asset tokens.
+    /// Makes a capsule. The subject owns it; an operator who makes it for somebody else may fill it
+    /// (see `Slot::made_by`). `token_secret` signs its asset tokens.
     pub fn capsules_create(
         &mut self,
         call: &Call,
@@ -47,17 +47,11 @@ impl<M: StableMemory> Store<M> {
                 break id;
             }
         };
-        let maker = call.person();
-        let controllers = if subject == maker {
-            vec![]
-        } else {
-            vec![ControllerState { person: maker.clone(), granted_at: call.at, granted_by: maker }]
-        };
         let capsule = Capsule {
             id: id.clone(),
             owners: vec![OwnerState { person: subject.clone(), since: call.at, last_activity_at: call.at }],
             subject,
-            controllers,
+            controllers: vec![],
             settings: CapsuleSettings {
                 hosting: HostingPreferences {
                     frontend: "icp".into(),
@@ -71,9 +65,14 @@ impl<M: StableMemory> Store<M> {
             created_at: call.at,
             updated_at: call.at,
         };
-        let token_secret = Some(ByteBuf::from(token_secret.to_vec()));
-        let home = Home::Hub;
-        let slot = Slot { home, generation: 0, token_secret, certified_root: None, deleting: false };
+        let slot = Slot {
+            home: Home::Hub,
+            generation: 0,
+            made_by: Some(call.caller).filter(|_| capsule.subject != call.person()),
+            token_secret: Some(ByteBuf::from(token_secret.to_vec())),
+            certified_root: None,
+            deleting: false,
+        };
         self.slots.put(&id, &slot);
         self.put(&capsule)?;
         Ok(capsule)
@@ -183,6 +182,7 @@ impl<M: StableMemory> Store<M> {
                     known(&person).unwrap_or(ControllerState { person, granted_at: call.at, granted_by })
                 })
                 .collect();
+            self.slots.change(capsule, |slot| slot.made_by = None)?;
         }
         if let Some(settings) = update.settings {
             check::settings(&settings)?;
