@@ -34,7 +34,7 @@ class Check(Record):
 
 
 async def examine(session: Session) -> AsyncIterator[Check]:
-    """All checks, in the order in which things depend on each other. Starts nothing, changes nothing."""
+    """All checks, in the order in which things depend on each other. Starts nothing; may make the development key."""
     yield _python()
     yield _modules()
     yield _state_dir(session.settings)

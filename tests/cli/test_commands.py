@@ -172,7 +172,7 @@ def test_an_interrupted_migration_is_continued_by_the_same_command(
 ) -> None:
     folder = tmp_path / "big"
     folder.mkdir()
-    (folder / "film.mp4").write_bytes(os.urandom(60_000_000))
+    (folder / "film.mp4").write_bytes(os.urandom(30_000_000))
     capsule = owner.result("ingest", folder)["capsule_id"]
     process = owner.start("migrate", capsule)
     seen = until_chunks_are_sent(process)
@@ -183,8 +183,8 @@ def test_an_interrupted_migration_is_continued_by_the_same_command(
         assert json.loads(rest.splitlines()[-1])["error"] == "Interrupted"
     assert seen["phase"] == "pre-copy"
     report = owner.result("migrate", capsule)
-    assert report["chunks_sent"] < 32
-    assert report["chunks_sent"] + report["chunks_skipped"] == 32
+    assert report["chunks_sent"] < 16
+    assert report["chunks_sent"] + report["chunks_skipped"] == 16
     assert fetched(report["urls"]) == files_of(folder)
 
 
@@ -223,3 +223,14 @@ def test_the_demo_needs_nothing_and_can_be_run_again(empty: Shell, photos: Path)
     assert all(url.startswith(f"{replica['url']}/asset/") for url in again["urls"])
     assert f"{replica['url']}/asset/" in for_people.stdout
     assert doctor["well"] is True
+
+
+def test_an_interrupted_demo_leaves_no_replica_that_nobody_asked_for(empty: Shell) -> None:
+    process = empty.start("demo")
+    assert process.stdout is not None
+    assert "started the embedded replica" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 8
+    assert json.loads(rest.splitlines()[-1])["error"] == "Interrupted"
+    assert empty.result("replica", "status")["running"] is False
