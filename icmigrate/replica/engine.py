@@ -11,7 +11,7 @@ import ctypes
 import threading
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import wasmtime
 from wasmtime import _bindings as ffi
@@ -36,6 +36,9 @@ class Slot(ctypes.Union):
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(Slot), ctypes.c_size_t)
 _NO_FINALIZER = ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p))
 _HOST_TRAP = b"host"
+_DEADLINE = ctypes.CFUNCTYPE(
+    ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint64), ctypes.POINTER(ctypes.c_uint8)
+)
 
 
 def _prototype(name: str, result: Any, *arguments: Any) -> Any:
@@ -47,7 +50,11 @@ def _prototype(name: str, result: Any, *arguments: Any) -> Any:
 
 _memory_data = _prototype("wasmtime_memory_data", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 _memory_size = _prototype("wasmtime_memory_data_size", ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p)
+_set_deadline_callback = _prototype(
+    "wasmtime_store_epoch_deadline_callback", None, ctypes.c_void_p, _DEADLINE, ctypes.c_void_p, ctypes.c_void_p
+)
 _trap_new = _prototype("wasmtime_trap_new", ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t)
+_error_new = _prototype("wasmtime_error_new", ctypes.c_size_t, ctypes.c_char_p)
 _call = _prototype(
     "wasmtime_func_call_unchecked",
     ctypes.c_void_p,
@@ -59,10 +66,22 @@ _call = _prototype(
 )
 
 
+class Interrupted(Exception):
+    """The replica is being closed and gave up this execution. It has no effects, and nobody was told of it."""
+
+
+class Environment(Protocol):
+    """What host functions work for."""
+
+    @property
+    def interrupted(self) -> threading.Event:
+        """Once this is set, the execution ends at its next loop or call."""
+
+
 class _Running(threading.local):
     """What the host functions called on this thread work for, and how the last of them failed."""
 
-    environment: Any = None
+    environment: Environment | None = None
     failure: BaseException | None = None
 
 
@@ -74,6 +93,7 @@ def shared_engine() -> wasmtime.Engine:
     """The one engine, made when it is first needed: its signal handlers must come after Python's faulthandler."""
     config = wasmtime.Config()
     config.consume_fuel = True
+    config.epoch_interruption = True
     config.wasm_memory64 = True
     config.wasm_multi_memory = True
     config.wasm_threads = False
@@ -119,12 +139,42 @@ class HostFunction:
         return wasmtime.Func._from_raw(raw)
 
 
-def call(store: wasmtime.Store, function: wasmtime.Func, arguments: Sequence[int], environment: Any, limit: int) -> int:
+def _at_deadline(_context: int, _data: int, delta: Any, _kind: Any) -> int:
+    """The epoch has moved: some execution of this process is to end, perhaps this one."""
+    environment = _running.environment
+    if environment is not None and environment.interrupted.is_set():
+        _running.failure = Interrupted()
+        return int(_error_new(_HOST_TRAP))
+    delta[0] = 1
+    return 0
+
+
+_deadline_callback = _DEADLINE(_at_deadline)
+
+
+def new_store() -> wasmtime.Store:
+    """A store whose executions can be interrupted."""
+    store = wasmtime.Store(shared_engine())
+    _set_deadline_callback(store.ptr(), _deadline_callback, None, None)
+    store.set_epoch_deadline(1)
+    return store
+
+
+def interrupt() -> None:
+    """Makes every execution under way look whether it is interrupted; from any thread."""
+    shared_engine().increment_epoch()
+
+
+def call(
+    store: wasmtime.Store, function: wasmtime.Func, arguments: Sequence[int], environment: Environment, limit: int
+) -> int:
     """Calls `function` whose parameters are all integers and whose result, if any, is an integer.
 
     `environment` is what host functions see meanwhile, `limit` the fuel that there is. Returns the first
-    result slot. Raises the `Fault` that ended it (or whatever else a host function raised).
+    result slot. Raises the `Fault` that ended it, `Interrupted`, or whatever else a host function raised.
     """
+    if environment.interrupted.is_set():
+        raise Interrupted
     slots = (Slot * max(1, len(arguments)))()
     for index, argument in enumerate(arguments):
         slots[index].u64 = argument

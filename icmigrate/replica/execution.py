@@ -10,11 +10,12 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from threading import Lock
+from threading import Event, Lock
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.contexts import Context
 from icmigrate.replica.cycles import Fees
+from icmigrate.replica.engine import interrupt
 from icmigrate.replica.faults import Fault, InsufficientCyclesInMemoryGrow, OutOfMemory, WasmMemoryLimitExceeded
 from icmigrate.replica.instance import Instance
 from icmigrate.replica.limits import Limits
@@ -62,6 +63,7 @@ class Executor:
         self._warm: OrderedDict[Principal, Instance] = OrderedDict()
         """Least recently used first; an instance that is being used is not among them."""
         self._lock = Lock()
+        self._interrupted = Event()
 
     # -------------------------------------------------------------------------------------- instances
 
@@ -131,6 +133,11 @@ class Executor:
             self._release(canister.id, instance)
         return folded, files
 
+    def interrupt(self) -> None:
+        """Ends every execution under way, and all that would follow, with `Interrupted`; from any thread."""
+        self._interrupted.set()
+        interrupt()
+
     def close(self) -> None:
         for canister_id in list(self._warm):
             self.forget(canister_id)
@@ -150,6 +157,7 @@ class Executor:
             root_key=self.root_key,
             balance=canister.cycles,
             instruction_limit=limit,
+            interrupted=self._interrupted,
             freezing_limit=self.fees.freezing_limit(canister),
             maximum_response=self.limits.response_payload if context.replicated else self.limits.query_response_payload,
         )

@@ -16,7 +16,7 @@ from wasmtime import _bindings as ffi
 
 from icmigrate.replica import engine
 from icmigrate.replica.dirty_pages import PAGE, Ranges, follow, not_zero, runs
-from icmigrate.replica.engine import Memory, shared_engine
+from icmigrate.replica.engine import Memory
 from icmigrate.replica.faults import FunctionNotFound
 from icmigrate.replica.imports import HOST_FUNCTIONS
 from icmigrate.replica.module import MEMORY, START, TABLE, CompiledModule
@@ -35,7 +35,7 @@ class Instance:
     def __init__(self, compiled: CompiledModule, files: PageFiles) -> None:
         self.compiled = compiled
         self.files = files
-        self.store = wasmtime.Store(shared_engine())
+        self.store = engine.new_store()
         self._context = self.store._context()
         gate = Gate(self.store)
         hosts = HOST_FUNCTIONS[compiled.layout.is_64]

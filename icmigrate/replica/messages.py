@@ -6,6 +6,7 @@ sent, and the answer to whoever waits. They run in worker threads and touch noth
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
@@ -237,7 +238,7 @@ def execute_query(
     caller: Principal,
     method_name: str,
     arg: bytes,
-    certificate: bytes | None,
+    certificate: Callable[[], bytes] | None,
     now: int,
 ) -> Response:
     """A query call from outside to a query method; it leaves no trace."""

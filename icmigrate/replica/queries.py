@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache, partial
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica import faults, messages
@@ -131,7 +132,6 @@ class Queries:
             canister = self._scheduler.state.canisters.get(canister_id)
             if canister is None:
                 return faults.not_found(canister_id)
-            certificate = self._data_certificate(canister_id) if outside and self._data_certificate else None
             reject = messages.refusal_of_query(self._executor, canister)
             if reject is not None:
                 return reject
@@ -144,11 +144,15 @@ class Queries:
                     caller,
                     method_name,
                     arg,
-                    certificate,
+                    self._lazy_certificate(canister_id) if outside else None,
                     self._clock.time_ns(),
                 )
             if f"canister_composite_query {method_name}" not in canister.module.exports:
                 return MethodNotFound("query", method_name).reject(canister_id)
+            # It holds no lock later on, when the certified data may be newer than what it sees: made now.
+            certificate = self._lazy_certificate(canister_id) if outside else None
+            if certificate is not None:
+                certificate()
             instance = await self._scheduler.in_query_thread(self._executor.fresh, canister)
         evaluation = _Evaluation(canister, caller, instance, (*path, canister_id), _Overlay(canister, instance))
         try:
@@ -156,10 +160,14 @@ class Queries:
         finally:
             discard(instance)
 
+    def _lazy_certificate(self, canister_id: Principal) -> Callable[[], bytes] | None:
+        """Makes the certificate once, when it is needed: signing costs as much as a small query."""
+        return cache(partial(self._data_certificate, canister_id)) if self._data_certificate else None
+
     # -------------------------------------------------------------------------------------- composite
 
     async def _evaluate(
-        self, evaluation: _Evaluation, method_name: str, arg: bytes, certificate: bytes | None
+        self, evaluation: _Evaluation, method_name: str, arg: bytes, certificate: Callable[[], bytes] | None
     ) -> Response:
         """Runs the method, then the calls that it and its callbacks make, one after the other."""
         api = self._api(evaluation, Context.COMPOSITE_QUERY)

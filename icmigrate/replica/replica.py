@@ -102,8 +102,13 @@ class Replica(Operations):
         self.scheduler.start(self._unfinished)
         self._unfinished = {}
 
+    def hold(self) -> None:
+        """Executes nothing more; messages are still accepted and durable, and executed after the next open."""
+        self.scheduler.hold()
+
     async def close(self) -> None:
-        """Finishes the messages being executed and closes the state. The rest is done after the next open."""
+        """Closes the state. Messages whose execution does not end within a second, and all that wait, are
+        executed after the next open."""
         await self.scheduler.close()
         self.executor.close()
         self.store.close()

@@ -20,6 +20,7 @@ from icmigrate.protocol.principal import Principal
 from icmigrate.replica import faults, messages
 from icmigrate.replica.changes import Changes
 from icmigrate.replica.clock import Clock
+from icmigrate.replica.engine import Interrupted
 from icmigrate.replica.execution import Executor
 from icmigrate.replica.installation import empty
 from icmigrate.replica.messages import Answer, Call, Result, caller_of
@@ -48,6 +49,8 @@ from icmigrate.replica.store import Store
 
 T = TypeVar("T")
 HEARTBEAT_NS = 1_000_000_000
+CLOSE_GRACE = 1.0
+"""Seconds that executions under way have to end by themselves when the replica is closed."""
 CHARGE_NS = 600 * 1_000_000_000
 STOP_TIMEOUT_NS = 300 * 1_000_000_000
 
@@ -109,12 +112,24 @@ class Scheduler:
             self.wake(canister_id)
         self._ticker = asyncio.create_task(self._tick())
 
-    async def close(self) -> None:
-        """Lets the executions under way finish."""
+    def hold(self) -> None:
+        """Begins nothing new and keeps nobody waiting: what is not done yet waits for the next start."""
         self._closing = True
+        for futures in self._waiting.values():
+            for future in futures:
+                if not future.done():
+                    future.set_result(None)
+
+    async def close(self) -> None:
+        """Lets short executions under way finish and gives up the others, which begin anew after the next start."""
+        self.hold()
         if self._ticker is not None:
             self._ticker.cancel()
-        await asyncio.gather(*self._active.values(), *self._native_tasks, return_exceptions=True)
+        under_way = [*self._active.values(), *self._native_tasks]
+        if under_way:
+            await asyncio.wait(under_way, timeout=CLOSE_GRACE)
+        self._executor.interrupt()
+        await asyncio.gather(*under_way, return_exceptions=True)
         self._threads.shutdown(wait=True)
         self._query_threads.shutdown(wait=True)
 
@@ -193,6 +208,8 @@ class Scheduler:
                         break
                     if not await self._next_step(canister):
                         break
+        except Interrupted:
+            pass
         except Exception as error:  # noqa: BLE001 - kept and raised to everyone who waits
             self._fail(error)
         finally:
@@ -415,6 +432,8 @@ class Scheduler:
             async with self.lock(target):
                 if not self._closing and self.failure is None:
                     await self._execute_native(native, message)
+        except Interrupted:
+            return
         except Exception as error:  # noqa: BLE001 - kept and raised to everyone who waits
             self._fail(error)
             return

@@ -94,6 +94,7 @@ async def running_replica(
             port = await _listen(runner, port)
             yield RunningReplica(f"http://127.0.0.1:{port}", port, replica, keys, clock)
         finally:
+            replica.hold()
             await runner.cleanup()
     finally:
         await replica.close()

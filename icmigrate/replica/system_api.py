@@ -7,6 +7,7 @@ numbers after the context was checked (imports.py has the table), and collects t
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -74,10 +75,13 @@ class SystemApi:
     balance: int
     """Cycles left of the canister's own, after what was set aside for this execution."""
     instruction_limit: int
+    interrupted: threading.Event
+    """Set when the replica gives up all executions."""
     arg: bytes = b""
     method_name: str = ""
     reject: Reject | None = None
-    data_certificate: bytes | None = None
+    data_certificate: Callable[[], bytes] | None = None
+    """Makes the certificate when it is first asked for; None where there is none."""
     cycles_available: int = 0
     cycles_refunded: int = 0
     deadline: int = 0
@@ -492,7 +496,7 @@ class SystemApi:
     def _certificate(self, name: str) -> bytes:
         if self.data_certificate is None:
             raise self.forbidden(name)
-        return self.data_certificate
+        return self.data_certificate()
 
     def global_timer_set(self, timestamp: int) -> int:
         before = self.canister.global_timer if self.global_timer is None else self.global_timer

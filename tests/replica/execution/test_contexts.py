@@ -61,7 +61,7 @@ def test_a_function_is_refused_exactly_where_the_specification_forbids_it(
         instance = Instance(compiled, executor.store.page_files(canister.id))
         api = executor.api(context, canister, OWNER, 1, 1_000_000_000)
         api.must_respond = True
-        api.data_certificate = b""
+        api.data_certificate = lambda: b""
         api.reject = Reject(RejectCode.CANISTER_REJECT, "", "IC0406")
         outcome = executor.execute_on(instance, canister, api, "canister_update probe")
         instance.close()

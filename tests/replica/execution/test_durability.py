@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import struct
@@ -13,7 +14,7 @@ import pytest
 
 from icmigrate.replica.limits import Limits
 from icmigrate.replica.replica import StateInUse
-from icmigrate.replica.state import IngressState
+from icmigrate.replica.state import IngressState, Reject
 from tests.replica.execution.planner import PLANNER, Plan
 from tests.replica.execution.world import TRILLION, World, open_world, wasm
 
@@ -113,7 +114,7 @@ async def test_everything_is_there_after_closing_and_opening(tmp_path: Path) -> 
 async def test_an_accepted_message_is_executed_after_the_restart(tmp_path: Path) -> None:
     world = await open_world(tmp_path)
     canister_id = await world.canister(COUNTER)
-    world.replica.scheduler._closing = True  # nothing is executed any more
+    world.replica.hold()
     message = world.ingress(canister_id, "count")
     await world.replica.submit(message)
     await world.replica.close()
@@ -138,12 +139,29 @@ async def test_a_call_between_canisters_goes_on_after_the_restart(tmp_path: Path
     while not world.replica.state.messages:
         await world.replica.wait(request_id, 0.01)
     lock.release()
-    world.replica.scheduler._closing = True
+    world.replica.hold()
     await world.replica.close()
 
     world = await open_world(tmp_path)
     await world.answer(request_id)
     assert world.state(second).cycles > 100 * TRILLION
+    await world.replica.close()
+
+
+async def test_a_runaway_message_does_not_hold_up_closing_and_begins_anew_afterwards(tmp_path: Path) -> None:
+    spinning = wasm('(func (export "canister_update spin") (loop $l (br $l)))')
+    world = await open_world(tmp_path)
+    canister_id = await world.canister(spinning)
+    request_id = await world.send(canister_id, "spin")
+    while not world.replica.scheduler.lock(canister_id).locked():
+        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await world.replica.close()
+    assert world.replica.ingress_status(request_id).state is IngressState.RECEIVED  # type: ignore[union-attr]
+
+    world = await open_world(tmp_path, limits=Limits(update_instructions=1_000_000))
+    answer = await world.answer(request_id)
+    assert isinstance(answer, Reject) and answer.error_code == "IC0522"
     await world.replica.close()
 
 
