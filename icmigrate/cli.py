@@ -347,10 +347,10 @@ async def migrate(session: Session, capsule: CapsuleArgument = None) -> Outcome:
     """
     from icmigrate import views
     from icmigrate.capsules import find_capsule
-    from icmigrate.migration import engine
+    from icmigrate.migration.migrate import migrate as migrate_capsule
 
     async with session.wiring() as wiring:
-        report = await engine.migrate(wiring, await find_capsule(wiring.hub, capsule))
+        report = await migrate_capsule(wiring, await find_capsule(wiring.hub, capsule))
     return Outcome(report.model_dump(mode="json"), views.show_migration(report))
 
 

@@ -10,7 +10,7 @@ from icmigrate import signer
 from icmigrate.clients import HubClient
 from icmigrate.deploy import deploy
 from icmigrate.ingest import ingest
-from icmigrate.migration.engine import migrate
+from icmigrate.migration.migrate import migrate
 from icmigrate.migration.steps import MigrationReport
 from icmigrate.network import Network
 from icmigrate.protocol.identity import Identity

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from icmigrate.errors import PreflightRefused
-from icmigrate.migration.engine import forget_runs, held
+from icmigrate.migration.engine import forget_runs
+from icmigrate.migration.lock import held
 from icmigrate.migration.wiring import Wiring
 from icmigrate.records import Migration
 

@@ -1,30 +1,22 @@
 """Runs the workflow durably: DBOS keeps each phase's result in SQLite or PostgreSQL, chosen by one URL.
 
-One process at a time works on a capsule (a lock file holds that), under an executor id of its own, so that
-starting the engine resumes this capsule's interrupted run and nobody else's.
+Each capsule's runs have an executor id of their own, so that starting the engine resumes this capsule's
+interrupted run and nobody else's. Whoever starts it holds the capsule (`lock.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
-import json
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from dbos import DBOS, DBOSClient, SetWorkflowID, WorkflowHandleAsync
-from dbos._serialization import Serializer
-from pydantic import BaseModel
 
-from icmigrate.errors import HeldByAnother, IcmigrateError, VerificationDifference
-from icmigrate.migration import steps, workflow
-from icmigrate.migration.blobs import CopyCount
+from icmigrate.errors import IcmigrateError, VerificationDifference
+from icmigrate.migration import workflow
+from icmigrate.migration.kept_records import RecordSerializer
 from icmigrate.migration.steps import MigrationReport
 from icmigrate.migration.wiring import Wiring
 
@@ -34,16 +26,8 @@ APPLICATION_VERSION = "1"
 UNFINISHED = ("PENDING", "ENQUEUED", "DELAYED")
 
 
-async def migrate(wiring: Wiring, capsule_id: str) -> MigrationReport:
-    """Migrates a capsule, from wherever an earlier run left it; a migrated one is only reported on."""
-    with held(wiring.state_dir, wiring.hub.canister_id, capsule_id):
-        home = await wiring.hub.registry_home(capsule_id)
-        if isinstance(home, dict):
-            return await steps.report(wiring, capsule_id, None, CopyCount(), None, None, time.time())
-        return await _run(wiring, capsule_id)
-
-
-async def _run(wiring: Wiring, capsule_id: str) -> MigrationReport:
+async def run(wiring: Wiring, capsule_id: str) -> MigrationReport:
+    """Starts the workflow, or goes on with the run of this capsule that was interrupted."""
     workflow.wirings[capsule_id] = wiring
     family = run_family(wiring, capsule_id)
     prepare(wiring.database_url)
@@ -101,20 +85,6 @@ def run_family(wiring: Wiring, capsule_id: str) -> str:
     return f"migrate-{root_key}-{wiring.hub.canister_id}-{capsule_id}-run"
 
 
-@contextmanager
-def held(state_dir: Path, hub_id: str, capsule_id: str) -> Iterator[None]:
-    """Holds the capsule for this process. Raises `HeldByAnother`."""
-    folder = state_dir / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    name = hashlib.sha256(f"{hub_id}/{capsule_id}".encode()).hexdigest()[:16]
-    with (folder / name).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise HeldByAnother(f"another run works on capsule {capsule_id}") from None
-        yield
-
-
 def prepare(database_url: str) -> None:
     """Puts a SQLite database into WAL mode, so that readers and the writer do not wait for each other."""
     file = _sqlite_file(database_url)
@@ -131,54 +101,3 @@ def prepare(database_url: str) -> None:
 def _sqlite_file(database_url: str) -> Path | None:
     scheme, _, path = database_url.partition(":///")
     return Path(path) if scheme == "sqlite" else None
-
-
-class RecordSerializer(Serializer):
-    """Keeps pydantic records, plain values and errors as JSON that a person can read."""
-
-    def name(self) -> str:
-        return "icmigrate_json"
-
-    def serialize(self, data: Any) -> str:
-        return json.dumps(data, default=_to_json)
-
-    def deserialize(self, serialized_data: str) -> Any:
-        return json.loads(serialized_data, object_hook=_from_json)
-
-
-def _to_json(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return {
-            "record": f"{type(value).__module__}:{type(value).__name__}",
-            "value": value.model_dump_json(),
-        }
-    if isinstance(value, BaseException):
-        return {
-            "error": f"{type(value).__module__}:{type(value).__name__}",
-            "message": str(value),
-            "hint": getattr(value, "hint", None),
-        }
-    raise TypeError(f"{type(value).__name__} is not kept in the engine's database")
-
-
-def _from_json(value: dict[str, Any]) -> Any:
-    if value.keys() == {"record", "value"}:
-        return _ours(value["record"], BaseModel).model_validate_json(value["value"])
-    if value.keys() == {"error", "message", "hint"}:
-        try:
-            kind = _ours(value["error"], IcmigrateError)
-        except TypeError:
-            return RuntimeError(value["message"])
-        error = IcmigrateError.__new__(kind)  # its own parameters are not kept, only what it said
-        IcmigrateError.__init__(error, value["message"], hint=value["hint"])
-        return error
-    return value
-
-
-def _ours(name: str, base: type[Any]) -> type[Any]:
-    """A class of this package by its `module:name`. Raises `TypeError` for any other."""
-    module, _, attribute = name.partition(":")
-    kind = getattr(import_module(module), attribute, None) if module.startswith("icmigrate.") else None
-    if not (isinstance(kind, type) and issubclass(kind, base)):
-        raise TypeError(f"{name} is not a {base.__name__} of this package")
-    return kind

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from icmigrate.errors import PreflightRefused, VerificationDifference
-from icmigrate.migration.engine import held
+from icmigrate.migration.lock import held
 from icmigrate.migration.steps import created
 from icmigrate.migration.wiring import Wiring
 from icmigrate.protocol.principal import Principal

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from icmigrate.migration.engine import held
+from icmigrate.migration.lock import held
 from icmigrate.samples import make_samples
 from tests.cli.conftest import Line, Shell
 

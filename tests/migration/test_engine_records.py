@@ -8,7 +8,8 @@ import pytest
 
 from icmigrate.errors import HeldByAnother, VerificationDifference
 from icmigrate.migration.blobs import CopyCount
-from icmigrate.migration.engine import RecordSerializer, held
+from icmigrate.migration.kept_records import RecordSerializer
+from icmigrate.migration.lock import held
 from icmigrate.records import ManifestSummary
 
 SUMMARY = ManifestSummary(

@@ -8,9 +8,10 @@ import pytest
 
 from icmigrate.clients import all_pages
 from icmigrate.errors import NotAuthorized, PreflightRefused
-from icmigrate.migration import engine, steps
+from icmigrate.migration import steps
 from icmigrate.migration.abort import abort
 from icmigrate.migration.handoff import handoff
+from icmigrate.migration.migrate import migrate
 from icmigrate.migration.plan import make_plan
 from icmigrate.migration.status import status
 from icmigrate.migration.wiring import Wiring
@@ -30,7 +31,7 @@ async def memories_of(wiring: Wiring, canister_id: str | None, capsule_id: str) 
 async def test_a_capsule_arrives_whole_and_the_hub_redirects(wiring: Wiring) -> None:
     capsule_id = await full_capsule(wiring.hub, blobs=LENGTHS)
     before = await memories_of(wiring, None, capsule_id)
-    report = await engine.migrate(wiring, capsule_id)
+    report = await migrate(wiring, capsule_id)
 
     assert await memories_of(wiring, report.canister_id, capsule_id) == before
     assert report.bytes == sum(LENGTHS)
@@ -50,7 +51,7 @@ async def test_a_capsule_arrives_whole_and_the_hub_redirects(wiring: Wiring) -> 
 async def test_every_url_of_the_report_serves_its_original(wiring: Wiring) -> None:
     capsule_id = await full_capsule(wiring.hub)
     before = await memories_of(wiring, None, capsule_id)
-    report = await engine.migrate(wiring, capsule_id)
+    report = await migrate(wiring, capsule_id)
     assert len(report.urls) == len(before)
     served = {}
     for memory_, url in zip(before, report.urls, strict=True):
@@ -66,8 +67,8 @@ async def test_every_url_of_the_report_serves_its_original(wiring: Wiring) -> No
 
 async def test_a_second_migrate_answers_from_what_is_there(wiring: Wiring) -> None:
     capsule_id = await full_capsule(wiring.hub, blobs=(40_000,))
-    first = await engine.migrate(wiring, capsule_id)
-    again = await engine.migrate(wiring, capsule_id)
+    first = await migrate(wiring, capsule_id)
+    again = await migrate(wiring, capsule_id)
     assert again.already_migrated
     assert (again.canister_id, again.root, again.chunks_sent) == (first.canister_id, first.root, 0)
 
@@ -84,7 +85,7 @@ async def test_only_the_missing_chunks_are_sent(wiring: Wiring) -> None:
 
     planned = await make_plan(wiring, capsule_id)
     assert (planned.chunks, planned.chunks_present, planned.chunks_to_send) == (8, 5, 3)
-    report = await engine.migrate(wiring, capsule_id)
+    report = await migrate(wiring, capsule_id)
     assert (report.chunks_sent, report.chunks_skipped) == (3, 5)
 
 
@@ -100,7 +101,7 @@ async def test_writes_go_on_until_the_freeze_and_reads_all_the_time(wiring: Wiri
     assert (await wiring.hub.memories_get(capsule_id, memory_id(capsule_id, "inline"))).id == memory_id(
         capsule_id, "inline"
     )
-    report = await engine.migrate(wiring, capsule_id)
+    report = await migrate(wiring, capsule_id)
     folders = await wiring.personal(report.canister_id).folders_list(capsule_id)
     assert "still-open" in {folder.id for folder in folders.items}
 
@@ -121,13 +122,13 @@ async def test_an_aborted_migration_leaves_the_capsule_writable_and_gives_cycles
     assert during < after < before
     assert before - after < (before - during) / 2
     await wiring.hub.folders_create(capsule_id, FolderInput(id="open-again", title="Open again"))
-    again = await engine.migrate(wiring, capsule_id)
+    again = await migrate(wiring, capsule_id)
     assert again.canister_id != aborted.canister_id
 
 
 async def test_a_cut_over_migration_is_not_aborted(wiring: Wiring) -> None:
     capsule_id = await full_capsule(wiring.hub, blobs=())
-    await engine.migrate(wiring, capsule_id)
+    await migrate(wiring, capsule_id)
     with pytest.raises(PreflightRefused, match="cut over"):
         await abort(wiring, capsule_id)
 
@@ -139,7 +140,7 @@ async def test_after_handoff_the_owner_alone_controls_the_canister(world: World,
         capsule_id = await full_capsule(own.hub, owner={"Principal": principal}, blobs=(40_000,))
     with pytest.raises(PreflightRefused, match="not cut over"):
         await handoff(wiring, capsule_id)
-    migrated = await engine.migrate(wiring, capsule_id)
+    migrated = await migrate(wiring, capsule_id)
     handed = await handoff(wiring, capsule_id)
     assert handed.controllers == [principal]
     assert (await handoff(wiring, capsule_id)).controllers == [principal]
@@ -159,8 +160,8 @@ async def test_an_owner_may_migrate_their_own_capsule_and_nobody_elses(world: Wo
     other_id = await full_capsule(wiring.hub, blobs=())
     async with world.wiring(owner) as own:
         with pytest.raises(NotAuthorized):
-            await engine.migrate(own, other_id)
-        report = await engine.migrate(own, own_id)
+            await migrate(own, other_id)
+        report = await migrate(own, own_id)
     assert await wiring.hub.registry_home(own_id) == {"Moved": report.canister_id}
     assert await wiring.hub.registry_home(other_id) == "Hub"
 
@@ -170,7 +171,7 @@ async def test_status_names_the_next_command(wiring: Wiring) -> None:
     assert (await status(wiring, capsule_id)).next == f"icmigrate migrate {capsule_id}"
     await steps.reserve(wiring, capsule_id)
     assert "icmigrate abort" in (await status(wiring, capsule_id)).next
-    await engine.migrate(wiring, capsule_id)
+    await migrate(wiring, capsule_id)
     assert (await status(wiring, capsule_id)).next == f"icmigrate handoff {capsule_id}"
 
 
@@ -178,7 +179,7 @@ async def test_cycles_quoted_and_spent_add_up(wiring: Wiring) -> None:
     capsule_id = await full_capsule(wiring.hub)
     planned = await make_plan(wiring, capsule_id)
     before = await wiring.hub.cycles()
-    report = await engine.migrate(wiring, capsule_id)
+    report = await migrate(wiring, capsule_id)
     after = await wiring.hub.cycles()
     migration = await wiring.hub.migration_get(capsule_id)
     assert migration is not None

@@ -12,8 +12,9 @@ import pytest
 
 from icmigrate.clients import all_pages
 from icmigrate.errors import IcmigrateError, VerificationDifference
-from icmigrate.migration import engine, steps
+from icmigrate.migration import steps
 from icmigrate.migration.blobs import relay_chunk
+from icmigrate.migration.migrate import migrate
 from icmigrate.migration.plan import make_plan
 from icmigrate.migration.verify import VerifyReport, verify
 from icmigrate.migration.wiring import Wiring
@@ -138,7 +139,7 @@ async def test_a_dropped_access_entry_is_found(wiring: Wiring) -> None:
 async def test_the_next_migrate_mends_what_differs(wiring: Wiring) -> None:
     capsule_id, frozen = await sealed(wiring)
     await changed(wiring, capsule_id, frozen, RecordKind.MEMORY, memory_id(capsule_id, "inline"), later_by_a_nanosecond)
-    report = await engine.migrate(wiring, capsule_id)
+    report = await migrate(wiring, capsule_id)
     assert await wiring.hub.registry_home(capsule_id) == {"Moved": report.canister_id}
 
 
@@ -183,7 +184,7 @@ async def test_no_forged_answer_leads_to_a_cut_over(world: World, wiring: Wiring
             proxy.requests = 0
             try:
                 async with lied_to.wiring() as lying:
-                    await engine.migrate(lying, capsule_id)
+                    await migrate(lying, capsule_id)
             except IcmigrateError:
                 continue
     status = await wiring.hub.migration_get(capsule_id)
