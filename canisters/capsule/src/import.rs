@@ -192,7 +192,7 @@ impl<M: StableMemory> Import<M> {
         if generation > state.generation {
             store.http.withdraw(&state.capsule_id);
             store.records.clear();
-            store.manifest.clear(&state.capsule_id, usize::MAX);
+            store.manifest.reset();
             store.slots.change(&state.capsule_id, |slot| slot.generation = generation)?;
             state.generation = generation;
         }

@@ -137,6 +137,13 @@ impl<M: Memory> Manifest<M> {
         keys.len() < limit
     }
 
+    /// Forgets the manifests of all capsules, at once.
+    pub fn reset(&mut self) {
+        self.leaves.clear_new();
+        self.nodes.clear_new();
+        self.totals.clear_new();
+    }
+
     /// The root, or None when `budget` inner nodes were not enough: call again, what was computed stays.
     /// An inner node costs about a million instructions; a budget of 100 always gets further.
     pub fn build(&mut self, capsule: &str, budget: u32) -> Option<Digest> {
