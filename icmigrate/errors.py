@@ -153,6 +153,11 @@ class ReplicaError(NetworkError):
 class CallRejected(ReplicaError):
     """An update call was refused before it was executed. Not certified."""
 
+    def __init__(self, code: int, message: str, error_code: str | None = None) -> None:
+        super().__init__(code, message, error_code)
+        if error_code in NOT_ACCEPTED_CODES:
+            self.exit_code, self.hint = NotAuthorized.exit_code, NotAuthorized.hint
+
 
 class CanisterReject(ReplicaError):
     """An update call was executed and rejected. Certified."""
@@ -216,7 +221,9 @@ REJECT_CODES = {
     SYS_UNKNOWN: "response unknown",
 }
 
-# Error codes of the replica, as far as they decide what the user has to do: the caller is no controller, or
-# `inspect_message` refused; and a balance or a limit on cycles is too small.
+# Error codes of the replica, as far as they decide what the user has to do: the caller is no controller;
+# `inspect_message` refused (a canister's own reject has the same code, but only once the call is executed);
+# and a balance or a limit on cycles is too small.
 NOT_AUTHORIZED_CODES = frozenset({"IC0512", "IC0516"})
+NOT_ACCEPTED_CODES = frozenset({"IC0406"})
 OUT_OF_CYCLES_CODES = frozenset({"IC0207", "IC0403", "IC0501", *(f"IC05{code}" for code in range(30, 36))})

@@ -19,6 +19,8 @@ class Description:
         self._at = 0
         self._types: dict[str, Shape] = {}
         self.methods: dict[str, Shape] = {}
+        self.argument_names: dict[str, tuple[str, ...]] = {}
+        """Of each method, in order; "" where the description gives no name."""
         while self._at < len(self._tokens):
             if self._take("type"):
                 name = self._next()
@@ -28,7 +30,7 @@ class Description:
                 self._expect("service")
                 self._expect(":")
                 if self._peek() == "(":
-                    self.init = self._tuple()
+                    self.init, _ = self._tuple()
                     self._expect("->")
                 self._expect("{")
                 self.methods = {name: self._resolve(shape) for name, shape in self._fields(function=True)}
@@ -56,7 +58,7 @@ class Description:
             case "blob":
                 return ("vec", "nat8")
             case "func":
-                return self._function()
+                return self._method()[0]
             case name:
                 return name
 
@@ -66,7 +68,11 @@ class Description:
             if self._tokens[self._at + 1] == ":":
                 name = self._next()
                 self._expect(":")
-                yield name, self._function() if function else self._type()
+                if function:
+                    shape, self.argument_names[name] = self._method()
+                    yield name, shape
+                else:
+                    yield name, self._type()
             elif self._tokens[self._at + 1] in (";", "}") and self._peek()[0].isupper():
                 yield self._next(), "null"
             else:
@@ -74,22 +80,24 @@ class Description:
             position += 1
             self._take(";")
 
-    def _function(self) -> Shape:
-        arguments = self._tuple()
+    def _method(self) -> tuple[Shape, tuple[str, ...]]:
+        arguments, names = self._tuple()
         self._expect("->")
-        results = self._tuple()
-        return ("func", arguments, results, "query" if self._take("query") else "update")
+        results, _ = self._tuple()
+        return ("func", arguments, results, "query" if self._take("query") else "update"), names
 
-    def _tuple(self) -> Shape:
+    def _tuple(self) -> tuple[Shape, tuple[str, ...]]:
         self._expect("(")
         types: list[Shape] = []
+        names: list[str] = []
         while not self._take(")"):
-            if self._tokens[self._at + 1] == ":":
-                self._next()
+            named = self._tokens[self._at + 1] == ":"
+            names.append(self._next() if named else "")
+            if named:
                 self._expect(":")
             types.append(self._type())
             self._take(",")
-        return ("tuple", *types)
+        return ("tuple", *types), tuple(names)
 
     def _peek(self) -> str:
         return self._tokens[self._at]

@@ -85,6 +85,7 @@ fn capsules_list(after: Option<String>, limit: u32) -> Answer<Page<CapsuleSummar
 fn capsules_delete(capsule: String) -> Answer<()> {
     change("capsules_delete", |state, call| {
         if state.is_migrating(&capsule)? {
+            state.may_migrate(call, &capsule)?;
             return Err(Error::Conflict(format!("capsule {capsule} has a migration: abort it first")));
         }
         state.store.capsules_delete(call, &capsule)

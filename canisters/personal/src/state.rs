@@ -54,11 +54,12 @@ pub fn read<T>(method: impl FnOnce(&Store, &Call) -> T) -> T {
     with(|state| method(&state.store, &call))
 }
 
-/// A method that writes: what it does is metered and certified.
-pub fn write<T>(name: &'static str, method: impl FnOnce(&mut Store, &Call) -> T) -> T {
+/// A method that writes: what it does is metered and certified. Who is refused changes nothing.
+pub fn write<T>(name: &'static str, method: impl FnOnce(&mut Store, &Call) -> Answer<T>) -> Answer<T> {
     change(name, |state, call| {
+        let answer = method(&mut state.store, call)?;
         state.import.tidy(&mut state.store);
-        method(&mut state.store, call)
+        Ok(answer)
     })
 }
 
