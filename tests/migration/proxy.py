@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import aiohttp
 from aiohttp import web
@@ -14,10 +14,10 @@ HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "content-enco
 
 @dataclass
 class Proxy:
-    """Forwards everything to `target` and counts.
+    """Forwards everything to `target` and counts calls, queries and reads of state.
 
-    `before` runs with the number of each request before it is forwarded, `after` when its answer is there but
-    not yet sent on; `forge` may change the answer's body.
+    `before` runs with the number of each of these before it is forwarded, `after` when its answer is there but
+    not yet sent on; `forge` may change any answer's body, being given the number of the newest.
     """
 
     target: str
@@ -25,15 +25,15 @@ class Proxy:
     after: Callable[[int], None] = lambda number: None
     forge: Callable[[int, str, bytes], bytes] = lambda number, path, body: body
     requests: int = 0
-    paths: list[str] = field(default_factory=list)
     url: str = ""
 
     async def handle(self, request: web.Request) -> web.Response:
         body = await request.read()
-        self.requests += 1
+        is_call = request.path.startswith("/api/")
+        self.requests += is_call
         number = self.requests
-        self.paths.append(request.path)
-        self.before(number)
+        if is_call:
+            self.before(number)
         try:
             async with self._session.request(
                 request.method,
@@ -46,7 +46,8 @@ class Proxy:
                 headers = [(name, value) for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP]
         except aiohttp.ClientError:
             return web.Response(status=502)
-        self.after(number)
+        if is_call:
+            self.after(number)
         if request.method == "HEAD":
             headers += [("content-length", answer.headers.get("content-length", "0"))]
         return web.Response(status=answer.status, headers=headers, body=self.forge(number, request.path, content))
