@@ -6,7 +6,9 @@ belongs to the sources beside it can be told without Rust.
 
 As a program (needs nothing but Python's standard library):
 
-    python -m icmigrate.wasm.sources stamp NAME WASM OUT    writes OUT/NAME.wasm.gz, with the sections, and .did
+    python -m icmigrate.wasm.sources digest NAME            prints the digest; to be taken before a build
+    python -m icmigrate.wasm.sources stamp NAME DIGEST WASM OUT
+                                                            writes OUT/NAME.wasm.gz, with the sections, and .did
     python -m icmigrate.wasm.sources check FOLDER NAME...   fails when a module in FOLDER was built from others
 """
 
@@ -130,9 +132,9 @@ def _leb128(value: int) -> bytes:
     return bytes(out)
 
 
-def _stamp_files(name: str, built: Path, out: Path) -> None:
+def _stamp_files(name: str, sources: str, built: Path, out: Path) -> None:
     interface = (_CANISTERS / name / f"{name}.did").read_bytes()
-    module = stamp(built.read_bytes(), {CANDID_SECTION: interface, SOURCES_SECTION: digest(name).encode()})
+    module = stamp(built.read_bytes(), {CANDID_SECTION: interface, SOURCES_SECTION: sources.encode()})
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.wasm.gz").write_bytes(gzip.compress(module, 9, mtime=0))
     (out / f"{name}.did").write_bytes(interface)
@@ -140,8 +142,11 @@ def _stamp_files(name: str, built: Path, out: Path) -> None:
 
 def _main(arguments: list[str]) -> int:
     match arguments:
-        case ["stamp", name, built, out]:
-            _stamp_files(name, Path(built), Path(out))
+        case ["digest", name]:
+            print(digest(name))
+            return 0
+        case ["stamp", name, sources, built, out]:
+            _stamp_files(name, sources, Path(built), Path(out))
             return 0
         case ["check", folder, *names]:
             stale = 0
