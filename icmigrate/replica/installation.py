@@ -10,11 +10,18 @@ from dataclasses import dataclass
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.contexts import Context
 from icmigrate.replica.execution import Executor, Outcome, discard
-from icmigrate.replica.faults import Fault, InvalidModule, NoModule, missing_persistence_option, not_empty
+from icmigrate.replica.faults import (
+    Fault,
+    InvalidModule,
+    NoModule,
+    invalid_persistence_option,
+    missing_persistence_option,
+    not_empty,
+)
 from icmigrate.replica.instance import Instance
 from icmigrate.replica.messages import available, out_of_cycles, spend
 from icmigrate.replica.module import START
-from icmigrate.replica.state import Canister, MemoryImage, Refused
+from icmigrate.replica.state import Canister, InstalledModule, MemoryImage, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +62,10 @@ def install(executor: Executor, canister: Canister, wanted: Installation, now: i
         compiled = executor.modules.get(digest, wanted.module)
     except InvalidModule as fault:
         return canister, Refused(fault.reject(canister.id))
-    if upgrade and wanted.keep_heap is None and _has_orthogonal_persistence(canister):
-        return canister, Refused(missing_persistence_option(canister.id))
+    if upgrade and wanted.keep_heap is None and _has_orthogonal_persistence(canister.module):
+        return canister, Refused(missing_persistence_option())
+    if upgrade and wanted.keep_heap and not _has_orthogonal_persistence(compiled.installed):
+        return canister, Refused(invalid_persistence_option())
 
     executor.forget(canister.id)
     files = executor.store.page_files(canister.id)
@@ -79,7 +88,10 @@ def install(executor: Executor, canister: Canister, wanted: Installation, now: i
             log_generation=image.log_generation,
             log_length=image.log_length,
         )
-        instance = Instance(compiled, files)
+        try:
+            instance = Instance(compiled, files)
+        except InvalidModule as fault:
+            raise _Failed(run.canister, fault, run.instructions) from None
         instance.load(fresh, fresh_heap=not keep_heap)
         run.canister = run.canister.with_(
             module=compiled.installed,
@@ -115,9 +127,9 @@ def install(executor: Executor, canister: Canister, wanted: Installation, now: i
     return spend(installed, executor.fees.execution(run.instructions)), None
 
 
-def _has_orthogonal_persistence(canister: Canister) -> bool:
-    """Motoko marks modules whose heap must outlive upgrades by a private section."""
-    sections = canister.module.sections if canister.module else ()
+def _has_orthogonal_persistence(module: InstalledModule | None) -> bool:
+    """Motoko marks modules whose heap outlives upgrades by a private section."""
+    sections = module.sections if module else ()
     return any(section.name == "enhanced-orthogonal-persistence" for section in sections)
 
 

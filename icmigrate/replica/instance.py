@@ -16,8 +16,8 @@ from wasmtime import _bindings as ffi
 
 from icmigrate.replica import engine
 from icmigrate.replica.dirty_pages import PAGE, Ranges, follow, not_zero, runs
-from icmigrate.replica.engine import Memory
-from icmigrate.replica.faults import FunctionNotFound
+from icmigrate.replica.engine import Memory, trap_fault
+from icmigrate.replica.faults import FunctionNotFound, InvalidModule
 from icmigrate.replica.imports import HOST_FUNCTIONS
 from icmigrate.replica.module import MEMORY, START, TABLE, CompiledModule
 from icmigrate.replica.page_files import HEAP, STABLE, PageFiles
@@ -30,12 +30,16 @@ _TYPE_NAMES = {False: ["i32"], True: ["i64"]}
 
 
 class Instance:
-    """One canister in memory. Used by one thread at a time."""
+    """One canister in memory. Used by one thread at a time.
+
+    Raises InvalidModule for a module whose memory or segments cannot be had.
+    """
 
     def __init__(self, compiled: CompiledModule, files: PageFiles) -> None:
         self.compiled = compiled
         self.files = files
         self.store = engine.new_store()
+        self.store.set_limits(table_elements=compiled.limits.table_size)
         self._context = self.store._context()
         gate = Gate(self.store)
         hosts = HOST_FUNCTIONS[compiled.layout.is_64]
@@ -43,7 +47,12 @@ class Instance:
             gate.functions[name] if name in NATIVE else hosts[name].bind(self.store) for name in compiled.layout.imports
         ]
         self.store.set_fuel(1 << 40)
-        exports = wasmtime.Instance(self.store, compiled.module, imports).exports(self.store)
+        try:
+            exports = wasmtime.Instance(self.store, compiled.module, imports).exports(self.store)
+        except wasmtime.Trap as trap:
+            raise InvalidModule(f"Failed to instantiate the module: {trap_fault(trap, 0).text}") from None
+        except wasmtime.WasmtimeError as error:
+            raise InvalidModule(f"Failed to instantiate the module: {error}") from None
         heap: Any = exports[MEMORY] if compiled.layout.has_memory else gate.no_memory
         self.heap = Memory(self.store, heap)
         self.stable = StableMemory(self.store, gate, heap, compiled.layout.is_64)

@@ -63,6 +63,7 @@ class CompiledModule:
     installed: InstalledModule
     layout: Layout
     module: wasmtime.Module
+    limits: Limits
 
 
 def unpack(data: bytes, limits: Limits) -> bytes:
@@ -138,6 +139,13 @@ def _validate(wasm: bytes) -> None:
 def _check_limits(module: binary.Module, limits: Limits) -> None:
     if len(module.memories) > 1:
         raise InvalidModule("Wasm module declares more than one memory.")
+    for memory in module.memories:
+        allowed = limits.heap_pages_64 if memory.is_64 else limits.heap_pages_32
+        if memory.minimum > allowed:
+            raise InvalidModule(
+                f"Wasm module declares an initial memory of {memory.minimum} pages which exceeds the maximum "
+                f"allowed size of {allowed} pages."
+            )
     if len(module.functions) > limits.functions:
         raise InvalidModule(
             f"Wasm module defined {len(module.functions)} functions which exceeds the maximum number allowed "
@@ -342,7 +350,7 @@ class ModuleCache:
             installed, layout, _ = check(data, self._limits, validate=False)
             try:
                 module = wasmtime.Module.deserialize_file(shared_engine(), str(path))
-                return CompiledModule(installed, layout, module)
+                return CompiledModule(installed, layout, module, self._limits)
             except wasmtime.WasmtimeError:
                 path.unlink()
         installed, layout, wasm = check(data, self._limits)
@@ -353,4 +361,4 @@ class ModuleCache:
         partial = path.with_suffix(".partial")
         partial.write_bytes(module.serialize())
         partial.replace(path)
-        return CompiledModule(installed, layout, module)
+        return CompiledModule(installed, layout, module, self._limits)
