@@ -100,11 +100,7 @@ impl<M: Memory> Extents<M> {
     /// Gives an extent back. Whoever frees it must hold the only record of it.
     pub fn free(&mut self, extent: Extent) {
         let (mut offset, mut size) = (extent.offset, extent.size());
-        if let Some((before, length)) = self
-            .free_by_offset
-            .range(..offset)
-            .next_back()
-            .map(|e| e.into_pair())
+        if let Some((before, length)) = self.free_by_offset.range(..offset).next_back().map(|e| e.into_pair())
         {
             if before + length == offset {
                 self.forget(before, length);
@@ -197,16 +193,9 @@ mod tests {
 
     /// Extents and free pieces tile the memory up to `end`, without overlap, neighbours joined.
     fn check_layout(extents: &Extents<VectorMemory>, used: &[(Extent, Vec<u8>)]) {
-        let mut pieces: Vec<(u64, u64, bool)> = used
-            .iter()
-            .map(|(extent, _)| (extent.offset, extent.size(), false))
-            .collect();
-        pieces.extend(
-            extents
-                .free_by_offset
-                .iter()
-                .map(|entry| (*entry.key(), entry.value(), true)),
-        );
+        let mut pieces: Vec<(u64, u64, bool)> =
+            used.iter().map(|(extent, _)| (extent.offset, extent.size(), false)).collect();
+        pieces.extend(extents.free_by_offset.iter().map(|entry| (*entry.key(), entry.value(), true)));
         pieces.sort_unstable();
         let mut at = GRANULE;
         let mut before_was_free = false;

@@ -79,11 +79,7 @@ struct Leaf {
 
 /// The key hash of a leaf.
 pub fn key_hash(kind: RecordKind, id: &str) -> Digest {
-    Sha256::new()
-        .chain_update([kind as u8])
-        .chain_update(id)
-        .finalize()
-        .into()
+    Sha256::new().chain_update([kind as u8]).chain_update(id).finalize().into()
 }
 
 impl<M: Memory> Manifest<M> {
@@ -98,13 +94,7 @@ impl<M: Memory> Manifest<M> {
 
     /// Sets a leaf; `size` is the bytes of the record or blob.
     pub fn put(&mut self, capsule: &str, kind: RecordKind, id: &str, digest: &Digest, size: u64) {
-        let leaf = Leaf {
-            key_hash: key_hash(kind, id),
-            kind,
-            digest: *digest,
-            size,
-            id: id.to_owned(),
-        };
+        let leaf = Leaf { key_hash: key_hash(kind, id), kind, digest: *digest, size, id: id.to_owned() };
         let key = leaf_key(capsule, &leaf.key_hash);
         let old = self.leaves.insert(key, leaf.encode());
         let old = old.map(|bytes| Leaf::decode(leaf.key_hash, &bytes));
@@ -177,14 +167,9 @@ impl<M: Memory> Manifest<M> {
         }
         let leaves = self.first_leaves(capsule, prefix);
         if leaves.len() <= LEAF_SIZE {
-            return Ok(ManifestNode::Leaf(
-                leaves.into_iter().map(Leaf::into_public).collect(),
-            ));
+            return Ok(ManifestNode::Leaf(leaves.into_iter().map(Leaf::into_public).collect()));
         }
-        let child = |nibble: u8| {
-            self.known(capsule, &[prefix, &[nibble]].concat())
-                .map(ByteBuf::from)
-        };
+        let child = |nibble: u8| self.known(capsule, &[prefix, &[nibble]].concat()).map(ByteBuf::from);
         let children: Option<Vec<ByteBuf>> = (0..16).map(child).collect();
         let building = || Error::Conflict("the manifest is not built yet".into());
         children.map(ManifestNode::Inner).ok_or_else(building)
@@ -194,11 +179,7 @@ impl<M: Memory> Manifest<M> {
     pub fn leaves(&self, capsule: &str, after: Option<&[u8]>, limit: u32) -> Page<ManifestLeaf, ByteBuf> {
         let prefix = Key::default().text(capsule);
         let start = prefix.clone().bytes(after.unwrap_or_default()).into_bytes();
-        let start = if after.is_some() {
-            Bound::Excluded(start)
-        } else {
-            Bound::Included(start)
-        };
+        let start = if after.is_some() { Bound::Excluded(start) } else { Bound::Included(start) };
         let limit = limit.clamp(1, MAX_PAGE.min((MAX_PAGE_BYTES / 256) as u32)) as usize;
         let mut entries = self.leaves.range((start, Bound::Excluded(prefix.end())));
         let page: Vec<Leaf> = entries
@@ -206,14 +187,8 @@ impl<M: Memory> Manifest<M> {
             .take(limit)
             .map(|entry| Leaf::decode(hash_of(entry.key()), &entry.value()))
             .collect();
-        let next = entries
-            .next()
-            .and(page.last())
-            .map(|leaf| ByteBuf::from(leaf.key_hash));
-        Page {
-            items: page.into_iter().map(Leaf::into_public).collect(),
-            next,
-        }
+        let next = entries.next().and(page.last()).map(|leaf| ByteBuf::from(leaf.key_hash));
+        Page { items: page.into_iter().map(Leaf::into_public).collect(), next }
     }
 
     fn root_over(&self, capsule: &str, trie: &Digest) -> Digest {
@@ -269,11 +244,7 @@ impl<M: Memory> Manifest<M> {
             let mut hash = [fill; 32];
             for (at, nibble) in prefix.iter().enumerate() {
                 let byte = &mut hash[at / 2];
-                *byte = if at % 2 == 0 {
-                    nibble << 4 | fill & 0x0f
-                } else {
-                    *byte & 0xf0 | nibble
-                };
+                *byte = if at % 2 == 0 { nibble << 4 | fill & 0x0f } else { *byte & 0xf0 | nibble };
             }
             leaf_key(capsule, &hash)
         };
@@ -290,10 +261,7 @@ impl<M: Memory> Manifest<M> {
         let prefix = Key::default().text(capsule);
         let (first, key) = (prefix.clone().into_bytes(), leaf_key(capsule, key_hash));
         let before = self.leaves.range(first..key.clone()).next_back();
-        let behind = self
-            .leaves
-            .range((Bound::Excluded(key), Bound::Excluded(prefix.end())))
-            .next();
+        let behind = self.leaves.range((Bound::Excluded(key), Bound::Excluded(prefix.end()))).next();
         let common = [before, behind]
             .into_iter()
             .flatten()
@@ -315,22 +283,13 @@ impl<M: Memory> Manifest<M> {
                 _ => (&mut totals.records, &mut totals.record_bytes),
             };
             *number = number.wrapping_add_signed(sign);
-            *bytes = if sign > 0 {
-                *bytes + leaf.size
-            } else {
-                *bytes - leaf.size
-            };
+            *bytes = if sign > 0 { *bytes + leaf.size } else { *bytes - leaf.size };
         }
         if totals == ManifestTotals::default() {
             self.totals.remove(&capsule.to_owned());
             return;
         }
-        let numbers = [
-            totals.records,
-            totals.record_bytes,
-            totals.blobs,
-            totals.blob_bytes,
-        ];
+        let numbers = [totals.records, totals.record_bytes, totals.blobs, totals.blob_bytes];
         let mut bytes = [0; 32];
         for (slot, number) in bytes.chunks_exact_mut(8).zip(numbers) {
             slot.copy_from_slice(&number.to_be_bytes());
@@ -341,19 +300,11 @@ impl<M: Memory> Manifest<M> {
 
 impl Leaf {
     fn encode(&self) -> Vec<u8> {
-        [
-            &[self.kind as u8][..],
-            &self.digest,
-            &self.size.to_be_bytes(),
-            self.id.as_bytes(),
-        ]
-        .concat()
+        [&[self.kind as u8][..], &self.digest, &self.size.to_be_bytes(), self.id.as_bytes()].concat()
     }
 
     fn decode(key_hash: Digest, bytes: &[u8]) -> Self {
-        let (head, id) = bytes
-            .split_first_chunk::<41>()
-            .expect("a leaf has 41 bytes and an id");
+        let (head, id) = bytes.split_first_chunk::<41>().expect("a leaf has 41 bytes and an id");
         Leaf {
             key_hash,
             kind: KINDS[head[0] as usize],
@@ -364,11 +315,7 @@ impl Leaf {
     }
 
     fn into_public(self) -> ManifestLeaf {
-        ManifestLeaf {
-            kind: self.kind,
-            id: self.id,
-            digest: ByteBuf::from(self.digest),
-        }
+        ManifestLeaf { kind: self.kind, id: self.id, digest: ByteBuf::from(self.digest) }
     }
 }
 

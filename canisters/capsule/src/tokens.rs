@@ -75,9 +75,7 @@ pub fn verify(
 ) -> Result<Scope, TokenError> {
     let (scope, bytes) = parse(token)?;
     let (payload, tag) = bytes.split_at(bytes.len() - MAC_LENGTH);
-    mac(secret, payload)
-        .verify_slice(tag)
-        .map_err(|_| TokenError::WrongSignature)?;
+    mac(secret, payload).verify_slice(tag).map_err(|_| TokenError::WrongSignature)?;
     if now >= scope.expires {
         return Err(TokenError::Expired);
     }
@@ -99,10 +97,7 @@ fn parse(token: &str) -> Result<(Scope, Vec<u8>), TokenError> {
         return Err(TokenError::Malformed);
     }
     let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| TokenError::Malformed)?;
-    let payload = bytes
-        .len()
-        .checked_sub(MAC_LENGTH)
-        .and_then(|end| bytes.get(..end));
+    let payload = bytes.len().checked_sub(MAC_LENGTH).and_then(|end| bytes.get(..end));
     let scope = payload.and_then(parse_payload).ok_or(TokenError::Malformed)?;
     Ok((scope, bytes))
 }
@@ -156,41 +151,23 @@ mod tests {
         assert_eq!(verify(memory, "original", 4, 0), Err(TokenError::WrongScope));
         assert_eq!(verify(memory, "display", 1, 0), Err(TokenError::WrongScope));
         assert_eq!(verify("other", "original", 1, 0), Err(TokenError::WrongScope));
-        assert!(token
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
+        assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
         assert_eq!(claims(&token), Ok(scope()));
     }
 
     #[test]
     fn another_secret_is_refused_whatever_the_token_says() {
         let token = mint(&[4; 32], &scope()).unwrap();
-        assert_eq!(
-            verify(&SECRET, &token, "other", "x", 31, u64::MAX),
-            Err(TokenError::WrongSignature)
-        );
+        assert_eq!(verify(&SECRET, &token, "other", "x", 31, u64::MAX), Err(TokenError::WrongSignature));
     }
 
     #[test]
     fn the_longest_names_fit_and_longer_ones_have_no_token() {
-        let longest = Scope {
-            capsule: "c".repeat(255),
-            memory: "m".repeat(255),
-            variant: "v".repeat(255),
-            ..scope()
-        };
+        let longest =
+            Scope { capsule: "c".repeat(255), memory: "m".repeat(255), variant: "v".repeat(255), ..scope() };
         let token = mint(&SECRET, &longest).unwrap();
         assert_eq!(claims(&token), Ok(longest));
-        assert_eq!(
-            mint(
-                &SECRET,
-                &Scope {
-                    memory: "m".repeat(256),
-                    ..scope()
-                }
-            ),
-            None
-        );
+        assert_eq!(mint(&SECRET, &Scope { memory: "m".repeat(256), ..scope() }), None);
     }
 
     proptest! {

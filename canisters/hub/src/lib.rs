@@ -46,8 +46,7 @@ fn inspect_message() {
     let call = call();
     let method = ic_cdk::api::msg_method_name();
     let operators_only = method.starts_with("wasm_") || method.starts_with("operators_");
-    let is_known =
-        || with(|state| state.store.records.index.capsule_reached(&call.person(), "").is_some());
+    let is_known = || with(|state| state.store.records.index.capsule_reached(&call.person(), "").is_some());
     let accepted = call.operator || (!operators_only && (method == "capsules_create" || is_known()));
     if accepted && !call.is_anonymous() {
         ic_cdk::api::accept_message();

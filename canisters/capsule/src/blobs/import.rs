@@ -30,10 +30,7 @@ impl<M: Memory> Blobs<M> {
         check_length(blob.length)?;
         let count = chunk_count(blob.length);
         if blob.chunk_digests.len() != count as usize * 32 {
-            return Err(Error::Invalid(format!(
-                "a blob of {} bytes has {count} chunk digests",
-                blob.length
-            )));
+            return Err(Error::Invalid(format!("a blob of {} bytes has {count} chunk digests", blob.length)));
         }
         // With fewer than two chunks the digest of the whole is known here.
         let known = match count {
@@ -42,10 +39,7 @@ impl<M: Memory> Blobs<M> {
             _ => None,
         };
         if known.is_some_and(|known| known != sha) {
-            return Err(Error::DigestMismatch(format!(
-                "the chunks of blob {} are not its own",
-                hex(&sha)
-            )));
+            return Err(Error::DigestMismatch(format!("the chunks of blob {} are not its own", hex(&sha))));
         }
         let list_digest = list_digest(blob.length, &blob.chunk_digests);
         let mut entry = match self.blobs.get(&sha) {
@@ -63,13 +57,7 @@ impl<M: Memory> Blobs<M> {
                 }
                 let holders = replaced.map_or(0, |entry| entry.holders);
                 let content = self.declare_content(&blob.chunk_digests);
-                Entry {
-                    content,
-                    length: blob.length,
-                    missing: count,
-                    holders,
-                    list_digest,
-                }
+                Entry { content, length: blob.length, missing: count, holders, list_digest }
             }
         };
         if self.imported.insert(sha) {
@@ -91,15 +79,9 @@ impl<M: Memory> Blobs<M> {
             .ok_or_else(|| Error::NotFound(format!("blob {} was not declared", hex(sha))))?;
         check_chunk(entry.length, index, bytes)?;
         let key = (entry.content, index);
-        let mut chunk = self
-            .chunks
-            .get(&key)
-            .expect("a declared blob has an entry for each chunk");
+        let mut chunk = self.chunks.get(&key).expect("a declared blob has an entry for each chunk");
         if sha256(bytes) != chunk.digest {
-            return Err(Error::DigestMismatch(format!(
-                "chunk {index} of blob {}",
-                hex(sha)
-            )));
+            return Err(Error::DigestMismatch(format!("chunk {index} of blob {}", hex(sha))));
         }
         if chunk.extent.is_some() {
             return Ok(());
@@ -130,10 +112,7 @@ impl<M: Memory> Blobs<M> {
                 return Page { items, next };
             }
             let missing = self.bitmap(entry.content, entry.length, false);
-            items.push(MissingChunks {
-                sha256: ByteBuf::from(sha),
-                missing,
-            });
+            items.push(MissingChunks { sha256: ByteBuf::from(sha), missing });
         }
         Page { items, next: None }
     }
@@ -141,11 +120,7 @@ impl<M: Memory> Blobs<M> {
     /// How far the import is.
     pub fn import_counts(&self) -> ImportCounts {
         let declared = self.imported.len();
-        ImportCounts {
-            declared,
-            complete: declared - self.incomplete.len(),
-            chunks: self.extents.count(),
-        }
+        ImportCounts { declared, complete: declared - self.incomplete.len(), chunks: self.extents.count() }
     }
 
     /// Lets go of what was declared, at most `limit` blobs a call: those that no memory refers to are
@@ -163,10 +138,7 @@ impl<M: Memory> Blobs<M> {
     fn declare_content(&mut self, chunk_digests: &[u8]) -> u64 {
         let content = self.new_content();
         for (index, digest) in chunk_digests.chunks_exact(32).enumerate() {
-            let chunk = Chunk {
-                digest: digest.try_into().expect("32 bytes"),
-                extent: None,
-            };
+            let chunk = Chunk { digest: digest.try_into().expect("32 bytes"), extent: None };
             self.chunks.insert((content, index as u32), chunk);
         }
         content
@@ -174,7 +146,5 @@ impl<M: Memory> Blobs<M> {
 }
 
 fn digest(bytes: &[u8]) -> Answer<Digest> {
-    bytes
-        .try_into()
-        .map_err(|_| Error::Invalid("a SHA-256 has 32 bytes".into()))
+    bytes.try_into().map_err(|_| Error::Invalid("a SHA-256 has 32 bytes".into()))
 }

@@ -69,10 +69,7 @@ struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
     fn take<const N: usize>(&mut self) -> [u8; N] {
-        let (head, rest) = self
-            .0
-            .split_first_chunk::<N>()
-            .expect("a value of the blob store is cut off");
+        let (head, rest) = self.0.split_first_chunk::<N>().expect("a value of the blob store is cut off");
         self.0 = rest;
         *head
     }
@@ -110,10 +107,7 @@ macro_rules! storable {
 }
 
 const fn fixed(max_size: u32) -> Bound {
-    Bound::Bounded {
-        max_size,
-        is_fixed_size: true,
-    }
+    Bound::Bounded { max_size, is_fixed_size: true }
 }
 
 storable!(
@@ -141,20 +135,12 @@ storable!(
     fixed(44),
     |chunk| {
         let extent = chunk.extent.unwrap_or(Extent { offset: 0, length: 0 });
-        [
-            &chunk.digest[..],
-            &extent.offset.to_le_bytes(),
-            &extent.length.to_le_bytes(),
-        ]
-        .concat()
+        [&chunk.digest[..], &extent.offset.to_le_bytes(), &extent.length.to_le_bytes()].concat()
     },
     |reader| Chunk {
         digest: reader.take(),
-        extent: Some(Extent {
-            offset: reader.u64(),
-            length: reader.u32()
-        })
-        .filter(|extent| extent.offset > 0),
+        extent: Some(Extent { offset: reader.u64(), length: reader.u32() })
+            .filter(|extent| extent.offset > 0),
     }
 );
 
@@ -184,18 +170,12 @@ storable!(
     Hold,
     fixed(12),
     |hold| [&hold.references.to_le_bytes()[..], &hold.length.to_le_bytes()].concat(),
-    |reader| Hold {
-        references: reader.u32(),
-        length: reader.u64()
-    }
+    |reader| Hold { references: reader.u32(), length: reader.u64() }
 );
 
 storable!(
     Totals,
     fixed(16),
     |totals| [totals.blobs.to_le_bytes(), totals.bytes.to_le_bytes()].concat(),
-    |reader| Totals {
-        blobs: reader.u64(),
-        bytes: reader.u64()
-    }
+    |reader| Totals { blobs: reader.u64(), bytes: reader.u64() }
 );

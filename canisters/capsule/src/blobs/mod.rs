@@ -48,18 +48,12 @@ pub fn chunk_count(length: u64) -> u32 {
 
 /// The length of one chunk of a blob of this length.
 pub fn chunk_length(length: u64, index: u32) -> u64 {
-    length
-        .saturating_sub(u64::from(index) * CHUNK_SIZE)
-        .min(CHUNK_SIZE)
+    length.saturating_sub(u64::from(index) * CHUNK_SIZE).min(CHUNK_SIZE)
 }
 
 /// A blob's digest in the manifest: SHA-256 of its length (u64 big-endian) and its chunk digests.
 pub fn list_digest(length: u64, chunk_digests: &[u8]) -> Digest {
-    Sha256::new()
-        .chain_update(length.to_be_bytes())
-        .chain_update(chunk_digests)
-        .finalize()
-        .into()
+    Sha256::new().chain_update(length.to_be_bytes()).chain_update(chunk_digests).finalize().into()
 }
 
 impl<M: Memory> Blobs<M> {
@@ -120,15 +114,9 @@ impl<M: Memory> Blobs<M> {
         let mut bytes = Vec::with_capacity(end.saturating_sub(start) as usize);
         let mut at = start;
         while at < end {
-            let extent = self
-                .chunks
-                .get(&(entry.content, (at / CHUNK_SIZE) as u32))?
-                .extent?;
-            let piece = self.extents.read(
-                extent,
-                (at % CHUNK_SIZE) as u32,
-                (end - at).min(CHUNK_SIZE) as u32,
-            );
+            let extent = self.chunks.get(&(entry.content, (at / CHUNK_SIZE) as u32))?.extent?;
+            let piece =
+                self.extents.read(extent, (at % CHUNK_SIZE) as u32, (end - at).min(CHUNK_SIZE) as u32);
             at += piece.len() as u64;
             bytes.extend_from_slice(&piece);
         }
@@ -164,29 +152,14 @@ impl<M: Memory> Blobs<M> {
         }
         match self.holds.get(&key) {
             Some(hold) => {
-                self.holds.insert(
-                    key,
-                    Hold {
-                        references: hold.references + 1,
-                        ..hold
-                    },
-                );
+                self.holds.insert(key, Hold { references: hold.references + 1, ..hold });
             }
             None => {
-                self.holds.insert(
-                    key.clone(),
-                    Hold {
-                        references: 1,
-                        length,
-                    },
-                );
+                self.holds.insert(key.clone(), Hold { references: 1, length });
                 let totals = self.totals(capsule);
                 self.totals.insert(
                     capsule.to_owned(),
-                    Totals {
-                        blobs: totals.blobs + 1,
-                        bytes: totals.bytes + length,
-                    },
+                    Totals { blobs: totals.blobs + 1, bytes: totals.bytes + length },
                 );
                 // The reference takes the place of a finished upload; one still running goes on.
                 if self.uploads.get(&key).is_some_and(|upload| upload.finished) {
@@ -206,13 +179,7 @@ impl<M: Memory> Blobs<M> {
         let key = hold_key(capsule, sha256);
         match self.holds.get(&key) {
             Some(hold) if hold.references > 1 => {
-                self.holds.insert(
-                    key,
-                    Hold {
-                        references: hold.references - 1,
-                        ..hold
-                    },
-                );
+                self.holds.insert(key, Hold { references: hold.references - 1, ..hold });
             }
             Some(hold) => self.drop_hold(capsule, key, sha256, hold),
             None => {}
@@ -224,12 +191,8 @@ impl<M: Memory> Blobs<M> {
     pub fn detach_all(&mut self, capsule: &str, limit: usize) -> bool {
         let prefix = Key::default().text(capsule);
         let range = prefix.clone().into_bytes()..prefix.end();
-        let held: Vec<(Vec<u8>, Hold)> = self
-            .holds
-            .range(range.clone())
-            .take(limit)
-            .map(|entry| entry.into_pair())
-            .collect();
+        let held: Vec<(Vec<u8>, Hold)> =
+            self.holds.range(range.clone()).take(limit).map(|entry| entry.into_pair()).collect();
         for (key, hold) in &held {
             self.drop_hold(capsule, key.clone(), &sha_of(key), *hold);
         }
@@ -244,11 +207,7 @@ impl<M: Memory> Blobs<M> {
     pub fn list(&self, capsule: &str, after: Option<&[u8]>, limit: u32) -> Page<Blob, ByteBuf> {
         let prefix = Key::default().text(capsule);
         let start = prefix.clone().bytes(after.unwrap_or_default()).into_bytes();
-        let start = if after.is_some() {
-            Bound::Excluded(start)
-        } else {
-            Bound::Included(start)
-        };
+        let start = if after.is_some() { Bound::Excluded(start) } else { Bound::Included(start) };
         let mut items: Vec<Blob> = Vec::new();
         let mut bytes = 0;
         for key in self.holds.keys_range((start, Bound::Excluded(prefix.end()))) {
@@ -284,10 +243,7 @@ impl<M: Memory> Blobs<M> {
     }
 
     fn chunk_digests(&self, content: u64) -> Vec<u8> {
-        self.chunks
-            .range((content, 0)..=(content, u32::MAX))
-            .flat_map(|entry| entry.value().digest)
-            .collect()
+        self.chunks.range((content, 0)..=(content, u32::MAX)).flat_map(|entry| entry.value().digest).collect()
     }
 
     /// Bitmap of the chunks of a content for which `here` is asked: bit i % 8 of byte i / 8.
@@ -327,10 +283,7 @@ impl<M: Memory> Blobs<M> {
         } else {
             self.totals.insert(
                 capsule.to_owned(),
-                Totals {
-                    blobs: totals.blobs - 1,
-                    bytes: totals.bytes - hold.length,
-                },
+                Totals { blobs: totals.blobs - 1, bytes: totals.bytes - hold.length },
             );
         }
         self.drop_holder(sha256);
@@ -357,15 +310,12 @@ fn hold_key(capsule: &str, sha256: &Digest) -> Vec<u8> {
 }
 
 fn sha_of(key: &[u8]) -> Digest {
-    *key.last_chunk()
-        .expect("a key of a hold or an upload ends with a SHA-256")
+    *key.last_chunk().expect("a key of a hold or an upload ends with a SHA-256")
 }
 
 fn check_length(length: u64) -> Answer<()> {
     if length > MAX_BLOB_LENGTH {
-        return Err(Error::Invalid(format!(
-            "a blob has at most {MAX_BLOB_LENGTH} bytes"
-        )));
+        return Err(Error::Invalid(format!("a blob has at most {MAX_BLOB_LENGTH} bytes")));
     }
     Ok(())
 }
@@ -373,17 +323,11 @@ fn check_length(length: u64) -> Answer<()> {
 /// Refuses a chunk that is not in the blob or has another length.
 fn check_chunk(length: u64, index: u32, bytes: &[u8]) -> Answer<()> {
     if index >= chunk_count(length) {
-        return Err(Error::Invalid(format!(
-            "the blob has {} chunks, no chunk {index}",
-            chunk_count(length)
-        )));
+        return Err(Error::Invalid(format!("the blob has {} chunks, no chunk {index}", chunk_count(length))));
     }
     let expected = chunk_length(length, index);
     if bytes.len() as u64 != expected {
-        return Err(Error::Invalid(format!(
-            "chunk {index} has {expected} bytes, not {}",
-            bytes.len()
-        )));
+        return Err(Error::Invalid(format!("chunk {index} has {expected} bytes, not {}", bytes.len())));
     }
     Ok(())
 }
@@ -391,12 +335,10 @@ fn check_chunk(length: u64, index: u32, bytes: &[u8]) -> Answer<()> {
 /// Lowercase hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("writing to a string");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string");
+        text
+    })
 }
 
 #[cfg(test)]

@@ -15,9 +15,8 @@ static SAMPLES: LazyLock<Vec<(Digest, Vec<u8>)>> = LazyLock::new(|| {
         .into_iter()
         .enumerate()
         .map(|(seed, length)| {
-            let bytes: Vec<u8> = (0..length)
-                .map(|at| (at.wrapping_mul(2_654_435_761) >> 7) as u8 ^ seed as u8)
-                .collect();
+            let bytes: Vec<u8> =
+                (0..length).map(|at| (at.wrapping_mul(2_654_435_761) >> 7) as u8 ^ seed as u8).collect();
             (sha256(&bytes), bytes)
         })
         .collect()
@@ -52,18 +51,13 @@ fn chunks_may_come_in_any_order_and_again() {
     let mut blobs = open(&VectorMemory::default());
     blobs.begin_upload("a", sha, bytes.len() as u64).unwrap();
     for index in [2, 0, 2, 1, 0] {
-        blobs
-            .put_chunk("a", sha, index, chunks(bytes)[index as usize])
-            .unwrap();
+        blobs.put_chunk("a", sha, index, chunks(bytes)[index as usize]).unwrap();
     }
     assert!(blobs.finish_upload("a", sha).unwrap().complete);
     blobs.put_chunk("a", sha, 1, chunks(bytes)[1]).unwrap();
     assert_eq!(blobs.blob(sha), Some(description(bytes)));
     assert_eq!(blobs.read(sha, 0, u64::MAX).as_deref(), Some(&bytes[..]));
-    assert_eq!(
-        blobs.read(sha, CHUNK_SIZE - 2, 4).as_deref(),
-        Some(&bytes[CHUNK_SIZE as usize - 2..][..4])
-    );
+    assert_eq!(blobs.read(sha, CHUNK_SIZE - 2, 4).as_deref(), Some(&bytes[CHUNK_SIZE as usize - 2..][..4]));
     assert_eq!(blobs.read_chunk(sha, 2).as_deref(), Some(chunks(bytes)[2]));
     assert_eq!(blobs.read_chunk(sha, 3), None);
 }
@@ -74,18 +68,9 @@ fn other_bytes_under_the_same_index_replace_nothing() {
     let mut blobs = open(&VectorMemory::default());
     blobs.begin_upload("a", sha, bytes.len() as u64).unwrap();
     blobs.put_chunk("a", sha, 2, b"right").unwrap();
-    assert!(matches!(
-        blobs.put_chunk("a", sha, 2, b"wrong"),
-        Err(Error::Conflict(_))
-    ));
-    assert!(matches!(
-        blobs.put_chunk("a", sha, 2, b"longer than it is"),
-        Err(Error::Invalid(_))
-    ));
-    assert!(matches!(
-        blobs.put_chunk("a", sha, 3, b""),
-        Err(Error::Invalid(_))
-    ));
+    assert!(matches!(blobs.put_chunk("a", sha, 2, b"wrong"), Err(Error::Conflict(_))));
+    assert!(matches!(blobs.put_chunk("a", sha, 2, b"longer than it is"), Err(Error::Invalid(_))));
+    assert!(matches!(blobs.put_chunk("a", sha, 3, b""), Err(Error::Invalid(_))));
     assert!(matches!(blobs.finish_upload("a", sha), Err(Error::Conflict(_))));
 }
 
@@ -98,10 +83,7 @@ fn a_wrong_hash_drops_the_upload_and_frees_its_bytes() {
         for (index, chunk) in chunks(bytes).into_iter().enumerate() {
             blobs.put_chunk("a", &sha, index as u32, chunk).unwrap();
         }
-        assert!(matches!(
-            blobs.finish_upload("a", &sha),
-            Err(Error::DigestMismatch(_))
-        ));
+        assert!(matches!(blobs.finish_upload("a", &sha), Err(Error::DigestMismatch(_))));
         assert!(matches!(blobs.upload_status("a", &sha), Err(Error::NotFound(_))));
         assert_eq!(blobs.extents.count(), 0);
     }
@@ -116,10 +98,7 @@ fn knowing_a_hash_tells_nothing_about_the_blobs_of_others() {
     assert_eq!((status.received.into_vec(), status.complete), (vec![0], false));
     blobs.put_chunk("b", sha, 2, b"wrong").unwrap();
     assert!(!blobs.has("b", sha));
-    assert!(matches!(
-        blobs.attach("b", sha, bytes.len() as u64),
-        Err(Error::NotFound(_))
-    ));
+    assert!(matches!(blobs.attach("b", sha, bytes.len() as u64), Err(Error::NotFound(_))));
     blobs.abort_upload("b", sha);
     upload(&mut blobs, "b", bytes);
     assert_eq!(blobs.extents.count(), 3);
@@ -131,10 +110,7 @@ fn uploads_that_nothing_refers_to_are_bounded() {
     for number in 0..crate::limits::MAX_UPLOADS {
         upload(&mut blobs, "a", &number.to_le_bytes());
     }
-    assert!(matches!(
-        blobs.begin_upload("a", &[1; 32], 1),
-        Err(Error::Conflict(_))
-    ));
+    assert!(matches!(blobs.begin_upload("a", &[1; 32], 1), Err(Error::Conflict(_))));
     blobs.attach("a", &sha256(&0u64.to_le_bytes()), 8).unwrap();
     blobs.begin_upload("a", &[1; 32], 1).unwrap();
     blobs.begin_upload("b", &[1; 32], 1).unwrap();
@@ -163,9 +139,7 @@ fn the_last_reference_frees_the_blob() {
 #[test]
 fn a_list_is_paged_in_hash_order() {
     let mut blobs = open(&VectorMemory::default());
-    let mut shas: Vec<Digest> = (0..5u8)
-        .map(|number| upload(&mut blobs, "a", &[number]))
-        .collect();
+    let mut shas: Vec<Digest> = (0..5u8).map(|number| upload(&mut blobs, "a", &[number])).collect();
     shas.iter().for_each(|sha| blobs.attach("a", sha, 1).unwrap());
     upload(&mut blobs, "a", b"refered to by nothing");
     shas.sort_unstable();
@@ -186,15 +160,9 @@ fn a_list_is_paged_in_hash_order() {
 fn an_import_takes_the_declared_chunks_only() {
     let (sha, bytes) = &SAMPLES[2];
     let mut blobs = open(&VectorMemory::default());
-    assert!(matches!(
-        blobs.import_chunk(sha, 2, chunks(bytes)[2]),
-        Err(Error::NotFound(_))
-    ));
+    assert!(matches!(blobs.import_chunk(sha, 2, chunks(bytes)[2]), Err(Error::NotFound(_))));
     blobs.declare(&description(bytes)).unwrap();
-    assert!(matches!(
-        blobs.import_chunk(sha, 2, b"wrong"),
-        Err(Error::DigestMismatch(_))
-    ));
+    assert!(matches!(blobs.import_chunk(sha, 2, b"wrong"), Err(Error::DigestMismatch(_))));
     blobs.import_chunk(sha, 2, chunks(bytes)[2]).unwrap();
     blobs.declare(&description(bytes)).unwrap();
     assert_eq!(blobs.missing_chunks(None, 10).items[0].missing.as_ref(), [0b011]);
@@ -203,14 +171,7 @@ fn an_import_takes_the_declared_chunks_only() {
     blobs.import_chunk(sha, 0, chunks(bytes)[0]).unwrap();
     blobs.import_chunk(sha, 1, chunks(bytes)[1]).unwrap();
     assert!(blobs.missing_chunks(None, 10).items.is_empty());
-    assert_eq!(
-        blobs.import_counts(),
-        ImportCounts {
-            declared: 1,
-            complete: 1,
-            chunks: 3
-        }
-    );
+    assert_eq!(blobs.import_counts(), ImportCounts { declared: 1, complete: 1, chunks: 3 });
     assert_eq!(blobs.read(sha, 0, u64::MAX).as_deref(), Some(&bytes[..]));
 }
 
@@ -226,13 +187,7 @@ fn what_no_memory_refers_to_goes_when_the_import_is_released() {
     blobs.attach("a", &SAMPLES[1].0, 7).unwrap();
     assert!(!blobs.release_import(1));
     assert!(blobs.release_import(10));
-    assert_eq!(
-        SAMPLES
-            .iter()
-            .map(|(sha, _)| blobs.has("a", sha))
-            .collect::<Vec<_>>(),
-        [false, true, false]
-    );
+    assert_eq!(SAMPLES.iter().map(|(sha, _)| blobs.has("a", sha)).collect::<Vec<_>>(), [false, true, false]);
     assert_eq!(blobs.extents.count(), 1);
 }
 
@@ -248,10 +203,7 @@ fn a_declaration_with_other_chunks_starts_again() {
     assert_eq!(blobs.missing_chunks(None, 10).items[0].missing.as_ref(), [0b111]);
     assert_eq!(blobs.extents.count(), 0);
     let single = description(b"one chunk");
-    let stolen = Blob {
-        sha256: ByteBuf::from([1; 32]),
-        ..single
-    };
+    let stolen = Blob { sha256: ByteBuf::from([1; 32]), ..single };
     assert!(matches!(blobs.declare(&stolen), Err(Error::DigestMismatch(_))));
 }
 
@@ -300,9 +252,7 @@ impl Model {
         if self.has(sample) {
             return Some((all, true));
         }
-        self.running
-            .get(&sample)
-            .map(|received| (received.iter().copied().collect(), false))
+        self.running.get(&sample).map(|received| (received.iter().copied().collect(), false))
     }
 
     fn apply(&mut self, step: &Step, sample: usize) -> bool {

@@ -35,10 +35,7 @@ impl<M: Memory> Blobs<M> {
             return Ok(status);
         }
         let prefix = Key::default().text(capsule);
-        let open = self
-            .uploads
-            .keys_range(prefix.clone().into_bytes()..prefix.end())
-            .count() as u64;
+        let open = self.uploads.keys_range(prefix.clone().into_bytes()..prefix.end()).count() as u64;
         if open >= MAX_UPLOADS {
             return Err(Error::Conflict(format!(
                 "{open} uploads are open: create their memories or abort some"
@@ -69,8 +66,7 @@ impl<M: Memory> Blobs<M> {
             return same(index, &chunk.digest, &digest);
         }
         let extent = Some(self.extents.store(bytes)?);
-        self.chunks
-            .insert((upload.content, index), Chunk { digest, extent });
+        self.chunks.insert((upload.content, index), Chunk { digest, extent });
         upload.received += 1;
         if upload.hashed == index && chunk_count(upload.length) > 1 {
             self.hash_prefix(&mut upload, Some(bytes), CHUNKS_PER_PUT);
@@ -89,10 +85,7 @@ impl<M: Memory> Blobs<M> {
         let mut upload = self.uploads.get(&key).ok_or_else(|| no_upload(sha))?;
         let count = chunk_count(upload.length);
         if upload.received < count {
-            return Err(Error::Conflict(format!(
-                "{} chunks are missing",
-                count - upload.received
-            )));
+            return Err(Error::Conflict(format!("{} chunks are missing", count - upload.received)));
         }
         let Some(found) = self.upload_hash(&mut upload) else {
             self.uploads.insert(key, upload);
@@ -100,10 +93,7 @@ impl<M: Memory> Blobs<M> {
         };
         if found != *sha {
             self.drop_upload(&key);
-            return Err(Error::DigestMismatch(format!(
-                "the bytes have SHA-256 {}",
-                hex(&found)
-            )));
+            return Err(Error::DigestMismatch(format!("the bytes have SHA-256 {}", hex(&found))));
         }
         match self.blobs.get(sha) {
             Some(mut entry) if entry.missing == 0 => {
@@ -139,10 +129,7 @@ impl<M: Memory> Blobs<M> {
         let (content, length) = if let Some(entry) = self.blobs.get(sha).filter(|_| complete) {
             (entry.content, entry.length)
         } else {
-            let upload = self
-                .uploads
-                .get(&hold_key(capsule, sha))
-                .ok_or_else(|| no_upload(sha))?;
+            let upload = self.uploads.get(&hold_key(capsule, sha)).ok_or_else(|| no_upload(sha))?;
             (upload.content, upload.length)
         };
         Ok(UploadStatus {
@@ -168,15 +155,9 @@ impl<M: Memory> Blobs<M> {
 
     /// A chunk of a blob that the capsule already has.
     fn repeat_chunk(&self, capsule: &str, sha: &Digest, index: u32, bytes: &[u8]) -> Answer<()> {
-        let entry = self
-            .complete(sha)
-            .filter(|_| self.has(capsule, sha))
-            .ok_or_else(|| no_upload(sha))?;
+        let entry = self.complete(sha).filter(|_| self.has(capsule, sha)).ok_or_else(|| no_upload(sha))?;
         check_chunk(entry.length, index, bytes)?;
-        let chunk = self
-            .chunks
-            .get(&(entry.content, index))
-            .ok_or_else(|| no_upload(sha))?;
+        let chunk = self.chunks.get(&(entry.content, index)).ok_or_else(|| no_upload(sha))?;
         same(index, &chunk.digest, &sha256(bytes))
     }
 
@@ -197,10 +178,7 @@ impl<M: Memory> Blobs<M> {
             upload.hashed += 1;
         }
         for _ in 0..limit {
-            let stored = self
-                .chunks
-                .get(&(upload.content, upload.hashed))
-                .and_then(|chunk| chunk.extent);
+            let stored = self.chunks.get(&(upload.content, upload.hashed)).and_then(|chunk| chunk.extent);
             let Some(extent) = stored else { break };
             hash.update(self.extents.read(extent, 0, extent.length));
             upload.hashed += 1;

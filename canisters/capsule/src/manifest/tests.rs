@@ -13,17 +13,10 @@ type Leaves = BTreeMap<(RecordKind, String), Digest>;
 
 /// The root as the head of manifest.rs defines it, over plain collections.
 fn naive_root(leaves: &Leaves) -> Digest {
-    let sorted: BTreeMap<Digest, Digest> = leaves
-        .iter()
-        .map(|((kind, id), digest)| (key_hash(*kind, id), *digest))
-        .collect();
-    let blobs = leaves
-        .keys()
-        .filter(|(kind, _)| *kind == RecordKind::Blob)
-        .count() as u64;
-    let numbers = [leaves.len() as u64 - blobs, blobs]
-        .map(u64::to_be_bytes)
-        .concat();
+    let sorted: BTreeMap<Digest, Digest> =
+        leaves.iter().map(|((kind, id), digest)| (key_hash(*kind, id), *digest)).collect();
+    let blobs = leaves.keys().filter(|(kind, _)| *kind == RecordKind::Blob).count() as u64;
+    let numbers = [leaves.len() as u64 - blobs, blobs].map(u64::to_be_bytes).concat();
     let sorted: Vec<(Digest, Digest)> = sorted.into_iter().collect();
     Sha256::digest([b"icmigrate:root", &numbers[..], &naive_node(&sorted, 0)].concat()).into()
 }
@@ -33,19 +26,13 @@ fn naive_node(leaves: &[(Digest, Digest)], depth: usize) -> Digest {
         return EMPTY;
     }
     if leaves.len() <= 16 {
-        let pairs: Vec<u8> = leaves
-            .iter()
-            .flat_map(|(hash, digest)| [*hash, *digest].concat())
-            .collect();
+        let pairs: Vec<u8> = leaves.iter().flat_map(|(hash, digest)| [*hash, *digest].concat()).collect();
         return Sha256::digest([b"icmigrate:leaf", &pairs[..]].concat()).into();
     }
     let children: Vec<u8> = (0..16)
         .flat_map(|nibble| {
-            let below: Vec<_> = leaves
-                .iter()
-                .filter(|(hash, _)| nibbles(hash).nth(depth) == Some(nibble))
-                .copied()
-                .collect();
+            let below: Vec<_> =
+                leaves.iter().filter(|(hash, _)| nibbles(hash).nth(depth) == Some(nibble)).copied().collect();
             naive_node(&below, depth + 1)
         })
         .collect();
@@ -91,10 +78,7 @@ fn every_single_difference_changes_the_root() {
     }
     manifest.put("c", RecordKind::Memory, "one more", &[0; 32], 1);
     assert_ne!(manifest.build("c", ALWAYS_ENOUGH), root);
-    assert_ne!(
-        key_hash(RecordKind::Memory, "x"),
-        key_hash(RecordKind::Folder, "x")
-    );
+    assert_ne!(key_hash(RecordKind::Memory, "x"), key_hash(RecordKind::Folder, "x"));
 }
 
 #[test]
@@ -124,22 +108,14 @@ fn a_difference_is_found_by_walking_down() {
     manifest.build("b", ALWAYS_ENOUGH).unwrap();
     let mut prefix = Vec::new();
     let differing = loop {
-        match (
-            manifest.node("a", &prefix).unwrap(),
-            manifest.node("b", &prefix).unwrap(),
-        ) {
+        match (manifest.node("a", &prefix).unwrap(), manifest.node("b", &prefix).unwrap()) {
             (ManifestNode::Inner(a), ManifestNode::Inner(b)) => {
                 let differing: Vec<usize> = (0..16).filter(|&at| a[at] != b[at]).collect();
                 assert_eq!(differing.len(), 1);
                 prefix.push(differing[0] as u8);
             }
             (ManifestNode::Leaf(a), ManifestNode::Leaf(b)) => {
-                break a
-                    .into_iter()
-                    .zip(b)
-                    .filter(|(a, b)| a != b)
-                    .map(|(a, _)| a.id)
-                    .collect::<Vec<_>>()
+                break a.into_iter().zip(b).filter(|(a, b)| a != b).map(|(a, _)| a.id).collect::<Vec<_>>()
             }
             other => panic!("{other:?}"),
         }
@@ -147,10 +123,7 @@ fn a_difference_is_found_by_walking_down() {
     assert_eq!(differing, ["id 504"]);
     assert!(matches!(manifest.node("a", &[16]), Err(Error::Invalid(_))));
     assert!(matches!(manifest.node("a", &[0; 65]), Err(Error::Invalid(_))));
-    assert_eq!(
-        manifest.node("a", &[0; 64]).unwrap(),
-        ManifestNode::Leaf(Vec::new())
-    );
+    assert_eq!(manifest.node("a", &[0; 64]).unwrap(), ManifestNode::Leaf(Vec::new()));
 }
 
 #[test]
@@ -185,14 +158,7 @@ fn clearing_one_capsule_leaves_the_others() {
     assert!(manifest.clear("a", 60));
     assert_eq!(manifest.totals("a"), ManifestTotals::default());
     assert_eq!(manifest.build("b", ALWAYS_ENOUGH), Some(naive_root(&kept)));
-    assert_eq!(
-        manifest
-            .nodes
-            .keys()
-            .filter(|key| key.starts_with(b"a\0"))
-            .count(),
-        0
-    );
+    assert_eq!(manifest.nodes.keys().filter(|key| key.starts_with(b"a\0")).count(), 0);
 }
 
 #[derive(Clone, Debug)]
