@@ -221,6 +221,21 @@ def did_not_reply(canister_id: Principal) -> Reject:
     return Reject(RejectCode.CANISTER_ERROR, text, "IC0506")
 
 
+def did_not_produce_a_response(canister_id: Principal) -> Reject:
+    """By a composite query whose callbacks ran but did not answer."""
+    text = f"Canister {canister_id.to_str()} did not produce a response"
+    return Reject(RejectCode.CANISTER_ERROR, text, "IC0506")
+
+
+def frozen(canister_id: Principal) -> Reject:
+    """No query can be executed."""
+    text = (
+        f"Canister {canister_id.to_str()} is unable to process query calls because it's frozen. "
+        "Please top up the canister with cycles and try again."
+    )
+    return Reject(RejectCode.SYS_TRANSIENT, text, "IC0207")
+
+
 def composite_in_replicated_mode() -> Reject:
     text = "Composite query cannot be called in replicated mode"
     return Reject(RejectCode.CANISTER_ERROR, text, "IC0527")
@@ -279,9 +294,16 @@ def not_empty(canister_id: Principal) -> Reject:
     return Reject(RejectCode.CANISTER_ERROR, text, "IC0514")
 
 
-def missing_persistence_option(canister_id: Principal) -> Reject:
+def missing_persistence_option() -> Reject:
     text = (
-        f"Error from Canister {canister_id.to_str()}: Missing upgrade option: Enhanced orthogonal persistence "
-        "requires the `wasm_memory_persistence` upgrade option."
+        "Missing upgrade option: Enhanced orthogonal persistence requires the `wasm_memory_persistence` upgrade option."
+    )
+    return Reject(RejectCode.CANISTER_ERROR, text, "IC0504")
+
+
+def invalid_persistence_option() -> Reject:
+    text = (
+        "Invalid upgrade option: The `wasm_memory_persistence: opt Keep` upgrade option requires that the new canister "
+        "module supports enhanced orthogonal persistence."
     )
     return Reject(RejectCode.CANISTER_ERROR, text, "IC0504")
