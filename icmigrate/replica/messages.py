@@ -92,7 +92,7 @@ def execute_call(executor: Executor, canister: Canister, call: Call, now: int) -
     api.arg = call.arg
     api.method_name = call.method_name
     api.cycles_available = call.cycles
-    api.deadline = call.deadline
+    api.deadline = call.deadline if context is Context.UPDATE else 0
     api.must_respond = True
     outcome = executor.execute(canister, api, export, keep=context is Context.UPDATE)
     used = executor.fees.execution(outcome.instructions)
@@ -312,7 +312,7 @@ def refusal_of_query(executor: Executor, canister: Canister) -> Reject | None:
     if canister.module is None:
         return NoModule().reject(canister.id)
     if canister.cycles + canister.reserved_cycles < executor.fees.freezing_limit(canister):
-        return out_of_cycles(executor, canister, 0, MANAGEMENT_CANISTER)
+        return faults.frozen(canister.id)
     return None
 
 

@@ -16,7 +16,7 @@ from icmigrate.replica.clock import Clock
 from icmigrate.replica.contexts import Context
 from icmigrate.replica.dirty_pages import PAGE
 from icmigrate.replica.execution import Executor, Outcome, discard
-from icmigrate.replica.faults import MethodNotFound
+from icmigrate.replica.faults import CleanupFailed, MethodNotFound
 from icmigrate.replica.instance import Instance
 from icmigrate.replica.scheduler import Scheduler
 from icmigrate.replica.state import Canister, Closure, Ingress, Reject, RejectCode, Reply, Response
@@ -175,13 +175,13 @@ class Queries:
         outcome = await self._run(evaluation, api, f"canister_composite_query {method_name}")
         if outcome.fault is not None:
             return outcome.fault.reject(evaluation.canister.id)
-        while evaluation.calls:
+        silent = faults.did_not_reply(evaluation.canister.id)
+        while evaluation.calls and evaluation.response is None:
             call = evaluation.calls.pop(0)
             response = await self._call(evaluation, call)
             fault = await self._call_back(evaluation, call, response)
-            if fault is not None and evaluation.response is None and not evaluation.calls:
-                return fault
-        return evaluation.response or faults.did_not_reply(evaluation.canister.id)
+            silent = fault or faults.did_not_produce_a_response(evaluation.canister.id)
+        return evaluation.response or silent
 
     def _api(self, evaluation: _Evaluation, context: Context) -> SystemApi:
         limit = min(
@@ -237,7 +237,9 @@ class Queries:
         outcome = await self._run(evaluation, api, call.on_reject if failed else call.on_reply)
         if outcome.fault is None:
             return None
+        fault = outcome.fault
         if call.on_cleanup is not None:
-            cleanup = self._api(evaluation, Context.COMPOSITE_CLEANUP)
-            await self._run(evaluation, cleanup, call.on_cleanup)
-        return outcome.fault.reject(evaluation.canister.id)
+            cleanup = await self._run(evaluation, self._api(evaluation, Context.COMPOSITE_CLEANUP), call.on_cleanup)
+            if cleanup.fault is not None:
+                fault = CleanupFailed(fault, cleanup.fault)
+        return fault.reject(evaluation.canister.id)

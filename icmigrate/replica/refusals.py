@@ -99,6 +99,11 @@ def snapshot_immutable() -> Reject:
     return Reject(RejectCode.CANISTER_REJECT, text, "IC0409")
 
 
+def snapshot_of_empty_canister(canister_id: Principal) -> Reject:
+    text = f"Failed to create snapshot for empty canister {canister_id.to_str()}:"
+    return Reject(RejectCode.CANISTER_REJECT, text, "IC0406")
+
+
 def snapshot_limit_exceeded(canister_id: Principal, limit: int) -> Reject:
     text = f"Canister {canister_id.to_str()} has reached the maximum number of snapshots allowed: {limit}."
     return Reject(RejectCode.CANISTER_REJECT, text, "IC0406")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica import faults
+from icmigrate.replica import faults, refusals
 from icmigrate.replica.changes import Changes
 from icmigrate.replica.cycles import Fees
 from icmigrate.replica.execution import Executor
@@ -79,7 +79,7 @@ class SnapshotOperations:
         """Keeps module, memories, chunks, certified data and timer under a new snapshot id."""
         canister = self._charged(changes, canister_id)
         if canister.module is None:
-            raise Refused(faults.NoModule().reject(canister_id))
+            raise Refused(refusals.snapshot_of_empty_canister(canister_id))
         snapshots = dict(canister.snapshots)
         if replace is not None:
             if replace not in snapshots:
@@ -87,12 +87,7 @@ class SnapshotOperations:
             del snapshots[replace]
             changes.after_commit(lambda: self._remove_snapshot_files(replace))
         elif len(snapshots) >= self.limits.snapshots:
-            raise refuse(
-                RejectCode.CANISTER_ERROR,
-                "IC0529",
-                f"Canister {canister_id.to_str()} has reached the maximum number of snapshots allowed: "
-                f"{self.limits.snapshots}.",
-            )
+            raise Refused(refusals.snapshot_limit_exceeded(canister_id, self.limits.snapshots))
         image = await self.scheduler.in_thread(self._fold, canister)
         snapshot = Snapshot(
             id=canister.next_snapshot.to_bytes(8, "big") + canister_id.bytes,
