@@ -39,12 +39,6 @@ ONLY_THE_HUB = {"import_activate", "import_close", "import_return_cycles"}
 
 
 @pytest_asyncio.fixture(scope="module")
-async def module_wiring(world: World) -> AsyncIterator[Wiring]:
-    async with world.wiring() as wired:
-        yield wired
-
-
-@pytest_asyncio.fixture(scope="module")
 async def callers(world: World, module_wiring: Wiring) -> AsyncIterator[dict[str, Caller]]:
     async with strangers(world, module_wiring) as found:
         yield found
