@@ -256,19 +256,7 @@ class Executor:
             certified_data=canister.certified_data if api.certified_data is None else api.certified_data,
             global_timer=canister.global_timer if api.global_timer is None else api.global_timer,
         )
-        return self._watch_memory(settled), sent
-
-    @staticmethod
-    def _watch_memory(canister: Canister) -> Canister:
-        """Section "On Low Wasm Memory": whether the hook is due."""
-        settings = canister.settings
-        limit = settings.wasm_memory_limit or 1 << 32
-        low = limit - canister.wasm_memory_size < settings.wasm_memory_threshold
-        if low and canister.low_memory_hook == "condition_not_satisfied":
-            return canister.with_(low_memory_hook="ready")
-        if not low and canister.low_memory_hook != "condition_not_satisfied":
-            return canister.with_(low_memory_hook="condition_not_satisfied")
-        return canister
+        return watch_memory(settled), sent
 
     @staticmethod
     def log(canister: Canister, outcome: Outcome) -> Canister:
@@ -292,3 +280,15 @@ class Executor:
 def discard(instance: Instance) -> None:
     instance.files.close()
     instance.close()
+
+
+def watch_memory(canister: Canister) -> Canister:
+    """Section "On Low Wasm Memory": whether the hook is due, judged after whatever changes memory or settings."""
+    settings = canister.settings
+    limit = settings.wasm_memory_limit or 1 << 32
+    low = limit - canister.wasm_memory_size < settings.wasm_memory_threshold
+    if low and canister.low_memory_hook == "condition_not_satisfied":
+        return canister.with_(low_memory_hook="ready")
+    if not low and canister.low_memory_hook != "condition_not_satisfied":
+        return canister.with_(low_memory_hook="condition_not_satisfied")
+    return canister

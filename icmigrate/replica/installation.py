@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.contexts import Context
-from icmigrate.replica.execution import Executor, Outcome, discard
+from icmigrate.replica.execution import Executor, Outcome, discard, watch_memory
 from icmigrate.replica.faults import (
     Fault,
     InvalidModule,
@@ -123,7 +123,7 @@ def install(executor: Executor, canister: Canister, wanted: Installation, now: i
         if old is not None:
             discard(old)
     executor.keep(canister.id, instance)
-    installed = run.canister.with_(memory=memory, low_memory_hook="condition_not_satisfied")
+    installed = watch_memory(run.canister.with_(memory=memory, low_memory_hook="condition_not_satisfied"))
     return spend(installed, executor.fees.execution(run.instructions)), None
 
 

@@ -11,6 +11,7 @@ import hashlib
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica import faults
 from icmigrate.replica.changes import Changes
+from icmigrate.replica.execution import watch_memory
 from icmigrate.replica.installation import Installation, install
 from icmigrate.replica.messages import Answer
 from icmigrate.replica.native import Deferred, NativeCall
@@ -101,7 +102,7 @@ class Operations(SnapshotOperations):
                 changes.time_ns, canister.version, origin, "controllers_change", controllers=settings.controllers
             )
             canister = self._noted(canister, entry)
-        changes.put(canister)
+        changes.put(watch_memory(canister))
 
     # -------------------------------------------------------------------------------------- code
 
