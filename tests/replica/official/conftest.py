@@ -44,6 +44,15 @@ def npm_clients() -> Path:
     return folder
 
 
+def run_script(folder: Path, script: str, *arguments: object) -> str:
+    """What one of our scripts beside the official packages prints; it has to succeed."""
+    done = subprocess.run(
+        ["node", script, *map(str, arguments)], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
 @dataclass(frozen=True)
 class Daemon:
     """A replica in a process of its own."""
