@@ -276,6 +276,14 @@ def out_of_cycles(canister_id: Principal, missing: int | None) -> Reject:
     return Reject(RejectCode.SYS_TRANSIENT, text, "IC0207")
 
 
+def too_few_cycles_in_call(canister_id: Principal, attached: int, minimum: int) -> Reject:
+    text = (
+        f"Canister {canister_id.to_str()} requires at least {minimum} transferred cycles, "
+        f"but only {attached} cycles were sent with the call"
+    )
+    return Reject(RejectCode.CANISTER_ERROR, text, "IC0520")
+
+
 def stopped(canister_id: Principal) -> Reject:
     text = f"Canister {canister_id.to_str()} is stopped"
     return Reject(RejectCode.CANISTER_ERROR, text, "IC0508")

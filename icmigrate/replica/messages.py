@@ -76,6 +76,9 @@ def execute_call(executor: Executor, canister: Canister, call: Call, now: int) -
         if canister.cycles < call.induction_fee + executor.fees.freezing_limit(canister):
             return refuse(out_of_cycles(executor, canister, call.induction_fee, call.caller), canister)
         canister = spend(canister, call.induction_fee)
+    minimum = canister.settings.minimum_incoming_canister_call_cycles
+    if isinstance(call.origin, CanisterOrigin) and call.caller != canister.id and call.cycles < minimum:
+        return refuse(faults.too_few_cycles_in_call(canister.id, call.cycles, minimum), canister)
     try:
         export, context = _entry_point(canister, call.method_name)
     except Fault as fault:
