@@ -5,8 +5,8 @@
 use crate::access::rules::{rule, Action};
 use crate::access::{Access, Call};
 use crate::data::check;
+use crate::kinds::kind_of;
 use crate::limits::MAX_PAGE_BYTES;
-use crate::records::kind_of;
 use crate::store::Store;
 use crate::types::*;
 use ic_stable_structures::Memory as StableMemory;

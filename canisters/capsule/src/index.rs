@@ -18,8 +18,8 @@
 //! Owners and controllers are GRANTs on the capsule with an empty entry id.
 
 use crate::keys::{Fields, Key};
+use crate::kinds::Record;
 use crate::memory::{self, Vm};
-use crate::records::Record;
 use crate::types::*;
 use ic_stable_structures::memory_manager::MemoryManager;
 use ic_stable_structures::{Memory as StableMemory, StableBTreeSet};

@@ -4,21 +4,20 @@
 //! arguments, and everything that lasts is generic over [`ic_stable_structures::Memory`], so that
 //! the same code is tested natively and runs in the hub and in personal canisters.
 //!
-//! Imports go down only, in the order of this list from the last to the first.
+//! Imports go down only: from each group of this list to those above it, or within it.
 
 pub mod limits;
 pub mod types;
 
+pub mod canonical;
 pub mod keys;
 pub mod memory;
 
-pub mod canonical;
 pub mod header;
 pub mod index;
 pub mod journal;
-pub mod meter;
+pub mod kinds;
 pub mod operators;
-pub mod quote;
 pub mod records;
 pub mod slots;
 
@@ -26,14 +25,17 @@ pub mod blobs;
 pub mod extents;
 pub mod http;
 pub mod manifest;
+pub mod meter;
+pub mod quote;
 pub mod tokens;
 
 pub mod access;
 pub mod certified;
+pub mod face;
+pub mod store;
+
 pub mod data;
 pub mod departure;
 pub mod export;
-pub mod face;
 pub mod import;
-pub mod store;
 pub mod wasm_store;

@@ -37,8 +37,8 @@ const BASE_ENDOWMENT: u128 = 1_000_000_000_000;
 const BASE_BYTES: u128 = 64 << 20;
 /// Storage that is paid for in advance, in seconds: 90 days.
 const STORAGE_SECONDS: u128 = 90 * 24 * 60 * 60;
-/// Instructions for a byte that is imported: decoding, hashing, writing.
-const INSTRUCTIONS_PER_BYTE: u128 = 40;
+/// Instructions for a byte that is imported: most of them hash it.
+const INSTRUCTIONS_PER_BYTE: u128 = 100;
 /// Candid and envelope around a chunk or a page of records, in bytes.
 const BYTES_PER_MESSAGE: u128 = 600;
 /// Bytes of records in a message.

@@ -5,66 +5,12 @@
 use crate::canonical;
 use crate::index::{Index, Indexed};
 use crate::keys::{Fields, Key};
+use crate::kinds::{kind_of, noun, Record, STORED_KINDS};
 use crate::limits::MAX_RECORD;
 use crate::memory::{self, Vm};
 use crate::types::*;
 use ic_stable_structures::memory_manager::MemoryManager;
 use ic_stable_structures::{Memory as StableMemory, StableBTreeMap};
-use serde::de::DeserializeOwned;
-use serde::Serialize;
-
-/// One kind of record.
-pub trait Record: Serialize + DeserializeOwned + Clone + PartialEq {
-    const KIND: RecordKind;
-    fn id(&self) -> &str;
-    fn capsule_id(&self) -> &str;
-}
-
-macro_rules! records {
-    ($($record:ident),*) => {$(
-        impl Record for $record {
-            const KIND: RecordKind = RecordKind::$record;
-            fn id(&self) -> &str { &self.id }
-            fn capsule_id(&self) -> &str { &self.capsule_id }
-        }
-    )*};
-}
-records!(Memory, Folder, Gallery, AccessEntry, Connection, Group);
-
-impl Record for Capsule {
-    const KIND: RecordKind = RecordKind::Capsule;
-    fn id(&self) -> &str {
-        &self.id
-    }
-    fn capsule_id(&self) -> &str {
-        &self.id
-    }
-}
-
-/// The kinds that are stored as records; blobs have a store of their own.
-pub const STORED_KINDS: [RecordKind; 7] = [
-    RecordKind::Capsule,
-    RecordKind::Memory,
-    RecordKind::Folder,
-    RecordKind::Gallery,
-    RecordKind::AccessEntry,
-    RecordKind::Connection,
-    RecordKind::Group,
-];
-
-/// What a record is called in an error.
-pub fn noun(kind: RecordKind) -> &'static str {
-    match kind {
-        RecordKind::Capsule => "capsule",
-        RecordKind::Memory => "memory",
-        RecordKind::Folder => "folder",
-        RecordKind::Gallery => "gallery",
-        RecordKind::AccessEntry => "access entry",
-        RecordKind::Connection => "connection",
-        RecordKind::Group => "group",
-        RecordKind::Blob => "blob",
-    }
-}
 
 /// How many records, and how many bytes they have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -239,11 +185,6 @@ impl<M: StableMemory> Records<M> {
         let blobs = old.map(Indexed::blobs).unwrap_or_default();
         blobs.into_keys().filter(|sha256| !self.index.uses_blob(capsule, sha256)).collect()
     }
-}
-
-/// The kind with this byte.
-pub fn kind_of(byte: u8) -> Option<RecordKind> {
-    STORED_KINDS.into_iter().chain([RecordKind::Blob]).find(|&kind| kind as u8 == byte)
 }
 
 fn prefix(capsule: &str, kind: RecordKind) -> Key {

@@ -7,10 +7,11 @@ use crate::face::Assets;
 use crate::header::{Header, Role};
 use crate::http::Http;
 use crate::index::Indexed;
+use crate::kinds::{noun, Record};
 use crate::manifest::Manifest;
 use crate::memory;
 use crate::operators::Operators;
-use crate::records::{noun, Record, Records};
+use crate::records::Records;
 use crate::slots::Slots;
 use crate::types::*;
 use candid::Principal;
@@ -54,6 +55,11 @@ impl<M: StableMemory> Store<M> {
             Role::Personal => memory::PERSONAL_BUCKET_PAGES,
         };
         memory::manager(memory, bucket_pages)
+    }
+
+    /// What HTTP sees of the store.
+    pub fn assets(&self) -> Assets<'_, M> {
+        Assets { me: self.me, slots: &self.slots, records: &self.records, blobs: &self.blobs }
     }
 
     /// The access rules of a capsule whose data may be read here.

@@ -6,7 +6,7 @@ mod world;
 use capsule::access::rules::{ceiling, holds, CONTROLLER, OWNER};
 use capsule::access::Access;
 use capsule::index::Indexed;
-use capsule::records::Record;
+use capsule::kinds::Record;
 use capsule::types::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;

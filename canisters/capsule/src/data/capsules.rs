@@ -3,8 +3,8 @@
 use super::check;
 use crate::access::rules::{self, rule, Action};
 use crate::access::Call;
+use crate::kinds::STORED_KINDS;
 use crate::limits::*;
-use crate::records::STORED_KINDS;
 use crate::slots::Slot;
 use crate::store::{unauthorized, Store};
 use crate::types::*;

@@ -10,12 +10,13 @@ mod entries;
 mod folders;
 mod galleries;
 mod memories;
+mod tokens;
 
 use crate::access::rules::{rule, Action, Place};
 use crate::access::{Access, Call};
 use crate::index::{Grantee, Indexed};
+use crate::kinds::noun;
 use crate::limits::MAX_PAGE_BYTES;
-use crate::records::noun;
 use crate::store::{unauthorized, Store};
 use crate::types::*;
 use ic_stable_structures::Memory as StableMemory;
