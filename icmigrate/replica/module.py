@@ -16,6 +16,7 @@ from threading import Lock
 
 import wasmtime
 
+from icmigrate.replica import compiled_files
 from icmigrate.replica import wasm_binary as binary
 from icmigrate.replica.engine import shared_engine
 from icmigrate.replica.faults import InvalidModule, documented
@@ -317,7 +318,6 @@ class ModuleCache:
         self._lock = Lock()
         self._loading: dict[bytes, Lock] = {}
         self._ready: OrderedDict[bytes, CompiledModule] = OrderedDict()
-        folder.mkdir(parents=True, exist_ok=True)
 
     def get(self, module_hash: bytes, data: bytes) -> CompiledModule:
         """The compiled form of the module `data`, whose SHA-256 is `module_hash`. Raises InvalidModule."""
@@ -350,15 +350,14 @@ class ModuleCache:
             installed, layout, _ = check(data, self._limits, validate=False)
             try:
                 module = wasmtime.Module.deserialize_file(shared_engine(), str(path))
+                compiled_files.used(path)
                 return CompiledModule(installed, layout, module, self._limits)
             except wasmtime.WasmtimeError:
-                path.unlink()
+                path.unlink(missing_ok=True)
         installed, layout, wasm = check(data, self._limits)
         try:
             module = wasmtime.Module(shared_engine(), wasm)
         except wasmtime.WasmtimeError as error:
             raise InvalidModule(f"Wasmtime failed to validate wasm module {error}") from None
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(module.serialize())
-        partial.replace(path)
+        compiled_files.write(path, module.serialize())
         return CompiledModule(installed, layout, module, self._limits)

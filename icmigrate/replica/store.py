@@ -3,7 +3,7 @@
     lock            held by the process that has the folder open
     state.db        SQLite: canisters, ingress, messages, native records, counters; one transaction a message
     memory/         page images and page logs of the canisters (page_files.py)
-    modules/        modules as uploaded, by hash; compiled/ what wasmtime made of them
+    modules/        modules as uploaded, by hash; what wasmtime made of them is in `compiled_files.py`
     chunks/         chunks of the Wasm chunk stores, by hash
     snapshots/      memories of snapshots
 
@@ -26,6 +26,7 @@ from typing import IO
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica import codec
 from icmigrate.replica.changes import Changes
+from icmigrate.replica.compiled_files import shared_folder
 from icmigrate.replica.page_files import PageFiles
 from icmigrate.replica.state import (
     Canister,
@@ -75,7 +76,7 @@ class Store:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self.folder / "lock")
         self.modules = self._subfolder("modules")
-        self.compiled = self._subfolder("compiled")
+        self.compiled = shared_folder(fallback=self.folder / "compiled")
         self.chunks = self._subfolder("chunks")
         self.snapshots = self._subfolder("snapshots")
         self._memory = self._subfolder("memory")
