@@ -25,6 +25,11 @@ from tests.replica.http.client import Client, Target
 CLIENTS = Path(__file__).parent / "clients"
 
 
+def cache_folder() -> Path:
+    """Where what was installed or built for these tests stays."""
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "icmigrate"
+
+
 @pytest.fixture(scope="session")
 def npm_clients() -> Path:
     """A folder with the packages of clients/package.json installed, and our scripts beside them."""
@@ -32,8 +37,7 @@ def npm_clients() -> Path:
     if npm is None or shutil.which("node") is None:
         pytest.skip("npm and node are not installed: the official JavaScript and Rust clients cannot be had")
     manifest = (CLIENTS / "package.json").read_bytes()
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "icmigrate"
-    folder = cache / f"npm-{hashlib.sha256(manifest).hexdigest()[:16]}"
+    folder = cache_folder() / f"npm-{hashlib.sha256(manifest).hexdigest()[:16]}"
     if not (folder / "installed").exists():
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "package.json").write_bytes(manifest)
