@@ -13,6 +13,8 @@ from icmigrate.replica.state import Canister
 SECONDS_PER_DAY = 86_400
 NANOSECONDS = 1_000_000_000
 _GIB = 1 << 30
+_CYCLE_DAY = SECONDS_PER_DAY * NANOSECONDS
+"""Resources cost so many cycles a day and are counted in nanoseconds of that: this many make one cycle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +69,24 @@ class Fees:
         """The balance below which the canister is frozen."""
         return self.idle_per_day(canister) * canister.settings.freezing_threshold // SECONDS_PER_DAY
 
-    def resources(self, canister: Canister, until: int) -> tuple[Canister, bool]:
-        """Charges memory and compute allocation up to the time `until`; False when they could not be paid."""
+    def resources(self, canister: Canister, until: int) -> Canister:
+        """Charges memory and compute allocation up to the time `until`; what it could not pay it owes."""
         elapsed = until - canister.charged_until
         if elapsed <= 0:
-            return canister, True
+            return canister
         due = self.idle_per_day(canister) * elapsed + canister.burned_remainder
-        amount, remainder = divmod(due, SECONDS_PER_DAY * NANOSECONDS)
+        amount = due // _CYCLE_DAY
         from_reserve = min(amount, canister.reserved_cycles)
         from_balance = min(amount - from_reserve, canister.cycles)
-        charged = canister.with_(
+        return canister.with_(
             reserved_cycles=canister.reserved_cycles - from_reserve,
             cycles=canister.cycles - from_balance,
             consumed_cycles=canister.consumed_cycles + from_reserve + from_balance,
-            burned_remainder=remainder,
+            burned_remainder=due - (from_reserve + from_balance) * _CYCLE_DAY,
             charged_until=until,
         )
-        return charged, from_reserve + from_balance == amount
+
+
+def owes(canister: Canister) -> bool:
+    """Whether the canister could not pay its resources when they were last charged."""
+    return canister.burned_remainder >= _CYCLE_DAY

@@ -47,7 +47,7 @@ class _Failed(Exception):
 
 def install(executor: Executor, canister: Canister, wanted: Installation, now: int) -> tuple[Canister, Refused | None]:
     """The canister with the new code, or the canister as it was (less the fee) and why it was refused."""
-    canister, _ = executor.fees.resources(canister, now)
+    canister = executor.fees.resources(canister, now)
     upgrade = wanted.mode == "upgrade"
     if wanted.mode == "install" and canister.module is not None:
         return canister, Refused(not_empty(canister.id))

@@ -64,7 +64,7 @@ class Call:
 
 def execute_call(executor: Executor, canister: Canister, call: Call, now: int) -> Result:
     """An update call, or a query method called in replicated mode."""
-    canister, _ = executor.fees.resources(canister, now)
+    canister = executor.fees.resources(canister, now)
 
     def refuse(reject: Reject, unchanged: Canister) -> Result:
         return Result(unchanged, [], [Answer(call.origin, reject, call.cycles)])
@@ -121,7 +121,7 @@ def execute_response(
     executor: Executor, canister: Canister, callback_id: int, response: Response, refund: int, now: int
 ) -> Result:
     """The response to a call that the canister made: its reply or reject callback."""
-    canister, _ = executor.fees.resources(canister, now)
+    canister = executor.fees.resources(canister, now)
     callbacks = dict(canister.callbacks)
     callback = callbacks.pop(callback_id, None)
     if callback is None:  # The call timed out before, or the canister was uninstalled meanwhile.
@@ -213,7 +213,7 @@ def _execute_cleanup(
 
 def execute_task(executor: Executor, canister: Canister, export: str, now: int) -> Result:
     """A heartbeat, a global timer or the low-memory hook. Nothing happens while it cannot be paid."""
-    canister, _ = executor.fees.resources(canister, now)
+    canister = executor.fees.resources(canister, now)
     if export == "canister_global_timer":
         canister = canister.with_(global_timer=0)
     if export == "canister_on_low_wasm_memory":

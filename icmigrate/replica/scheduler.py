@@ -20,6 +20,7 @@ from icmigrate.protocol.principal import Principal
 from icmigrate.replica import faults, messages
 from icmigrate.replica.changes import Changes
 from icmigrate.replica.clock import Clock
+from icmigrate.replica.cycles import owes
 from icmigrate.replica.engine import Interrupted
 from icmigrate.replica.execution import Executor
 from icmigrate.replica.installation import empty
@@ -374,14 +375,16 @@ class Scheduler:
 
     @staticmethod
     def _find_debtor(canister: Canister, now: int) -> object:
-        return True if now - canister.charged_until >= CHARGE_NS else None
+        return True if now - canister.charged_until >= CHARGE_NS or owes(canister) else None
 
     async def _do_charge(self, canister: Canister, _found: object) -> None:
         """Charges for memory and compute allocation; who cannot pay loses code and memory."""
         changes = self.changes()
-        charged, paid = self._executor.fees.resources(canister, changes.time_ns)
+        charged = self._executor.fees.resources(canister, changes.time_ns)
+        bankrupt = owes(charged)
+        charged = charged.with_(burned_remainder=0) if bankrupt else charged
         changes.put(charged)
-        if not paid and charged.module is not None:
+        if bankrupt and charged.module is not None:
             self.uninstall(changes, charged)
         self.commit(changes)
 

@@ -53,7 +53,7 @@ class SnapshotOperations:
 
     def _charged(self, changes: Changes, canister_id: Principal) -> Canister:
         """The canister, having paid its resources until now."""
-        return self.fees.resources(changes.existing(canister_id), changes.time_ns)[0]
+        return self.fees.resources(changes.existing(canister_id), changes.time_ns)
 
     def _clean(self, changes: Changes, canister: Canister) -> None:
         """Deletes the pages of older generations as soon as the new one is true."""
