@@ -178,7 +178,7 @@ def read_through(name: str, stream: BinaryIO) -> Content:
     while block := stream.read(READ_BYTES):
         digest.update(block)
         length += len(block)
-    return Content(stream, digest.digest(), length, max(about.st_mtime_ns, 0), known)
+    return Content(stream, digest.digest(), length, min(max(about.st_mtime_ns, 0), (1 << 64) - 1), known)
 
 
 # ---- the run ---------------------------------------------------------------------------------------

@@ -280,7 +280,8 @@ def _taken_at(tags: Mapping[str, Any]) -> int | None:
         shift = timedelta(hours=int(offset[2]), minutes=int(offset[3]))
         moment = moment - shift if offset[1] == "+" else moment + shift
     nanoseconds = (moment - datetime.fromtimestamp(0, UTC)) // timedelta(seconds=1) * 1_000_000_000
-    return nanoseconds if nanoseconds >= 0 else None
+    # A record's times are 64 bits: from 1970 to 2554.
+    return nanoseconds if 0 <= nanoseconds < 1 << 64 else None
 
 
 def _location(position: Mapping[int, Any]) -> str | None:

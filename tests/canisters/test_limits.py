@@ -408,7 +408,8 @@ async def test_an_import_has_bounds(world: World, module_wiring: Wiring) -> None
     personal = module_wiring.personal(importing.id_of("personal"))
     pages = await module_wiring.hub.export_records(importing.capsule_id, None, 100_000)
     fine = pages.items[0].model_dump()
-    other = (await module_wiring.hub.export_records((await reach(world, module_wiring, "writable")).capsule_id, None, 0))
+    another = await reach(world, module_wiring, "writable")
+    other = await module_wiring.hub.export_records(another.capsule_id, None, 0)
     generation = (await personal.import_status()).generation
     two_chunks = {"sha256": ABSENT, "length": CHUNK + 1, "chunk_digests": bytes(64)}
     cases: list[Case] = [
@@ -431,8 +432,7 @@ async def test_an_import_has_bounds(world: World, module_wiring: Wiring) -> None
         ("Ok", "import_missing_chunks", [None, MAX32]),
         ("Conflict", "import_put_records", [generation - 1, [fine]]),
         *(
-            ("Invalid", "import_put_records", [number, [fine, wrong]])
-            for number in (generation, generation + 1)
+            ("Invalid", "import_put_records", [generation, [fine, wrong]])
             for wrong in [
                 fine | {"kind": "Blob"},
                 fine | {"kind": "Memory"},
@@ -458,3 +458,15 @@ async def test_an_import_has_bounds(world: World, module_wiring: Wiring) -> None
     after = await capsule_picture(personal, importing.capsule_id), await personal.import_status()
     del before[0]["costs"], after[0]["costs"]
     assert after == before
+
+
+async def test_a_new_generation_that_is_refused_leaves_the_records_of_the_one_before(
+    world: World, module_wiring: Wiring
+) -> None:
+    importing = await reach(world, module_wiring, "importing")
+    personal = module_wiring.personal(importing.id_of("personal"))
+    before = await personal.import_status()
+    (record, *_) = (await module_wiring.hub.export_records(importing.capsule_id, None, 0)).items
+    broken = record.model_dump() | {"bytes": b""}
+    assert await outcome(personal, "import_put_records", before.generation + 1, [broken]) == "Invalid"
+    assert await personal.import_status() == before

@@ -1,0 +1,258 @@
+"""Both canisters are upgraded between any two phases and in the middle of one: nothing is lost, the migration ends."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+
+from icmigrate import wasm
+from icmigrate.clients import PersonalClient, all_pages
+from icmigrate.contract import BLOB
+from icmigrate.management import ManagementClient
+from icmigrate.migration import steps
+from icmigrate.migration.blobs import blob_batches, relay_chunk
+from icmigrate.migration.wiring import Wiring
+from icmigrate.protocol.candid import Types as T
+from icmigrate.protocol.candid import encode
+from icmigrate.protocol.identity import Ed25519Identity
+from icmigrate.protocol.principal import Principal
+from icmigrate.records import CHUNK_BYTES
+from icmigrate.refusals import CapsuleMigrating
+from tests.canisters.http import ask, certified
+from tests.world import CHUNK, World, deploy_world, full_capsule, memory_id, some_bytes
+
+BLOBS = (40_000, 2 * CHUNK + 7)
+PERSONAL_INIT = T.Record(
+    {"capsule_id": T.Text, "hub": T.Principal, "operators": T.Vec(T.Principal), "token_secret": BLOB}
+)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def own_wiring(world: World, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wiring]:
+    """A hub of its own: it is changed under the feet of whoever uses it."""
+    own = await deploy_world(world.network, tmp_path_factory.mktemp("toolkit of the upgraded hub"))
+    async with own.wiring() as wired:
+        yield wired
+
+
+async def upgrade_hub(wiring: Wiring) -> None:
+    management = ManagementClient(wiring.agent)
+    await management.upgrade(wiring.hub.canister_id, wasm.module("hub"), encode([], []))
+
+
+async def upload_personal_again(wiring: Wiring) -> None:
+    """The module that is stored already is offered once more, as by another `deploy`."""
+    module = wasm.module("personal")
+    await wiring.hub.wasm_begin(hashlib.sha256(module).digest(), len(module))
+    for index, at in enumerate(range(0, len(module), CHUNK_BYTES)):
+        if not (await wiring.hub.wasm_begin(hashlib.sha256(module).digest(), len(module))).complete:
+            await wiring.hub.wasm_put_chunk(index, module[at : at + CHUNK_BYTES])
+    await wiring.hub.wasm_finish()
+
+
+@pytest.mark.parametrize("change", ["upgrade", "upgrade and upload"])
+async def test_the_hub_is_upgraded_between_any_two_phases(own_wiring: Wiring, change: str) -> None:
+    wiring = own_wiring
+    capsule_id = await full_capsule(wiring.hub, blobs=BLOBS)
+    name = memory_id(capsule_id, "inline")
+    public = f"/asset/{name}/original"
+
+    async def between() -> None:
+        """The hub's data, its journal, and what it serves outlive an upgrade."""
+        before = await hub_state(wiring, capsule_id)
+        await upgrade_hub(wiring)
+        if change == "upgrade and upload":
+            await upload_personal_again(wiring)
+        assert await hub_state(wiring, capsule_id) == before
+        if await wiring.hub.registry_home(capsule_id) in ("Hub", "Migrating"):
+            answer = await ask(wiring.hub, public)
+            assert answer["status_code"] == 200
+            assert certified(wiring.hub, public, answer)
+
+    await between()
+    planned = await steps.plan(wiring, capsule_id)
+    await between()
+    await steps.reserve(wiring, capsule_id)
+    await between()
+    await steps.create(wiring, capsule_id)
+    await between()
+    canister_id = steps.created(await steps.install(wiring, capsule_id))
+    await between()
+    await asyncio.gather(steps.pre_copy(wiring, capsule_id, planned, canister_id), upgrade_hub(wiring))
+    await between()
+    frozen = await steps.freeze(wiring, capsule_id)
+    await between()
+    with pytest.raises(CapsuleMigrating):
+        await wiring.hub.memories_delete(capsule_id, name)
+    caught_up = await steps.catch_up(wiring, capsule_id, frozen)
+    await between()
+    verified = await steps.compare(wiring, capsule_id, canister_id)
+    await between()
+    await steps.compare_http(wiring, capsule_id, canister_id)
+    await between()
+    cut_over = await steps.cut_over(wiring, capsule_id, verified.personal_root)
+    await between()
+    assert cut_over.root == caught_up.root == verified.hub_root == verified.personal_root
+    assert (await ask(wiring.hub, public))["status_code"] == 308
+    personal = wiring.personal(canister_id)
+    assert certified(personal, public, await ask(personal, public))
+    assert len((await personal.memories_list(capsule_id)).items) == len(BLOBS) + 2
+
+
+async def test_the_hub_is_upgraded_while_a_step_waits_for_an_answer(own_wiring: Wiring) -> None:
+    """What the answer comes back to is the module of before, or a phase that can be done again."""
+    wiring = own_wiring
+    capsule_id = await full_capsule(wiring.hub, blobs=())
+    await steps.reserve(wiring, capsule_id)
+    phases = (steps.create, steps.install)
+    for phase in phases:
+        done, _ = await asyncio.gather(phase(wiring, capsule_id), upgrade_hub(wiring), return_exceptions=True)
+        if isinstance(done, Exception):
+            await phase(wiring, capsule_id)
+    migration = await wiring.hub.migration_get(capsule_id)
+    assert migration is not None
+    others = [found async for found in all_pages(wiring.hub.migration_list) if found.capsule_id == capsule_id]
+    assert [found.canister_id for found in others] == [migration.canister_id]
+    aborted = await wiring.hub.migration_abort(capsule_id)
+    assert aborted.returned > 0
+    assert await wiring.hub.registry_home(capsule_id) == "Hub"
+
+
+async def hub_state(wiring: Wiring, capsule_id: str) -> tuple[object, ...]:
+    hub = wiring.hub
+    return (
+        [page async for page in all_pages(lambda after: hub.export_records(capsule_id, after, 100_000))],
+        [blob async for blob in all_pages(lambda after: hub.blobs_list(capsule_id, after))],
+        [found async for found in all_pages(hub.capsules_list)],
+        await hub.migration_get(capsule_id),
+        await hub.registry_home(capsule_id),
+        await hub.operators_list(),
+        (await hub.wasm_info()),
+        await hub.access_matrix(capsule_id, 0),
+    )
+
+
+# ---- the personal canister -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Target:
+    """A personal canister whose controller and hub is the operator, so that each of its states can be reached."""
+
+    personal: PersonalClient
+    wiring: Wiring
+
+    async def upgrade(self) -> None:
+        management = ManagementClient(self.wiring.agent)
+        await management.upgrade(self.personal.canister_id, wasm.module("personal"), encode([], []))
+
+
+@pytest_asyncio.fixture
+async def capsule_id(module_wiring: Wiring) -> str:
+    return await full_capsule(module_wiring.hub, blobs=BLOBS)
+
+
+@pytest_asyncio.fixture
+async def target(module_wiring: Wiring, capsule_id: str) -> Target:
+    management = ManagementClient(module_wiring.agent)
+    canister_id = await management.create_with_cycles(10_000_000_000_000)
+    operator = module_wiring.agent.identity.sender()
+    given = {"capsule_id": capsule_id, "hub": operator, "operators": [operator], "token_secret": b"s" * 32}
+    await management.install(canister_id, wasm.module("personal"), encode([PERSONAL_INIT], [given]))
+    return Target(module_wiring.personal(canister_id), module_wiring)
+
+
+async def personal_state(personal: PersonalClient, capsule_id: str) -> tuple[object, ...]:
+    status = await personal.import_status()
+    missing = None
+    if status.state != "Live":
+        missing = [entry async for entry in all_pages(personal.import_missing_chunks)]
+    if not status.records:
+        return status, missing
+    return (
+        status,
+        missing,
+        [found async for found in all_pages(lambda after: personal.memories_list(capsule_id, after))],
+        [blob async for blob in all_pages(lambda after: personal.blobs_list(capsule_id, after))],
+        (await personal._call("manifest_leaves", capsule_id, None, 1_000)),
+        await personal.access_matrix(capsule_id, 0),
+    )
+
+
+async def test_the_personal_canister_is_upgraded_at_every_step_of_an_import(
+    module_wiring: Wiring, capsule_id: str, target: Target
+) -> None:
+    wiring, personal = module_wiring, target.personal
+    public = f"/asset/{memory_id(capsule_id, 'inline')}/original"
+
+    async def between() -> None:
+        before = await personal_state(personal, capsule_id)
+        await target.upgrade()
+        assert await personal_state(personal, capsule_id) == before
+
+    await between()
+    (batch,) = [batch async for batch in blob_batches(wiring.hub, capsule_id)]
+    await personal.import_declare_blobs(batch)
+    await between()
+    for blob in batch:
+        for index in range(blob.chunks):
+            await relay_chunk(wiring.hub, personal, capsule_id, blob, index)
+            await between()
+    assert (await personal.import_status()).blobs_complete == len(batch)
+
+    await steps.reserve(wiring, capsule_id)
+    await steps.create(wiring, capsule_id)
+    await steps.install(wiring, capsule_id)
+    await wiring.hub.migration_freeze(capsule_id)
+    summary = await wiring.hub.migration_build_manifest(capsule_id)
+    records = [page async for page in all_pages(lambda after: wiring.hub.export_records(capsule_id, after, 100_000))]
+    half = len(records) // 2
+    for part in (records[:half], records[half:]):
+        await personal.import_put_records(1, part)
+        await between()
+    sealed = await personal.import_seal(1)
+    assert (sealed.complete, sealed.root) == (True, summary.root)
+    await between()
+    await personal.import_reopen()
+    await between()
+    assert (await personal.import_seal(1)).root == summary.root
+    assert (await personal.manifest_root(capsule_id)).summary.root == summary.root
+    await between()
+    assert await personal._call("import_activate", summary.root)
+    await between()
+    assert certified(personal, public, await ask(personal, public))
+    matrix = await wiring.hub.access_matrix(capsule_id, 0)
+    assert await personal.access_matrix(capsule_id, 0) == matrix
+    data = some_bytes(BLOBS[1] + 1, BLOBS[1])
+    chunks = [await personal.blobs_read_chunk(capsule_id, hashlib.sha256(data).digest(), n) for n in range(3)]
+    assert b"".join(chunks) == data
+
+
+async def test_the_owner_upgrades_after_handoff_and_goes_on_writing(world: World, module_wiring: Wiring) -> None:
+    owner = Ed25519Identity.generate()
+    capsule_id = await full_capsule(module_wiring.hub, owner={"Principal": owner.sender().to_str()}, blobs=BLOBS)
+    await steps.reserve(module_wiring, capsule_id)
+    await steps.create(module_wiring, capsule_id)
+    canister_id = steps.created(await steps.install(module_wiring, capsule_id))
+    frozen = await steps.freeze(module_wiring, capsule_id)
+    root = (await steps.catch_up(module_wiring, capsule_id, frozen)).root
+    await steps.cut_over(module_wiring, capsule_id, root)
+    await module_wiring.hub.migration_handoff(capsule_id, None)
+    public = f"/asset/{memory_id(capsule_id, 'inline')}/original"
+    async with world.wiring(owner) as own:
+        personal = own.personal(canister_id)
+        upgrade = ManagementClient(own.agent).upgrade
+        before = [found async for found in all_pages(lambda after: personal.memories_list(capsule_id, after))]
+        await upgrade(canister_id, wasm.module("personal"), encode([], []))
+        assert [m async for m in all_pages(lambda after: personal.memories_list(capsule_id, after))] == before
+        assert certified(personal, public, await ask(personal, public))
+        await personal._call("access_delete", capsule_id, "c-public")
+        await upgrade(canister_id, wasm.module("personal"), encode([], []))
+        assert (await ask(personal, public))["status_code"] == 401
+        controllers = await own.agent.controllers(Principal.from_str(canister_id))
+        assert controllers == [owner.sender()]
