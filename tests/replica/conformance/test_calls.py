@@ -184,11 +184,9 @@ async def test_cleanup_runs_if_and_only_if_a_callback_trapped(canister: Canister
     ok = P.append(b"R").reply(b"fine")
     assert await canister.update(P.call(other.id, REPLY.code, on_reply=ok, on_cleanup=cleanup)) == b"fine"
     assert await canister.remembered() == b"R"
-    for responder, callbacks in (
-        (REPLY, {"on_reply": P.append(b"X").trap("in the callback")}),
-        (P.reject(""), {"on_reject": P.append(b"X").trap("in the callback")}),
-    ):
-        call = P.call(other.id, responder.code, on_cleanup=cleanup, **callbacks)
+    failing = P.append(b"X").trap("in the callback")
+    for responder in (REPLY, P.reject("")):
+        call = P.call(other.id, responder.code, on_reply=failing, on_reject=failing, on_cleanup=cleanup)
         error = await rejected(canister.update(call))
         assert (error.code, error.error_code) == (5, "IC0503") and "in the callback" in error.message
     assert await canister.remembered() == b"RCC"

@@ -235,7 +235,8 @@ async def test_each_setting_can_be_given_and_changed_alone(user: User, name: str
     def same(left: Any) -> bool:
         return sorted(left) == sorted(value) if name == "controllers" else bool(left == value)
 
-    given = await (await user.create(**{name: value})).status()
+    setting: dict[str, Any] = {name: value}
+    given = await (await user.create(**setting)).status()
     assert same(given["settings"][name])
     canister = await user.create()
     before = (await canister.status())["settings"]
@@ -404,7 +405,7 @@ async def test_a_large_module_is_installed_from_chunks_of_another_canister(user:
     assert [item["hash"] for item in hashes] == [hashlib.sha256(chunk).digest() for chunk in chunks]
     stored = await store.manage("stored_chunks")
     assert sorted(item["hash"] for item in stored) == sorted({item["hash"] for item in hashes})
-    wanted = {
+    wanted: dict[str, Any] = {
         "mode": "install",
         "target_canister": target.id,
         "store_canister": store.id,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from icmigrate.protocol import certificate
@@ -14,7 +16,7 @@ P = Program()
 TOLD = P.reply(P.msg_reject_code(), P.msg_reject_msg())
 
 
-def ask(canister: Canister, arg: bytes, method: str = "run_query", **options: Program) -> Program:
+def ask(canister: Canister, arg: bytes, method: str = "run_query", **options: Any) -> Program:
     """A query of another canister, in a composite query."""
     return P.call(canister.id, arg, method=method, **options)
 

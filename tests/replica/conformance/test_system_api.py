@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -205,7 +206,7 @@ async def test_the_version_grows_with_every_change(canister: Canister) -> None:
         seen: int = (await canister.status())["version"]
         return seen
 
-    changes = [
+    changes: list[Callable[[], Awaitable[object]]] = [
         lambda: canister.update(reply()),
         lambda: canister.set(freezing_threshold=1000),
         canister.stop,
