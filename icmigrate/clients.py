@@ -125,9 +125,7 @@ class CapsuleClient:
     async def galleries_update(
         self, capsule_id: str, gallery_id: str, gallery: records.GalleryInput
     ) -> records.Gallery:
-        return await self._record(
-            records.Gallery, "galleries_update", capsule_id, gallery_id, gallery.model_dump()
-        )
+        return await self._record(records.Gallery, "galleries_update", capsule_id, gallery_id, gallery.model_dump())
 
     async def galleries_list(
         self, capsule_id: str, after: str | None = None, limit: int = LIST_LIMIT

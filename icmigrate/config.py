@@ -45,9 +45,7 @@ class Settings(BaseModel):
     @field_validator("database_url")
     @classmethod
     def _is_database(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(
-            ("sqlite:///", "postgresql://", "postgresql+psycopg://")
-        ):
+        if value is not None and not value.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
             raise ValueError("a database is sqlite:///FILE or postgresql://USER@HOST/NAME")
         return value
 
@@ -99,9 +97,7 @@ def _from_file(file: Path) -> dict[str, Any]:
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {
-        key: environment[PREFIX + key.upper()]
-        for key in _keys()
-        if environment.get(PREFIX + key.upper(), "") != ""
+        key: environment[PREFIX + key.upper()] for key in _keys() if environment.get(PREFIX + key.upper(), "") != ""
     }
 
 

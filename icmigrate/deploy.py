@@ -10,7 +10,7 @@ import hashlib
 from icmigrate import records, wasm
 from icmigrate.clients import HubClient
 from icmigrate.contract import HUB_INIT
-from icmigrate.errors import PreflightRefused, Usage, VerificationDifference
+from icmigrate.errors import PreflightRefused, QueryRejected, Usage, VerificationDifference
 from icmigrate.management import ManagementClient
 from icmigrate.network import CanisterIds, Network
 from icmigrate.progress import Progress
@@ -22,6 +22,8 @@ from icmigrate.protocol.principal import Principal
 HUB = "hub"
 LOCAL_CYCLES = 1_000_000_000_000_000
 """Cycles of a hub on a local network, where they cost nothing: enough for hundreds of migrations."""
+STOPPED_CODES = ("IC0508", "IC0509")
+"""The error codes of a canister that is stopped, or about to be."""
 OURS = "icmigrate:sources"
 """The metadata section by which a module of ours is known."""
 
@@ -76,9 +78,12 @@ async def _install(agent: Agent, canister_id: str, actions: list[str]) -> bytes:
     wanted = hashlib.sha256(module).digest()
     principal = Principal.from_str(canister_id)
     present = await agent.module_hash(principal)
-    if present == wanted:
-        return wanted
     management = ManagementClient(agent)
+    if present == wanted:
+        if await _is_stopped(HubClient(agent, canister_id)):
+            await management.start(canister_id)
+            actions.append("started")
+        return wanted
     init = encode([T.Opt(HUB_INIT)], [[{"operators": [agent.identity.sender()]}]])
     if present is None:
         await management.install(canister_id, module, init)
@@ -98,6 +103,17 @@ async def _install(agent: Agent, canister_id: str, actions: list[str]) -> bytes:
             f"the network certifies {installed.hex() if installed else 'none'}"
         )
     return installed
+
+
+async def _is_stopped(hub: HubClient) -> bool:
+    """Whether an upgrade was broken off before the hub was started again."""
+    try:
+        await hub.operators_list()
+    except QueryRejected as error:
+        if error.error_code not in STOPPED_CODES:
+            raise
+        return True
+    return False
 
 
 async def _store_personal(hub: HubClient, progress: Progress, actions: list[str]) -> bytes:

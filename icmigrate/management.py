@@ -43,6 +43,8 @@ _INSTALL = Method(
     (),
     is_query=False,
 )
+_STOP = Method("stop_canister", (T.Record({"canister_id": T.Principal}),), (), is_query=False)
+_START = Method("start_canister", (T.Record({"canister_id": T.Principal}),), (), is_query=False)
 _CLEAR = Method("clear_chunk_store", (T.Record({"canister_id": T.Principal}),), (), is_query=False)
 _UPLOAD = Method(
     "upload_chunk", (T.Record({"canister_id": T.Principal, "chunk": BLOB}),), (_CHUNK_HASH,), is_query=False
@@ -86,8 +88,19 @@ class ManagementClient:
         await self._install("install", canister_id, module, argument)
 
     async def upgrade(self, canister_id: str, module: bytes, argument: bytes) -> None:
-        """Replaces the module of a canister, which keeps its stable memory."""
-        await self._install({"upgrade": None}, canister_id, module, argument)
+        """Replaces the module of a canister, which keeps its stable memory.
+
+        It is stopped meanwhile: an answer to a call of the old module would not find its way into the new one.
+        """
+        await self._call(canister_id, _STOP, {"canister_id": canister_id})
+        try:
+            await self._install({"upgrade": None}, canister_id, module, argument)
+        finally:
+            await self.start(canister_id)
+
+    async def start(self, canister_id: str) -> None:
+        """Starts a canister that was stopped; one that runs goes on."""
+        await self._call(canister_id, _START, {"canister_id": canister_id})
 
     async def _install(self, mode: object, canister_id: str, module: bytes, argument: bytes) -> None:
         if len(module) <= SINGLE_MESSAGE_BYTES:

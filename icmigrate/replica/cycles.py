@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from icmigrate.replica.limits import Limits
-from icmigrate.replica.state import Canister
+from icmigrate.replica.state import Canister, CycleUse
 
 SECONDS_PER_DAY = 86_400
 NANOSECONDS = 1_000_000_000
@@ -62,8 +62,10 @@ class Fees:
         """Cycles that the canister burns in a day when nobody calls it."""
         memory = max(canister.memory_size, canister.settings.memory_allocation)
         storage = memory * self.gib_storage_second * SECONDS_PER_DAY // _GIB
-        compute = canister.settings.compute_allocation * self.compute_percent_second * SECONDS_PER_DAY
-        return storage + compute
+        return storage + self._compute_per_day(canister)
+
+    def _compute_per_day(self, canister: Canister) -> int:
+        return canister.settings.compute_allocation * self.compute_percent_second * SECONDS_PER_DAY
 
     def freezing_limit(self, canister: Canister) -> int:
         """The balance below which the canister is frozen."""
@@ -78,13 +80,16 @@ class Fees:
         amount = due // _CYCLE_DAY
         from_reserve = min(amount, canister.reserved_cycles)
         from_balance = min(amount - from_reserve, canister.cycles)
-        return canister.with_(
+        paid = from_reserve + from_balance
+        for_compute = min(paid, self._compute_per_day(canister) * elapsed // _CYCLE_DAY)
+        charged = canister.with_(
             reserved_cycles=canister.reserved_cycles - from_reserve,
             cycles=canister.cycles - from_balance,
-            consumed_cycles=canister.consumed_cycles + from_reserve + from_balance,
-            burned_remainder=due - (from_reserve + from_balance) * _CYCLE_DAY,
+            burned_remainder=due - paid * _CYCLE_DAY,
             charged_until=until,
         )
+        charged = charged.consuming(CycleUse.MEMORY, paid - for_compute)
+        return charged.consuming(CycleUse.COMPUTE_ALLOCATION, for_compute) if for_compute else charged
 
 
 def owes(canister: Canister) -> bool:

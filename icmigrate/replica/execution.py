@@ -28,6 +28,7 @@ from icmigrate.replica.state import (
     Canister,
     CanisterRequest,
     Closure,
+    CycleUse,
     LogRecord,
     MemoryImage,
     Message,
@@ -249,13 +250,15 @@ class Executor:
         pending = api.under_construction.cycles if api.under_construction else 0
         settled = canister.with_(
             cycles=api.balance + pending,
-            consumed_cycles=canister.consumed_cycles + api.cycles_consumed,
             memory=outcome.memory,
             callbacks=callbacks,
             next_id=next_id,
             certified_data=canister.certified_data if api.certified_data is None else api.certified_data,
             global_timer=canister.global_timer if api.global_timer is None else api.global_timer,
         )
+        for use, amount in ((CycleUse.BURNED, api.cycles_burned), (CycleUse.TRANSMISSION, api.cycles_for_requests)):
+            if amount:
+                settled = settled.consuming(use, amount)
         return watch_memory(settled), sent
 
     @staticmethod

@@ -111,6 +111,8 @@ METHODS: dict[str, Method] = {
         Method("delete_canister", BOTH, May.CONTROLLERS, types.CANISTER, None, run.delete_canister),
         Method("canister_status", ANYWHERE, May.STATUS_VIEWERS, types.CANISTER, types.CANISTER_STATUS,
                run.canister_status),
+        Method("canister_metrics", ANYWHERE, May.CONTROLLERS, types.CANISTER, types.CANISTER_METRICS,
+               run.canister_metrics),
         Method("canister_info", From.CANISTER, May.ANYONE, types.CANISTER_INFO, types.CANISTER_INFO_RESULT,
                run.canister_info),
         Method("canister_metadata", From.CANISTER, May.ANYONE, types.CANISTER_METADATA,

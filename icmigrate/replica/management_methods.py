@@ -16,6 +16,7 @@ from icmigrate.replica.native import Deferred
 from icmigrate.replica.state import (
     CanisterChange,
     CanisterStatus,
+    CycleUse,
     HistoryEntry,
     Refused,
     Settings,
@@ -34,6 +35,8 @@ async def create_canister(context: Context, record: Record) -> Record:
     context.call.accept(sent)
     origin = context.change_origin(record)
     canister_id = context.replica.create_canister(context.changes, settings, sent - required, origin)
+    made = context.changes.existing(canister_id)
+    context.changes.put(made.consuming(CycleUse.CANISTER_CREATION, required))
     return {"canister_id": canister_id}
 
 
@@ -199,6 +202,11 @@ async def canister_status(context: Context, record: Record) -> Record:
             "response_payload_bytes_total": stats.response_bytes,
         },
     }
+
+
+async def canister_metrics(context: Context, record: Record) -> Record:
+    consumed = context.changes.existing(record["canister_id"]).consumed
+    return {"cycles_consumed": {use.value: consumed.get(use, 0) for use in CycleUse}}
 
 
 async def canister_info(context: Context, record: Record) -> Record:

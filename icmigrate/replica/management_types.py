@@ -143,18 +143,7 @@ CANISTER_STATUS = T.Record(
     }
 )
 
-CYCLES_CONSUMED_BY = (
-    "memory",
-    "compute_allocation",
-    "ingress_induction",
-    "instructions",
-    "request_and_response_transmission",
-    "uninstall",
-    "canister_creation",
-    "http_outcalls",
-    "burned_cycles",
-)
-CANISTER_METRICS = T.Record({"cycles_consumed": T.Record({name: T.Nat for name in CYCLES_CONSUMED_BY})})
+CANISTER_METRICS = T.Record({"cycles_consumed": T.Record({use.value: T.Nat for use in CycleUse})})
 
 CANISTER_INFO = T.Record({"canister_id": T.Principal, "num_requested_changes": T.Opt(T.Nat64)})
 SNAPSHOT_SOURCE = T.Variant({"taken_from_canister": T.Reserved, "metadata_upload": T.Reserved})

@@ -20,6 +20,7 @@ from icmigrate.replica.state import (
     CanisterOrigin,
     CanisterStatus,
     Closure,
+    CycleUse,
     IngressOrigin,
     Message,
     Origin,
@@ -75,7 +76,7 @@ def execute_call(executor: Executor, canister: Canister, call: Call, now: int) -
     if call.induction_fee:
         if canister.cycles < call.induction_fee + executor.fees.freezing_limit(canister):
             return refuse(out_of_cycles(executor, canister, call.induction_fee, call.caller), canister)
-        canister = spend(canister, call.induction_fee)
+        canister = spend(canister, call.induction_fee, use=CycleUse.INGRESS_INDUCTION)
     minimum = canister.settings.minimum_incoming_canister_call_cycles
     if isinstance(call.origin, CanisterOrigin) and call.caller != canister.id and call.cycles < minimum:
         return refuse(faults.too_few_cycles_in_call(canister.id, call.cycles, minimum), canister)
@@ -129,11 +130,8 @@ def execute_response(
     size = len(response.data) if isinstance(response, Reply) else len(response.message.encode())
     transmission = min(callback.prepaid, executor.fees.response_transmission(size))
     prepaid = callback.prepaid - transmission
-    canister = canister.with_(
-        callbacks=callbacks,
-        cycles=canister.cycles + refund,
-        consumed_cycles=canister.consumed_cycles + transmission,
-    )
+    canister = canister.with_(callbacks=callbacks, cycles=canister.cycles + refund)
+    canister = canister.consuming(CycleUse.TRANSMISSION, transmission)
     context = canister.contexts.get(callback.context_id)
     if context is None or canister.module is None:
         return Result(canister.with_(cycles=canister.cycles + prepaid))
@@ -181,7 +179,7 @@ def execute_response(
                 context = replace(context, responded=True, cycles_available=0)
         context = replace(context, instructions=context.instructions + used)
     fee = min(prepaid, executor.fees.execution(used))
-    after = after.with_(cycles=after.cycles + prepaid - fee, consumed_cycles=after.consumed_cycles + fee)
+    after = after.with_(cycles=after.cycles + prepaid - fee).consuming(CycleUse.INSTRUCTIONS, fee)
     return close_context(Result(after, sent), context, response_now, back)
 
 
@@ -330,10 +328,10 @@ def out_of_cycles(executor: Executor, canister: Canister, needed: int, caller: P
     return faults.out_of_cycles(canister.id, missing if may_know else None)
 
 
-def spend(canister: Canister, amount: int, refund: int = 0) -> Canister:
+def spend(canister: Canister, amount: int, refund: int = 0, use: CycleUse = CycleUse.INSTRUCTIONS) -> Canister:
     """Takes a fee from the balance; `refund` was taken before and is given back."""
     amount = min(amount, canister.cycles + refund)
-    return canister.with_(cycles=canister.cycles + refund - amount, consumed_cycles=canister.consumed_cycles + amount)
+    return canister.with_(cycles=canister.cycles + refund - amount).consuming(use, amount)
 
 
 def bump(canister: Canister) -> Canister:

@@ -215,6 +215,20 @@ class CanisterStatus(StrEnum):
     STOPPED = "stopped"
 
 
+class CycleUse(StrEnum):
+    """What cycles are consumed for, as canister_metrics tells them apart."""
+
+    MEMORY = "memory"
+    COMPUTE_ALLOCATION = "compute_allocation"
+    INGRESS_INDUCTION = "ingress_induction"
+    INSTRUCTIONS = "instructions"
+    TRANSMISSION = "request_and_response_transmission"
+    UNINSTALL = "uninstall"
+    CANISTER_CREATION = "canister_creation"
+    HTTP_OUTCALLS = "http_outcalls"
+    BURNED = "burned_cycles"
+
+
 class LogVisibility(StrEnum):
     """Who may read; with ALLOWED_VIEWERS also the principals listed beside it."""
 
@@ -396,7 +410,7 @@ class Canister:
     version: int = 0
     cycles: int = 0
     reserved_cycles: int = 0
-    consumed_cycles: int = 0
+    consumed: dict[CycleUse, int] = field(default_factory=dict)
     burned_remainder: int = 0
     charged_until: int = 0
     module: InstalledModule | None = None
@@ -431,6 +445,14 @@ class Canister:
         for name, value in changes.items():
             put(copied, name, value)
         return copied
+
+    def consuming(self, use: CycleUse, amount: int) -> Canister:
+        """This record with so many cycles more consumed; the balance is the caller's part."""
+        return self.with_(consumed={**self.consumed, use: self.consumed.get(use, 0) + amount})
+
+    @property
+    def consumed_cycles(self) -> int:
+        return sum(self.consumed.values())
 
     @property
     def wasm_memory_size(self) -> int:

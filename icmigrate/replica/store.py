@@ -37,7 +37,7 @@ from icmigrate.replica.state import (
     SubnetState,
 )
 
-VERSION = 1
+VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS counters (id INTEGER PRIMARY KEY, record BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS canister (id BLOB PRIMARY KEY, record BLOB NOT NULL, module BLOB);

@@ -105,8 +105,9 @@ class SystemApi:
     certified_data: bytes | None = None
     global_timer: int | None = None
     accepted: bool = False
-    cycles_consumed: int = 0
-    """Burned, and paid for sending requests."""
+    cycles_burned: int = 0
+    cycles_for_requests: int = 0
+    """Paid for sending them."""
     cycles_refunded_to_caller: int = 0
     """What the response carries back."""
     printed: list[bytes] = field(default_factory=list)
@@ -296,7 +297,7 @@ class SystemApi:
     def cycles_burn128(self, high: int, low: int, dst: int) -> None:
         burned = min(high << 64 | low, self.liquid)
         self.balance -= burned
-        self.cycles_consumed += burned
+        self.cycles_burned += burned
         self.give_cycles("cycles_burn128", dst, burned)
 
     def mint_cycles128(self, high: int, low: int, dst: int) -> None:
@@ -441,7 +442,7 @@ class SystemApi:
             return RejectCode.SYS_TRANSIENT
         if self.context.replicated:
             self.balance -= fee + prepaid
-            self.cycles_consumed += fee
+            self.cycles_for_requests += fee
             call.prepaid = prepaid
         self.calls.append(call)
         return 0

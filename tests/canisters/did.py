@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
-Shape = str | tuple["Shape", ...]
+Shape = Any
 """A type as nested tuples: ("record", (name, type), ...), ("vec", type), ..., or the name of a primitive type."""
 
 _TOKEN = re.compile(r"//[^\n]*|\s+|(->|[{}();:,=])|([A-Za-z_][A-Za-z0-9_]*)")

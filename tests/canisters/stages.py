@@ -192,8 +192,8 @@ async def _told(method: Method, sending: Any) -> str:
     match answer:
         case {"Err": str(kind)}:
             return kind
-        case {"Err": {**error}}:
-            return next(iter(error))
+        case {"Err": dict(kinds)}:
+            return str(next(iter(kinds)))
         case {"Ok": _} | "Ok":
             return "Ok"
         case _:

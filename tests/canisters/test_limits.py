@@ -154,7 +154,7 @@ def record_cases(stage: Stage) -> list[Case]:
         ("Invalid", "galleries_create", [gallery([seen], cover_memory_id="nowhere")]),
         ("Invalid", "galleries_create", [gallery([seen], description=LONG)]),
         *(
-            ("Invalid", "access_create", [entry(**wrong)])
+            ("Invalid", "access_create", [entry() | wrong])
             for wrong in [
                 {"permissions": 0},
                 {"permissions": 4},

@@ -9,7 +9,6 @@ import random
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -22,7 +21,7 @@ from icmigrate.migration.migrate import migrate
 from icmigrate.migration.steps import MigrationReport
 from icmigrate.migration.wiring import Wiring
 from icmigrate.progress import Progress
-from icmigrate.records import CHUNK_BYTES, Memory
+from icmigrate.records import CHUNK_BYTES, InternalLocation, Memory
 from icmigrate.samples import person
 
 DATE_TIME_ORIGINAL, GPS_IFD, MAKE, ORIENTATION, USER_COMMENT = 0x9003, 0x8825, 0x010F, 0x0112, 0x9286
@@ -101,10 +100,7 @@ def files() -> Iterator[tuple[str | bytes, bytes]]:
     yield "vector.svg", b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
     yield "page.html", b"<script>alert(1)</script>"
     yield "name with  spaces .jpg", jpeg + b" "
-    yield (
-        "\N{LATIN CAPITAL LETTER U WITH DIAERESIS}bersee \N{EM DASH} \N{LEFT DOUBLE QUOTATION MARK}S\u00e3o Paulo\N{RIGHT DOUBLE QUOTATION MARK}.jpg",
-        jpeg + b"1",
-    )
+    yield "\u00dcbersee \u2014 \u201cS\u00e3o Paulo\u201d.jpg", jpeg + b"1"
     yield "Zoe\N{COMBINING DIAERESIS}.jpg", jpeg + b"2"
     yield "Zo\u00eb.jpg", jpeg + b"3"
     yield "\u65e5\u672c\u8a9e \U0001f4f7.webp", saved(picture(), "WEBP", lossless=True)
@@ -147,7 +143,7 @@ async def moved(module_wiring: Wiring, tmp_path_factory: pytest.TempPathFactory)
     contents = {}
     for path, data in files():
         name = os.fsencode(path)
-        where = Path(os.fsdecode(os.path.join(os.fsencode(folder), name)))
+        where = folder / os.fsdecode(name)
         where.parent.mkdir(parents=True, exist_ok=True)
         where.write_bytes(data)
         if where.name == "empty":
@@ -187,9 +183,9 @@ async def test_every_file_is_the_same_over_canister_calls(module_wiring: Wiring,
         match asset.location:
             case {"Inline": bytes(data)}:
                 chunks = [data]
-            case {"Internal": place}:
-                count = -(-place.length // CHUNK_BYTES)  # type: ignore[union-attr]
-                sha256 = place.sha256  # type: ignore[union-attr]
+            case {"Internal": InternalLocation() as place}:
+                count = -(-place.length // CHUNK_BYTES)
+                sha256 = place.sha256
                 chunks = [await personal.blobs_read_chunk(moved.capsule_id, sha256, index) for index in range(count)]
             case other:
                 raise AssertionError(other)
