@@ -82,6 +82,55 @@ def people(count: int) -> list[dict[str, str]]:
     return [{"Opaque": f"person {number}"} for number in range(count)]
 
 
+WRONG_ENTRIES: list[dict[str, Any]] = [
+    {"permissions": 0},
+    {"permissions": 4},
+    {"permissions": 32, "role": "Owner"},
+    {"permissions": MAX32, "role": "Owner"},
+    {"person": None, "is_public": True, "permissions": 4, "role": "Admin"},
+    {"is_public": True},
+    {"person": None},
+    {"person": None, "source": "Group"},
+    {"person": None, "source": "Group", "source_id": "nobody"},
+    {"person": None, "source": "Group", "source_id": "family", "is_public": True},
+    {"person": {"Principal": ANONYMOUS}},
+    {"person": {"Opaque": ""}},
+    {"person": {"Opaque": "a\nb"}},
+    {"person": {"Opaque": SHORT}},
+    {"resource": {"Memory": "nowhere"}},
+    {"resource": {"Folder": ""}},
+    {"resource": {"Gallery": SHORT}},
+    {"condition": {"EventTriggered": {"event": SHORT}}},
+    {"source_id": SHORT},
+]
+OF_ONE_BLOB: list[tuple[str, list[Any]]] = [
+    ("uploads_put_chunk", [0, b"x"]),
+    ("uploads_finish", []),
+    ("uploads_status", []),
+    ("uploads_abort", []),
+    ("blobs_get", []),
+    ("blobs_read_chunk", [0]),
+]
+OF_ONE_CAPSULE: list[tuple[str, list[Any]]] = [
+    ("capsules_get", []),
+    ("capsules_delete", []),
+    ("memories_list", [None, 1]),
+    ("memories_create", [given()]),
+    ("uploads_begin", [ABSENT, 1]),
+    ("export_records", [None, 1]),
+    ("manifest_root", []),
+    ("registry_home", []),
+    ("migration_quote", []),
+    ("migration_reserve", []),
+    ("migration_create_canister", []),
+    ("migration_freeze", []),
+    ("migration_cut_over", [ABSENT]),
+    ("migration_abort", []),
+    ("migration_handoff", [None]),
+    ("migration_get", []),
+]
+
+
 def record_cases(stage: Stage) -> list[Case]:
     ids = stage.target("").record_ids
     seen = ids["memories"]
@@ -153,30 +202,7 @@ def record_cases(stage: Stage) -> list[Case]:
         ("Invalid", "galleries_create", [gallery([seen, seen])]),
         ("Invalid", "galleries_create", [gallery([seen], cover_memory_id="nowhere")]),
         ("Invalid", "galleries_create", [gallery([seen], description=LONG)]),
-        *(
-            ("Invalid", "access_create", [entry() | wrong])
-            for wrong in [
-                {"permissions": 0},
-                {"permissions": 4},
-                {"permissions": 32, "role": "Owner"},
-                {"permissions": MAX32, "role": "Owner"},
-                {"person": None, "is_public": True, "permissions": 4, "role": "Admin"},
-                {"is_public": True},
-                {"person": None},
-                {"person": None, "source": "Group"},
-                {"person": None, "source": "Group", "source_id": "nobody"},
-                {"person": None, "source": "Group", "source_id": "family", "is_public": True},
-                {"person": {"Principal": ANONYMOUS}},
-                {"person": {"Opaque": ""}},
-                {"person": {"Opaque": "a\nb"}},
-                {"person": {"Opaque": SHORT}},
-                {"resource": {"Memory": "nowhere"}},
-                {"resource": {"Folder": ""}},
-                {"resource": {"Gallery": SHORT}},
-                {"condition": {"EventTriggered": {"event": SHORT}}},
-                {"source_id": SHORT},
-            ]
-        ),
+        *(("Invalid", "access_create", [entry() | wrong]) for wrong in WRONG_ENTRIES),
         ("Invalid", "access_update", ["a-capsule", entry(resource={"Memory": seen})]),
         ("Invalid", "connections_create", [{"id": None, "peer": {"Principal": ANONYMOUS}, "status": "Pending"}]),
         ("Invalid", "connections_create", [{"id": None, "peer": {"Opaque": ""}, "status": "Pending"}]),
@@ -240,17 +266,7 @@ def blob_cases() -> list[Case]:
         ("NotFound", "blobs_get", [ABSENT]),
         ("NotFound", "blobs_read_chunk", [ABSENT, 0]),
         *(("NotFound", "blobs_read_chunk", [SHA256, index]) for index in (1, MAX32)),
-        *(
-            ("Invalid", name, [ABSENT[:31], *more])
-            for name, more in [
-                ("uploads_put_chunk", [0, b"x"]),
-                ("uploads_finish", []),
-                ("uploads_status", []),
-                ("uploads_abort", []),
-                ("blobs_get", []),
-                ("blobs_read_chunk", [0]),
-            ]
-        ),
+        *(("Invalid", name, [ABSENT[:31], *more]) for name, more in OF_ONE_BLOB),
         # a blob that is here already: the same chunk is fine, another is not
         ("Ok", "uploads_put_chunk", [SHA256, 0, BLOB]),
         ("Conflict", "uploads_put_chunk", [SHA256, 0, BLOB[::-1]]),
@@ -342,24 +358,7 @@ async def test_uploads_that_nobody_finishes_are_bounded(module_wiring: Wiring, s
 async def test_an_unknown_capsule_is_not_found(module_wiring: Wiring) -> None:
     hub = module_wiring.hub
     for capsule_id in ("capsule-0", "", "\0", "i" * 100_000):
-        for name, more in [
-            ("capsules_get", []),
-            ("capsules_delete", []),
-            ("memories_list", [None, 1]),
-            ("memories_create", [given()]),
-            ("uploads_begin", [ABSENT, 1]),
-            ("export_records", [None, 1]),
-            ("manifest_root", []),
-            ("registry_home", []),
-            ("migration_quote", []),
-            ("migration_reserve", []),
-            ("migration_create_canister", []),
-            ("migration_freeze", []),
-            ("migration_cut_over", [ABSENT]),
-            ("migration_abort", []),
-            ("migration_handoff", [None]),
-            ("migration_get", []),
-        ]:
+        for name, more in OF_ONE_CAPSULE:
             assert await outcome(hub, name, capsule_id, *more) == "NotFound", (name, capsule_id[:20])
 
 
