@@ -48,6 +48,8 @@ MAX_CALLBACKS = 10_000
 SPOOL_BYTES = 8 << 20
 """Bytes of a body that is being verified which are kept in memory; more go to a temporary file."""
 PIECE = 1 << 20
+UNTYPED = web.ResponseKey("untyped", bool)
+"""Marks an answer for which the canister named no Content-Type."""
 
 NOT_PASSED_ON = frozenset(
     {"connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
@@ -171,7 +173,7 @@ class Gateway:
         """Sends the response part by part as it comes."""
         if response.next_token is None or asked.method == "HEAD":
             return _whole(response)
-        answer = web.StreamResponse(status=response.status_code, headers=_headers(response))
+        answer = _in_parts(response)
         await answer.prepare(request)
         try:
             async for part in self._body(asked, response):
@@ -196,7 +198,7 @@ class Gateway:
             self._verify(asked, response, digest.digest(), body)
             if response.next_token is None:
                 return _whole(response)
-            answer = web.StreamResponse(status=response.status_code, headers=_headers(response))
+            answer = _in_parts(response)
             answer.content_length = body.tell()
             await answer.prepare(request)
             if asked.method != "HEAD":
@@ -308,8 +310,24 @@ def _headers(response: CanisterResponse) -> CIMultiDict[str]:
     return CIMultiDict([(name, value) for name, value in response.headers if name.lower() not in NOT_PASSED_ON])
 
 
+def _in_parts(response: CanisterResponse) -> web.StreamResponse:
+    """The answer to be streamed."""
+    answer = web.StreamResponse(status=response.status_code, headers=_headers(response))
+    answer[UNTYPED] = "Content-Type" not in answer.headers
+    return answer
+
+
 def _whole(response: CanisterResponse) -> web.Response:
-    return web.Response(status=response.status_code, headers=_headers(response), body=response.body)
+    answer = web.Response(status=response.status_code, headers=_headers(response), body=response.body)
+    answer[UNTYPED] = "Content-Type" not in answer.headers
+    return answer
+
+
+async def leave_untyped(_request: web.Request, answer: web.StreamResponse) -> None:
+    """Before an answer is sent: where the canister names no Content-Type, the gateway does not either, so that
+    browsers look for themselves. aiohttp would call it a download."""
+    if answer.get(UNTYPED):
+        answer.headers.popall("Content-Type", None)
 
 
 def _reply(response: Response) -> bytes:

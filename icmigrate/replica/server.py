@@ -20,7 +20,7 @@ from icmigrate.replica.certifier import Certifier
 from icmigrate.replica.clock import Clock
 from icmigrate.replica.cycles import Fees
 from icmigrate.replica.endpoints import MAX_BODY, Endpoints
-from icmigrate.replica.gateway import Gateway
+from icmigrate.replica.gateway import Gateway, leave_untyped
 from icmigrate.replica.ingress import IngressFilter
 from icmigrate.replica.keys import Keys
 from icmigrate.replica.limits import Limits
@@ -86,6 +86,7 @@ async def running_replica(
             replica.add_native(native)
         filter = IngressFilter(replica, management, [system.id for system in systems])
         application = web.Application(client_max_size=MAX_BODY)
+        application.on_response_prepare.append(leave_untyped)
         application.add_routes(Endpoints(replica, certifier, filter).routes())
         application.add_routes(Gateway(replica, filter, keys.root_key).routes())
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=2.0)
