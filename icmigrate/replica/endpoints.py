@@ -126,6 +126,7 @@ class Endpoints:
             arg=call.arg,
             ingress_expiry=call.ingress_expiry,
             effective_canister_id=target.id,
+            sender_info=call.sender_info,
         )
         try:
             self.filter.check_target(call, target, is_query=False)
@@ -142,7 +143,9 @@ class Endpoints:
         call = ingress.parse_call(parsed)
         try:
             self.filter.check_target(call, target, is_query=True)
-            response = await self.replica.query(call.sender, call.canister_id, call.method_name, call.arg)
+            response = await self.replica.query(
+                call.sender, call.canister_id, call.method_name, call.arg, call.sender_info
+            )
         except Refused as refused:
             response = refused.reject
         return _cbor(self.certifier.signed_query_response(call.request_id, response))

@@ -15,7 +15,7 @@ from icmigrate.protocol.principal import ANONYMOUS, MANAGEMENT_CANISTER, Princip
 from icmigrate.replica import faults
 from icmigrate.replica.management import ManagementCanister
 from icmigrate.replica.replica import Replica
-from icmigrate.replica.state import CanisterStatus, Ingress, Refused
+from icmigrate.replica.state import CanisterStatus, Ingress, Refused, SenderInfo
 from icmigrate.replica.state_tree import in_canister_ranges
 
 SUBNET_CALLS = ("create_canister", "provisional_create_canister_with_cycles")
@@ -48,6 +48,7 @@ class Call:
     canister_id: Principal
     method_name: str
     arg: bytes
+    sender_info: SenderInfo | None = None
 
 
 def parse_target(text: str, *, is_subnet: bool, subnet_id: Principal) -> Target:
@@ -96,8 +97,16 @@ def parse_call(parsed: Envelope) -> Call:
                 Principal(canister_id),
                 method_name,
                 arg,
+                _sender_info(parsed),
             )
     raise BadRequest(400, "Malformed request: canister_id, method_name and arg are required")
+
+
+def _sender_info(authenticated: Envelope) -> SenderInfo | None:
+    match authenticated.content.get("sender_info"):
+        case {"info": bytes(info), "signer": bytes(signer)}:
+            return SenderInfo(info, Principal(signer))
+    return None
 
 
 class IngressFilter:

@@ -21,12 +21,14 @@ from icmigrate.replica.state import (
     CanisterStatus,
     Closure,
     CycleUse,
+    Ingress,
     IngressOrigin,
     Message,
     Origin,
     Reject,
     Reply,
     Response,
+    SenderInfo,
     SystemOrigin,
 )
 
@@ -95,6 +97,7 @@ def execute_call(executor: Executor, canister: Canister, call: Call, now: int) -
     api.balance = canister.cycles - prepaid
     api.arg = call.arg
     api.method_name = call.method_name
+    api.sender_info = sender_info_of(call.origin)
     api.cycles_available = call.cycles
     api.deadline = call.deadline if context is Context.UPDATE else 0
     api.must_respond = True
@@ -145,6 +148,7 @@ def execute_response(
         api.arg = response.data
     else:
         api.reject = response
+    api.sender_info = sender_info_of(context.origin)
     api.cycles_available = context.cycles_available
     api.cycles_refunded = refund
     api.deadline = (context.origin.deadline or 0) if isinstance(context.origin, CanisterOrigin) else 0
@@ -200,6 +204,7 @@ def _execute_cleanup(
     now: int,
 ) -> tuple[Canister, Outcome]:
     api = executor.api(Context.CLEANUP, canister, caller_of(context.origin), now, executor.limits.update_instructions)
+    api.sender_info = sender_info_of(context.origin)
     api.reject = response if isinstance(response, Reject) else None
     api.instructions_before = context.instructions
     outcome = executor.execute(canister, api, closure, keep=True)
@@ -241,6 +246,7 @@ def execute_query(
     arg: bytes,
     certificate: Callable[[], bytes] | None,
     now: int,
+    sender_info: SenderInfo | None = None,
 ) -> Response:
     """A query call from outside to a query method; it leaves no trace."""
     reject = refusal_of_query(executor, canister)
@@ -248,18 +254,17 @@ def execute_query(
         return reject
     api = executor.api(Context.NON_REPLICATED_QUERY, canister, caller, now, executor.limits.query_instructions)
     api.arg, api.method_name, api.data_certificate, api.must_respond = arg, method_name, certificate, True
+    api.sender_info = sender_info
     outcome = executor.execute(canister, api, f"canister_query {method_name}", keep=False)
     if outcome.fault is not None:
         return outcome.fault.reject(canister.id)
     return api.response or faults.did_not_reply(canister.id)
 
 
-def execute_inspect(
-    executor: Executor, canister: Canister, caller: Principal, method_name: str, arg: bytes, now: int
-) -> Reject | None:
+def execute_inspect(executor: Executor, canister: Canister, ingress: Ingress, now: int) -> Reject | None:
     """canister_inspect_message; None when it accepted."""
-    api = executor.api(Context.INSPECT, canister, caller, now, executor.limits.inspect_instructions)
-    api.arg, api.method_name = arg, method_name
+    api = executor.api(Context.INSPECT, canister, ingress.sender, now, executor.limits.inspect_instructions)
+    api.arg, api.method_name, api.sender_info = ingress.arg, ingress.method_name, ingress.sender_info
     outcome = executor.execute(canister, api, "canister_inspect_message", keep=False)
     if outcome.fault is not None:
         return outcome.fault.reject(canister.id)
@@ -279,6 +284,10 @@ def caller_of(origin: Origin) -> Principal:
             return caller
         case SystemOrigin():
             return MANAGEMENT_CANISTER
+
+
+def sender_info_of(origin: Origin) -> SenderInfo | None:
+    return origin.sender_info if isinstance(origin, IngressOrigin) else None
 
 
 def _entry_point(canister: Canister, method_name: str) -> tuple[str, Context]:

@@ -19,7 +19,7 @@ from icmigrate.replica.execution import Executor, Outcome, discard
 from icmigrate.replica.faults import CleanupFailed, MethodNotFound
 from icmigrate.replica.instance import Instance
 from icmigrate.replica.scheduler import Scheduler
-from icmigrate.replica.state import Canister, Closure, Ingress, Reject, RejectCode, Reply, Response
+from icmigrate.replica.state import Canister, Closure, Ingress, Reject, RejectCode, Reply, Response, SenderInfo
 from icmigrate.replica.system_api import OutgoingCall, SystemApi
 
 MAX_DEPTH = 6
@@ -69,6 +69,7 @@ class _Evaluation:
 
     canister: Canister
     caller: Principal
+    sender_info: SenderInfo | None
     instance: Instance
     path: tuple[Principal, ...]
     overlay: _Overlay
@@ -92,12 +93,19 @@ class Queries:
         self._clock = clock
         self._data_certificate = data_certificate
 
-    async def query(self, caller: Principal, canister_id: Principal, method_name: str, arg: bytes) -> Response:
+    async def query(
+        self,
+        caller: Principal,
+        canister_id: Principal,
+        method_name: str,
+        arg: bytes,
+        sender_info: SenderInfo | None = None,
+    ) -> Response:
         """A query call from outside."""
         native = self._scheduler.natives.get(canister_id)
         if native is not None:
             return await native.query(caller, method_name, arg)
-        return await self._query(caller, canister_id, method_name, arg, (), outside=True)
+        return await self._query(caller, canister_id, method_name, arg, (), outside=True, sender_info=sender_info)
 
     async def inspect(self, ingress: Ingress) -> Reject | None:
         """canister_inspect_message; None when the message is accepted."""
@@ -113,9 +121,7 @@ class Queries:
                 messages.execute_inspect,
                 self._executor,
                 canister,
-                ingress.sender,
-                ingress.method_name,
-                ingress.arg,
+                ingress,
                 self._clock.time_ns(),
             )
 
@@ -127,6 +133,7 @@ class Queries:
         arg: bytes,
         path: tuple[Principal, ...],
         outside: bool,
+        sender_info: SenderInfo | None = None,
     ) -> Response:
         async with self._scheduler.lock(canister_id):
             canister = self._scheduler.state.canisters.get(canister_id)
@@ -146,6 +153,7 @@ class Queries:
                     arg,
                     self._lazy_certificate(canister_id) if outside else None,
                     self._clock.time_ns(),
+                    sender_info,
                 )
             if f"canister_composite_query {method_name}" not in canister.module.exports:
                 return MethodNotFound("query", method_name).reject(canister_id)
@@ -154,7 +162,8 @@ class Queries:
             if certificate is not None:
                 certificate()
             instance = await self._scheduler.in_query_thread(self._executor.fresh, canister)
-        evaluation = _Evaluation(canister, caller, instance, (*path, canister_id), _Overlay(canister, instance))
+        overlay = _Overlay(canister, instance)
+        evaluation = _Evaluation(canister, caller, sender_info, instance, (*path, canister_id), overlay)
         try:
             return await self._evaluate(evaluation, method_name, arg, certificate)
         finally:
@@ -189,6 +198,7 @@ class Queries:
             self._executor.limits.composite_query_instructions - evaluation.instructions,
         )
         api = self._executor.api(context, evaluation.canister, evaluation.caller, self._clock.time_ns(), max(0, limit))
+        api.sender_info = evaluation.sender_info
         api.must_respond = evaluation.response is None
         api.instructions_before = evaluation.instructions
         return api

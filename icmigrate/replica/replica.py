@@ -26,6 +26,7 @@ from icmigrate.replica.state import (
     IngressStatus,
     Reject,
     Response,
+    SenderInfo,
     SubnetState,
 )
 from icmigrate.replica.store import StateInUse, Store
@@ -166,9 +167,16 @@ class Replica(Operations):
         """Runs canister_inspect_message, if the canister has one; None when it accepts."""
         return await self._queries.inspect(ingress)
 
-    async def query(self, caller: Principal, canister_id: Principal, method_name: str, arg: bytes) -> Response:
+    async def query(
+        self,
+        caller: Principal,
+        canister_id: Principal,
+        method_name: str,
+        arg: bytes,
+        sender_info: SenderInfo | None = None,
+    ) -> Response:
         """A query call: `canister_query` or `canister_composite_query` of a canister, or a native query."""
-        return await self._queries.query(caller, canister_id, method_name, arg)
+        return await self._queries.query(caller, canister_id, method_name, arg, sender_info)
 
     async def settle(self) -> None:
         """Returns when no message can be executed now (tests: instead of sleeping)."""

@@ -332,7 +332,7 @@ class Scheduler:
     def _call_of(self, found: object) -> Call:
         if isinstance(found, Ingress):
             return Call(
-                IngressOrigin(found.request_id, found.sender),
+                IngressOrigin(found.request_id, found.sender, found.sender_info),
                 found.sender,
                 found.method_name,
                 found.arg,

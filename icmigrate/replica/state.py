@@ -67,6 +67,14 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class SenderInfo:
+    """What the canister that signs for a user says about that user, authenticated (section "Request: Call")."""
+
+    info: bytes
+    signer: Principal
+
+
+@dataclass(frozen=True, slots=True)
 class Ingress:
     """An authenticated update call from outside (section "Request: Call")."""
 
@@ -77,6 +85,7 @@ class Ingress:
     arg: bytes
     ingress_expiry: int
     effective_canister_id: Principal
+    sender_info: SenderInfo | None = None
 
 
 class IngressState(StrEnum):
@@ -117,6 +126,7 @@ class IngressOrigin:
 
     request_id: bytes
     sender: Principal
+    sender_info: SenderInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,6 +359,8 @@ class HistoryEntry:
     snapshot_version: int = 0
     taken_at: int = 0
     environment_variables_hash: bytes | None = None
+    snapshot_source: str = "taken_from_canister"
+    """As in Snapshot, of the one that was loaded."""
 
 
 @dataclass(frozen=True, slots=True)

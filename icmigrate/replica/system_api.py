@@ -34,6 +34,7 @@ from icmigrate.replica.state import (
     RejectCode,
     Reply,
     Response,
+    SenderInfo,
 )
 
 MAX_TEXT = 32 * 1024
@@ -79,6 +80,7 @@ class SystemApi:
     """Set when the replica gives up all executions."""
     arg: bytes = b""
     method_name: str = ""
+    sender_info: SenderInfo | None = None
     reject: Reject | None = None
     data_certificate: Callable[[], bytes] | None = None
     """Makes the certificate when it is first asked for; None where there is none."""
@@ -174,16 +176,24 @@ class SystemApi:
         self.give("msg_caller_copy", "id", dst, offset, size, self.caller.bytes)
 
     def msg_caller_info_data_size(self) -> int:
-        return 0
+        return len(self._caller_info_data)
 
     def msg_caller_info_data_copy(self, dst: int, offset: int, size: int) -> None:
-        self.give("msg_caller_info_data_copy", "data", dst, offset, size, b"")
+        self.give("msg_caller_info_data_copy", "data", dst, offset, size, self._caller_info_data)
 
     def msg_caller_info_signer_size(self) -> int:
-        return 0
+        return len(self._caller_info_signer)
 
     def msg_caller_info_signer_copy(self, dst: int, offset: int, size: int) -> None:
-        self.give("msg_caller_info_signer_copy", "signer", dst, offset, size, b"")
+        self.give("msg_caller_info_signer_copy", "signer", dst, offset, size, self._caller_info_signer)
+
+    @property
+    def _caller_info_data(self) -> bytes:
+        return self.sender_info.info if self.sender_info else b""
+
+    @property
+    def _caller_info_signer(self) -> bytes:
+        return self.sender_info.signer.bytes if self.sender_info else b""
 
     def msg_reject_code(self) -> int:
         return self.reject.code if self.reject else 0
