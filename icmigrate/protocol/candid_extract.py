@@ -21,6 +21,13 @@ def extract(data: bytes, path: Sequence[str], *, content: bool = False) -> bytes
     Types and bytes are those of `data`. An opt on the way is gone through, with `content` also one at the end;
     None when one of them is null or a variant has another case. Raises `CandidError` when the types have no such part.
     """
+    try:
+        return _extract(data, path, content)
+    except RecursionError:
+        raise CandidError("the message is nested too deep") from None
+
+
+def _extract(data: bytes, path: Sequence[str], content: bool) -> bytes | None:
     source = Source(data)
     header = Header(source)
     if not header.arguments:

@@ -257,7 +257,7 @@ def _details(entry: HistoryEntry) -> Record | None:
                 "snapshot_id": entry.snapshot_id,
                 "canister_version": entry.snapshot_version,
                 "taken_at_timestamp": entry.taken_at,
-                "source": {"taken_from_canister": None},
+                "source": {entry.snapshot_source: None},
             }
     return None
 

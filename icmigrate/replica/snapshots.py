@@ -186,6 +186,7 @@ class SnapshotOperations:
             snapshot_id=snapshot_id,
             snapshot_version=snapshot.canister_version,
             taken_at=snapshot.taken_at,
+            snapshot_source=snapshot.source,
         )
         changes.put(self._noted(loaded, entry))
         self._clean(changes, loaded)

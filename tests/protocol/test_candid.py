@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from icmigrate.errors import CandidError
 from icmigrate.protocol.candid import Type, Types, decode, encode, field_hash
+from icmigrate.protocol.candid_extract import extract
+from icmigrate.protocol.leb128 import encode_unsigned
 from icmigrate.protocol.principal import Principal
 
 T = Types
@@ -403,3 +405,10 @@ def test_a_blob_of_a_chunk_takes_milliseconds_however_deep_it_lies(blob: object)
     took = time.perf_counter() - begun
     assert values == [[{"put": [{"chunk": BLOB}]}]]
     assert took < 0.05
+
+
+def test_a_part_of_a_message_nested_too_deep_is_refused() -> None:
+    fields = b"".join(encode_unsigned(field_hash(name)) + b"\0" for name in ("aa", "token"))
+    message = b"DIDL\x02\x6e\x00\x6c\x02" + fields + b"\x01\x01" + (b"\x01" * 100_000 + b"\0") * 2
+    with pytest.raises(CandidError, match="too deep"):
+        extract(message, ["token"])

@@ -102,6 +102,7 @@ async def test_a_snapshot_can_be_read_and_uploaded_again(world: World) -> None:
     await world.change(second, write)
     await load(world, second, second, made[0].id)
     assert await world.call(second, "count") == struct.pack("<I", 2)
+    assert world.state(second).history[-1].snapshot_source == "metadata_upload"
 
 
 async def test_a_deleted_snapshot_is_gone(world: World) -> None:
