@@ -11,7 +11,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from icmigrate.protocol.principal import Principal
+from icmigrate.protocol import candid
+from icmigrate.protocol.candid import Types as T
+from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
 from icmigrate.replica.contexts import Context
 from icmigrate.replica.cycles import Fees
 from icmigrate.replica.engine import Memory
@@ -40,6 +42,17 @@ from icmigrate.replica.state import (
 MAX_TEXT = 32 * 1024
 MAX_ENVIRONMENT_NAME = 128
 CYCLES_MINTING_CANISTER = Principal.from_str("rkp4c-7iaaa-aaaaa-aaaca-cai")
+_WITH_SENDER_VERSION = frozenset(
+    {
+        "create_canister",
+        "provisional_create_canister_with_cycles",
+        "update_settings",
+        "install_code",
+        "install_chunked_code",
+        "uninstall_code",
+    }
+)
+_SENDER_VERSION = T.Record({"sender_canister_version": T.Opt(T.Nat64)})
 _STATUS_NUMBERS = {CanisterStatus.RUNNING: 1, CanisterStatus.STOPPING: 2, CanisterStatus.STOPPED: 3}
 _KEY_ALGORITHMS = {"ecdsa": 1, "schnorr": 2, "vetkd": 1}
 """How many curves or algorithms each signing scheme numbers."""
@@ -441,6 +454,8 @@ class SystemApi:
 
     def call_perform(self) -> int:
         call = self._call("ic0.call_perform")
+        if call.callee == MANAGEMENT_CANISTER and call.method_name in _WITH_SENDER_VERSION:
+            self._validate_sender_canister_version(call)
         self.under_construction = None
         payload = len(call.method_name.encode()) + len(call.arg)
         fee = self.fees.request_transmission(payload)
@@ -456,6 +471,20 @@ class SystemApi:
             call.prepaid = prepaid
         self.calls.append(call)
         return 0
+
+    def _validate_sender_canister_version(self, call: OutgoingCall) -> None:
+        """So that a change is recorded with the version that the sender had when it asked for it."""
+        try:
+            (argument,) = candid.decode(bytes(call.arg), [_SENDER_VERSION])
+        except candid.CandidError:
+            return  # the management canister will say what is wrong with it
+        assert isinstance(argument, dict)
+        for version in argument["sender_canister_version"]:
+            if version != self.canister.version:
+                raise ContractViolation(
+                    f"Management canister call payload includes sender canister version {version} that does not "
+                    f"match the actual sender canister version {self.canister.version}."
+                )
 
     # ------------------------------------------------------------------------------------ stable memory
 
