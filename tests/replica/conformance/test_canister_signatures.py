@@ -111,3 +111,33 @@ async def test_sender_info_needs_a_canister_signature(wire: Wire, canister: Cani
     sender_info = {"info": INFO, "signer": canister.id.bytes, "sig": info}
     content = wire.call_content(other.id, "run", ASKED, sender_info=sender_info)
     assert (await wire.call(content)).status == 400
+
+
+@pytest.mark.parametrize("method", ["run_query", "run_composite_query"])
+async def test_queries_see_the_sender_info_too_but_not_the_canisters_they_ask(
+    wire: Wire, user: User, canister: Canister, other: Canister, method: str
+) -> None:
+    third = await user.install()
+    (info,) = await signatures(canister, b"\x0eic-sender-info" + INFO)
+    sender_info = {"info": INFO, "signer": canister.id.bytes, "sig": info}
+    query = wire.query_content(other.id, method, ASKED, sender=sender_of(canister), sender_info=sender_info)
+    assert (await send(wire, canister, query)).map["reply"]["arg"] == sender_of(canister) + INFO + canister.id.bytes
+    if method == "run_composite_query":
+        told = P.reply(P.blob("msg_caller_info_data"), P.msg_arg_data())
+        nested = P.call(third.id, ASKED, method="run_query", on_reply=told).code
+        query = wire.query_content(other.id, method, nested, sender=sender_of(canister), sender_info=sender_info)
+        assert (await send(wire, canister, query)).map["reply"]["arg"] == INFO + other.id.bytes
+
+
+async def test_callbacks_and_the_inspection_see_the_sender_info(
+    wire: Wire, canister: Canister, other: Canister
+) -> None:
+    known = P.if_(P.word("equal", P.blob("msg_caller_info_data"), INFO), P.accept_message())
+    await other.update(P.set_hook("inspect_message", known).reply())
+    (info,) = await signatures(canister, b"\x0eic-sender-info" + INFO)
+    sender_info = {"info": INFO, "signer": canister.id.bytes, "sig": info}
+    program = P.call(canister.id, P.reply().code, on_reply=Program(ASKED)).code
+    content = wire.call_content(other.id, "run", program, sender=sender_of(canister), sender_info=sender_info)
+    assert wire.outcome(await send(wire, canister, content), content) == sender_of(canister) + INFO + canister.id.bytes
+    stranger = wire.call_content(other.id, "run", program, sender=sender_of(canister))
+    assert (await send(wire, canister, stranger)).map["error_code"] == "IC0406"
