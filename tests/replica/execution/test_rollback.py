@@ -227,10 +227,11 @@ async def test_skip_pre_upgrade_goes_past_a_broken_hook(world: World) -> None:
 
 
 async def test_a_kept_heap_survives_the_upgrade(world: World) -> None:
-    canister_id = await world.canister(wasm(COUNTERS))
+    persistent = COUNTERS + '(@custom "icp:private enhanced-orthogonal-persistence" "")'
+    canister_id = await world.canister(wasm(persistent))
     await world.call(canister_id, "change")
     await world.install(
-        canister_id, wasm(COUNTERS + "(start $s) (func $s)"), mode="upgrade", wasm_memory_persistence="keep"
+        canister_id, wasm(persistent + "(start $s) (func $s)"), mode="upgrade", wasm_memory_persistence="keep"
     )
     answer = await world.ask(canister_id, "read")
     assert answer[0] == 1 and answer[16] == 0  # the heap is kept, the globals are the new module's
