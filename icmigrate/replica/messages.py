@@ -247,18 +247,15 @@ def execute_query(
     certificate: Callable[[], bytes] | None,
     now: int,
     sender_info: SenderInfo | None = None,
-) -> Response:
-    """A query call from outside to a query method; it leaves no trace."""
-    reject = refusal_of_query(executor, canister)
-    if reject is not None:
-        return reject
+) -> tuple[Response, int]:
+    """A query call to a query method, which leaves no trace: the response, and the instructions it took."""
     api = executor.api(Context.NON_REPLICATED_QUERY, canister, caller, now, executor.limits.query_instructions)
     api.arg, api.method_name, api.data_certificate, api.must_respond = arg, method_name, certificate, True
     api.sender_info = sender_info
     outcome = executor.execute(canister, api, f"canister_query {method_name}", keep=False)
     if outcome.fault is not None:
-        return outcome.fault.reject(canister.id)
-    return api.response or faults.did_not_reply(canister.id)
+        return outcome.fault.reject(canister.id), outcome.instructions
+    return api.response or faults.did_not_reply(canister.id), outcome.instructions
 
 
 def execute_inspect(executor: Executor, canister: Canister, ingress: Ingress, now: int) -> Reject | None:

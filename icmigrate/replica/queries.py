@@ -144,7 +144,7 @@ class Queries:
                 return reject
             assert canister.module is not None
             if f"canister_query {method_name}" in canister.module.exports:
-                return await self._scheduler.in_query_thread(
+                response, instructions = await self._scheduler.in_query_thread(
                     messages.execute_query,
                     self._executor,
                     canister,
@@ -155,6 +155,8 @@ class Queries:
                     self._clock.time_ns(),
                     sender_info,
                 )
+                self._count(canister_id, instructions, arg, response)
+                return response
             if f"canister_composite_query {method_name}" not in canister.module.exports:
                 return MethodNotFound("query", method_name).reject(canister_id)
             # It holds no lock later on, when the certified data may be newer than what it sees: made now.
@@ -165,9 +167,15 @@ class Queries:
         overlay = _Overlay(canister, instance)
         evaluation = _Evaluation(canister, caller, sender_info, instance, (*path, canister_id), overlay)
         try:
-            return await self._evaluate(evaluation, method_name, arg, certificate)
+            response = await self._evaluate(evaluation, method_name, arg, certificate)
         finally:
             discard(instance)
+        self._count(canister_id, evaluation.instructions, arg, response)
+        return response
+
+    def _count(self, canister_id: Principal, instructions: int, arg: bytes, response: Response) -> None:
+        now = self._clock.time_ns()
+        self._scheduler.query_statistics.count(canister_id, now, instructions, arg, response)
 
     def _lazy_certificate(self, canister_id: Principal) -> Callable[[], bytes] | None:
         """Makes the certificate once, when it is needed: signing costs as much as a small query."""

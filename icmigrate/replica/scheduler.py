@@ -26,6 +26,7 @@ from icmigrate.replica.execution import Executor
 from icmigrate.replica.installation import empty
 from icmigrate.replica.messages import Answer, Call, Result, caller_of
 from icmigrate.replica.native import Deferred, NativeCall, NativeCanister
+from icmigrate.replica.query_statistics import QueryStatistics
 from icmigrate.replica.state import (
     Canister,
     CanisterOrigin,
@@ -70,6 +71,7 @@ class Scheduler:
     def __init__(self, state: SubnetState, store: Store, executor: Executor, clock: Clock, heartbeats: bool) -> None:
         self.state = state
         self.natives: dict[Principal, NativeCanister] = {}
+        self.query_statistics = QueryStatistics()
         self._store = store
         self._executor = executor
         self._clock = clock
@@ -98,6 +100,7 @@ class Scheduler:
             Step(self._find_heartbeat, partial(self._do_task, "canister_heartbeat")),
             Step(self._find_stopped, self._do_stop),
             Step(self._find_debtor, self._do_charge),
+            Step(self._find_counted_queries, self._do_count_queries),
             Step(self._find_long_log, self._do_fold),
         )
 
@@ -405,6 +408,16 @@ class Scheduler:
         changes.after_commit(forget)
         return emptied
 
+    def _find_counted_queries(self, canister: Canister, now: int) -> object:
+        return True if self.query_statistics.is_due(canister.id, now) else None
+
+    async def _do_count_queries(self, canister: Canister, _found: object) -> None:
+        """Adds the queries of an epoch to the canister's totals."""
+        changes = self.changes()
+        counted = self.query_statistics.take(canister.id)
+        changes.put(canister.with_(query_stats=canister.query_stats.plus(counted)))
+        self.commit(changes)
+
     def _find_long_log(self, canister: Canister, _now: int) -> object:
         return True if canister.memory.log_length > self._executor.limits.page_log_bytes else None
 
@@ -584,7 +597,11 @@ class Scheduler:
                 if self._find_heartbeat(canister, now):
                     self.wake(canister.id)
                 soonest = min(soonest, now + HEARTBEAT_NS)
-            if self._find_debtor(canister, now) or (canister.stop_calls and self._find_stopped(canister, now)):
+            if (
+                self._find_debtor(canister, now)
+                or self._find_counted_queries(canister, now)
+                or (canister.stop_calls and self._find_stopped(canister, now))
+            ):
                 self.wake(canister.id)
             for callback in canister.callbacks.values():
                 if callback.deadline is not None:

@@ -400,6 +400,14 @@ class QueryStats:
     request_bytes: int = 0
     response_bytes: int = 0
 
+    def plus(self, more: QueryStats) -> QueryStats:
+        return QueryStats(
+            self.calls + more.calls,
+            self.instructions + more.instructions,
+            self.request_bytes + more.request_bytes,
+            self.response_bytes + more.response_bytes,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class StopCall:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from icmigrate.replica.state import QueryStats
 from tests.replica.execution.world import STRANGER, World, rejected, wasm
 
 # "ask" calls the query named in the argument: callee (10 bytes), flags (1 byte), method name.
@@ -124,3 +125,19 @@ async def test_queries_at_the_same_time_as_updates_of_one_canister_see_whole_mes
     answers = await asyncio.gather(*(world.ask(canister_id, "both") for _ in range(50)))
     await updates
     assert all(answer[:4] == answer[4:] for answer in answers)
+
+
+async def test_queries_are_counted_when_their_epoch_is_over(world: World) -> None:
+    first, second = await world.canister(COMPOSITE), await world.canister(COMPOSITE)
+    await world.ask(first, "heap", b"12345")
+    arg = second.bytes + b"\0heap"
+    await world.ask(first, "ask", arg)
+    assert world.state(first).query_stats == QueryStats()
+    world.clock.advance(61)
+    async with asyncio.timeout(10):
+        while not (world.state(first).query_stats.calls and world.state(second).query_stats.calls):
+            await asyncio.sleep(0)
+    counted, called = world.state(first).query_stats, world.state(second).query_stats
+    assert (counted.calls, counted.request_bytes, counted.response_bytes) == (2, 5 + len(arg), 4 + 9)
+    assert (called.calls, called.request_bytes, called.response_bytes) == (1, 0, 4)
+    assert counted.instructions > called.instructions > 0
