@@ -81,7 +81,11 @@ async def private_capsule(hub: HubClient, owner: Ed25519Identity) -> str:
 async def reach(world: World, wiring: Wiring, name: str) -> Stage:
     """Brings a new capsule to a stage."""
     owner = Ed25519Identity.generate()
-    capsule_id = await private_capsule(wiring.hub, owner)
+    return await advance(world, wiring, name, await private_capsule(wiring.hub, owner), owner)
+
+
+async def advance(world: World, wiring: Wiring, name: str, capsule_id: str, owner: Ed25519Identity) -> Stage:
+    """Brings a capsule that nobody migrates yet to a stage."""
     canister_id, root = None, bytes(32)
     if name != "writable":
         planned = await steps.plan(wiring, capsule_id)

@@ -12,7 +12,7 @@ import pytest_asyncio
 from icmigrate.clients import CapsuleClient
 from icmigrate.migration.wiring import Wiring
 from tests.canisters.stages import BLOBS, Stage, capsule_picture, outcome, reach
-from tests.world import CHUNK, World, memory, some_bytes
+from tests.world import CHUNK, World, memory, some_bytes, upload
 
 MAX32, MAX64 = 2**32 - 1, 2**64 - 1
 ANONYMOUS, MANAGEMENT = "2vxsx-fae", "aaaaa-aa"
@@ -469,3 +469,12 @@ async def test_a_new_generation_that_is_refused_leaves_the_records_of_the_one_be
     broken = record.model_dump() | {"bytes": b""}
     assert await outcome(personal, "import_put_records", before.generation + 1, [broken]) == "Invalid"
     assert await personal.import_status() == before
+
+
+async def test_a_record_that_is_too_long_does_not_hold_its_blob(module_wiring: Wiring, stage: Stage) -> None:
+    location = await upload(module_wiring.hub, stage.capsule_id, some_bytes(11, 1_000))
+    long = given()["assets"][0] | {"tags": ["t" * 512] * 256, "location": {"Internal": location.model_dump()}}
+    assets = [long | {"variant_": {"Other": str(number)}} for number in range(9)]
+    await require(module_wiring.hub, stage.capsule_id, [("Invalid", "memories_create", [given(assets=assets)])])
+    totals = await module_wiring.hub.capsules_summary(stage.capsule_id)
+    assert totals.blobs == len(BLOBS)

@@ -9,6 +9,7 @@ use crate::data::check;
 use crate::index::Indexed;
 use crate::kinds::noun;
 use crate::memory::{self, Vm};
+use crate::records::check_length;
 use crate::slots::Slot;
 use crate::store::{unauthorized, Store};
 use crate::types::*;
@@ -189,6 +190,9 @@ impl<M: StableMemory> Import<M> {
         if generation < state.generation {
             return Err(Error::Conflict(format!("generation {} is being imported", state.generation)));
         }
+        // a batch of which anything is refused changes nothing
+        let arriving = |record| arrival(&state.capsule_id, record);
+        let arrivals: Vec<Arrival<M>> = records.into_iter().map(arriving).collect::<Answer<_>>()?;
         if generation > state.generation {
             store.http.withdraw(&state.capsule_id);
             store.records.clear();
@@ -198,22 +202,7 @@ impl<M: StableMemory> Import<M> {
         }
         state.seal = Seal::Begun;
         self.put(&state);
-        for record in records {
-            let capsule = &state.capsule_id;
-            match record.kind {
-                RecordKind::Capsule => store.import_record::<Capsule>(capsule, record)?,
-                RecordKind::Memory => store.import_record::<Memory>(capsule, record)?,
-                RecordKind::Folder => store.import_record::<Folder>(capsule, record)?,
-                RecordKind::Gallery => store.import_record::<Gallery>(capsule, record)?,
-                RecordKind::AccessEntry => store.import_record::<AccessEntry>(capsule, record)?,
-                RecordKind::Connection => store.import_record::<Connection>(capsule, record)?,
-                RecordKind::Group => store.import_record::<Group>(capsule, record)?,
-                RecordKind::Blob => {
-                    return Err(Error::Invalid("blobs come in chunks, not as records".into()))
-                }
-            }
-        }
-        Ok(())
+        arrivals.into_iter().try_for_each(|store_it| store_it(store))
     }
 
     /// Closes the import of a generation: every memory has its blobs, complete, and the manifest is
@@ -321,17 +310,37 @@ impl<M: StableMemory> Import<M> {
     }
 }
 
-impl<M: StableMemory> Store<M> {
-    /// Stores a record that came as canonical bytes, exactly as they are.
-    fn import_record<R: Indexed>(&mut self, capsule: &str, record: RecordBytes) -> Answer<()> {
-        let value: R = canonical::decode_strictly(&record.bytes)?;
-        if value.capsule_id() != capsule || value.id() != record.id {
-            return Err(Error::Invalid(format!("{} {} is not of this capsule", noun(R::KIND), record.id)));
-        }
-        check::id(value.id())?;
-        self.put_bytes(&value, record.bytes.into_vec())
-    }
+/// Stores one record that has been checked.
+type Arrival<M> = Box<dyn FnOnce(&mut Store<M>) -> Answer<()>>;
 
+fn arrival<M: StableMemory>(capsule: &str, record: RecordBytes) -> Answer<Arrival<M>> {
+    match record.kind {
+        RecordKind::Capsule => arrival_of::<Capsule, M>(capsule, record),
+        RecordKind::Memory => arrival_of::<Memory, M>(capsule, record),
+        RecordKind::Folder => arrival_of::<Folder, M>(capsule, record),
+        RecordKind::Gallery => arrival_of::<Gallery, M>(capsule, record),
+        RecordKind::AccessEntry => arrival_of::<AccessEntry, M>(capsule, record),
+        RecordKind::Connection => arrival_of::<Connection, M>(capsule, record),
+        RecordKind::Group => arrival_of::<Group, M>(capsule, record),
+        RecordKind::Blob => Err(Error::Invalid("blobs come in chunks, not as records".into())),
+    }
+}
+
+/// A record comes as canonical bytes, and is stored exactly as they are.
+fn arrival_of<R: Indexed + 'static, M: StableMemory>(
+    capsule: &str,
+    record: RecordBytes,
+) -> Answer<Arrival<M>> {
+    let value: R = canonical::decode_strictly(&record.bytes)?;
+    if value.capsule_id() != capsule || value.id() != record.id {
+        return Err(Error::Invalid(format!("{} {} is not of this capsule", noun(R::KIND), record.id)));
+    }
+    check::id(value.id())?;
+    check_length::<R>(&record.bytes)?;
+    Ok(Box::new(move |store| store.put_bytes(&value, record.bytes.into_vec())))
+}
+
+impl<M: StableMemory> Store<M> {
     /// Holds the blobs of the next memories behind an id. Conflict where chunks are missing.
     fn hold_imported(&mut self, capsule: &str, after: &str) -> Answer<Seal> {
         let after = Some(after).filter(|after| !after.is_empty());

@@ -19,6 +19,18 @@ pub struct Count {
     pub bytes: u64,
 }
 
+/// Invalid for canonical bytes that are too long for a record. To be asked before anything changes.
+pub fn check_length<R: Record>(bytes: &[u8]) -> Answer<()> {
+    if bytes.len() > MAX_RECORD {
+        return Err(Error::Invalid(format!(
+            "this {} has {} bytes as a record; the most is {MAX_RECORD}",
+            noun(R::KIND),
+            bytes.len()
+        )));
+    }
+    Ok(())
+}
+
 pub struct Records<M: StableMemory> {
     records: StableBTreeMap<Vec<u8>, Vec<u8>, Vm<M>>,
     /// (capsule, kind) -> records u64 BE, bytes u64 BE
@@ -57,13 +69,7 @@ impl<M: StableMemory> Records<M> {
     /// Stores a record, given with its canonical bytes, in the place of the one with its kind and id.
     /// Answers the blobs that the capsule uses no more.
     pub fn put_bytes<R: Indexed>(&mut self, record: &R, bytes: Vec<u8>) -> Answer<Vec<Digest>> {
-        if bytes.len() > MAX_RECORD {
-            return Err(Error::Invalid(format!(
-                "this {} has {} bytes as a record",
-                noun(R::KIND),
-                bytes.len()
-            )));
-        }
+        check_length::<R>(&bytes)?;
         let (capsule, length) = (record.capsule_id(), bytes.len());
         let old = self.records.insert(key(capsule, R::KIND, record.id()), bytes);
         let old_length = old.as_ref().map(Vec::len);

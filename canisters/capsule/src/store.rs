@@ -11,7 +11,7 @@ use crate::kinds::{noun, Record};
 use crate::manifest::Manifest;
 use crate::memory;
 use crate::operators::Operators;
-use crate::records::Records;
+use crate::records::{check_length, Records};
 use crate::slots::Slots;
 use crate::types::*;
 use candid::Principal;
@@ -116,10 +116,12 @@ impl<M: StableMemory> Store<M> {
     /// Stores a record. The capsule holds the blobs that it uses and lets go of those that it does
     /// not use any more; manifest and public face are kept current.
     pub fn put<R: Indexed>(&mut self, record: &R) -> Answer<()> {
+        let bytes = canonical::encode(record);
+        check_length::<R>(&bytes)?;
         for (blob, length) in self.records.new_blobs(record) {
             self.hold(record.capsule_id(), &blob, length)?;
         }
-        self.put_bytes(record, canonical::encode(record))
+        self.put_bytes(record, bytes)
     }
 
     /// The same with the record's canonical bytes at hand, and without a look at new blobs.
