@@ -48,6 +48,7 @@ from icmigrate.replica.state import (
     SystemOrigin,
 )
 from icmigrate.replica.store import Store
+from icmigrate.replica.waiting import Waiting
 
 T = TypeVar("T")
 HEARTBEAT_NS = 1_000_000_000
@@ -85,7 +86,7 @@ class Scheduler:
         self._beaten: dict[Principal, int] = {}
         self._active: dict[Principal, asyncio.Task[None]] = {}
         self._native_tasks: set[asyncio.Task[None]] = set()
-        self._waiting: dict[bytes, list[asyncio.Future[None]]] = {}
+        self._waiting = Waiting()
         self._alarm = asyncio.Event()
         self._ticker: asyncio.Task[None] | None = None
         self._closing = False
@@ -119,10 +120,7 @@ class Scheduler:
     def hold(self) -> None:
         """Begins nothing new and keeps nobody waiting: what is not done yet waits for the next start."""
         self._closing = True
-        for futures in self._waiting.values():
-            for future in futures:
-                if not future.done():
-                    future.set_result(None)
+        self._waiting.end()
 
     async def close(self) -> None:
         """Lets short executions under way finish and gives up the others, which begin anew after the next start."""
@@ -231,10 +229,7 @@ class Scheduler:
     def _fail(self, error: Exception) -> None:
         """Our own mistake: stop executing rather than go on with a doubtful state."""
         self.failure = error
-        for futures in self._waiting.values():
-            for future in futures:
-                if not future.done():
-                    future.set_exception(error)
+        self._waiting.end(error)
         asyncio.get_running_loop().call_exception_handler(
             {"message": "the replica stopped executing", "exception": error}
         )
@@ -539,9 +534,7 @@ class Scheduler:
                 self._route(message)
         for request_id, status in changes.ingress.items():
             if status is not None and status.is_terminal:
-                for future in self._waiting.pop(request_id, ()):
-                    if not future.done():
-                        future.set_result(None)
+                self._waiting.answered(request_id)
         for canister_id, canister in changes.canisters.items():
             if canister is not None and (canister.global_timer or canister.status is CanisterStatus.STOPPING):
                 self._alarm.set()
@@ -553,19 +546,7 @@ class Scheduler:
         status = self.state.ingress.get(request_id)
         if status is None or status.is_terminal:
             return
-        if self.failure is not None:
-            raise self.failure
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(request_id, []).append(future)
-        try:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(future, timeout)
-        finally:
-            waiting = self._waiting.get(request_id, [])
-            if future in waiting:
-                waiting.remove(future)
-                if not waiting:
-                    del self._waiting[request_id]
+        await self._waiting.wait(request_id, timeout)
 
     # -------------------------------------------------------------------------------------- time
 

@@ -170,6 +170,12 @@ async def test_a_certified_page_is_served(client: Client, expression: str) -> No
     assert (head.status, head.body) == (200, b"")
 
 
+async def test_no_content_type_is_named_that_the_canister_did_not_name(client: Client) -> None:
+    canister = await client.install(certified_canister(b"<h1>untyped</h1>"))
+    for raw in (False, True):
+        assert "Content-Type" not in (await get(client, canister, raw=raw)).headers
+
+
 async def test_a_page_that_is_not_the_certified_one_is_not_served_unless_raw(client: Client) -> None:
     canister = await client.install(certified_canister(b"certified", forged=b"forged"))
     answer = await get(client, canister)
