@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dbos import DBOS, DBOSClient, SetWorkflowID, WorkflowHandleAsync
@@ -61,6 +62,8 @@ async def run(wiring: Wiring, capsule_id: str) -> MigrationReport:
         return await handle.get_result()
     finally:
         await asyncio.to_thread(DBOS.destroy)
+        # The engine has put its own executor in the loop, and shut it down.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
         del workflow.wirings[capsule_id]
 
 
