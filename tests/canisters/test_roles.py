@@ -165,7 +165,8 @@ def rules(capsule_id: str, owner: Person, controller: Person) -> list[tuple[str,
 async def test_everybody_may_do_what_the_rules_say_and_no_more(house: House) -> None:
     wrong = []
     people = house.people
-    owner, controller = ({"Principal": people[name].principal} for name in ("owner", "controller"))
+    owner: Person = {"Principal": people["owner"].principal}
+    controller: Person = {"Principal": people["controller"].principal}
     for method, arguments, allowed in rules(house.stage.capsule_id, owner, controller):
         if house.stage.name == "handed off":
             allowed = allowed - {"operator"}
