@@ -11,7 +11,7 @@ from typing import Literal
 from icmigrate.clients import CapsuleClient, all_pages
 from icmigrate.errors import PreflightRefused
 from icmigrate.migration.wiring import Wiring
-from icmigrate.records import Home, Migration, MigrationPhase, Record
+from icmigrate.records import CapsuleSummary, Home, Migration, MigrationPhase, Record
 
 RECORD_BATCH_BYTES = 1_500_000
 """Records sent in one call, in bytes: they and their envelope fit an ingress message (2 MiB)."""
@@ -37,6 +37,27 @@ class FeeSchedule(Record):
             calls * (self.ingress_message + self.update_message)
             + payload * self.ingress_byte
             + instructions * self.instruction
+        )
+
+
+class Work(Record):
+    """The calls that a migration, or the rest of one, makes: all records, and these chunks of these bytes."""
+
+    summary: CapsuleSummary
+    chunks: int
+    bytes: int
+
+    @property
+    def calls(self) -> int:
+        record_calls = self.summary.record_bytes // RECORD_BATCH_BYTES
+        return self.chunks + record_calls + self.summary.blobs // 1_000 + CONTROL_CALLS
+
+    def cycles(self, fees: FeeSchedule) -> int:
+        """What these calls use up."""
+        return fees.update(
+            self.calls,
+            self.bytes + self.summary.record_bytes,
+            self.bytes * fees.instructions_per_chunk_byte + self.summary.records * fees.instructions_per_record,
         )
 
 
@@ -96,12 +117,7 @@ async def make_plan(wiring: Wiring, capsule_id: str, fees: FeeSchedule | None = 
     present = await _chunks_present(wiring, active)
     to_send = max(0, chunks - present)
     bytes_to_send = summary.blob_bytes * to_send // chunks if chunks else 0
-    calls = to_send + summary.record_bytes // RECORD_BATCH_BYTES + summary.blobs // 1_000 + CONTROL_CALLS
-    consumed = fees.update(
-        calls,
-        bytes_to_send + summary.record_bytes,
-        bytes_to_send * fees.instructions_per_chunk_byte + summary.records * fees.instructions_per_record,
-    )
+    work = Work(summary=summary, chunks=to_send, bytes=bytes_to_send)
     return Plan(
         capsule_id=capsule_id,
         home=home,
@@ -115,10 +131,10 @@ async def make_plan(wiring: Wiring, capsule_id: str, fees: FeeSchedule | None = 
         chunks_present=chunks - to_send,
         chunks_to_send=to_send,
         bytes_to_send=bytes_to_send,
-        calls=calls,
+        calls=work.calls,
         cycles_set_aside=quote.budget,
         cycles_available=quote.available,
-        cycles_quoted=(0 if canister_id else quote.creation_fee) + consumed,
+        cycles_quoted=(0 if canister_id else quote.creation_fee) + work.cycles(fees),
         problems=quote.problems,
     )
 
@@ -161,6 +177,12 @@ async def _migrated(wiring: Wiring, capsule_id: str, home: dict[Literal["Moved"]
         cycles_quoted=0,
         problems=[],
     )
+
+
+def quoted_from_the_start(summary: CapsuleSummary, chunks: int, migration: Migration) -> int:
+    """What a whole migration of this capsule was to use up, wherever it was taken up again later."""
+    creation = sum(entry.amount for entry in migration.ledger if entry.operation == "create: fee")
+    return creation + Work(summary=summary, chunks=chunks, bytes=summary.blob_bytes).cycles(FeeSchedule())
 
 
 def spent(migration: Migration, personal_balance: int) -> int:

@@ -14,7 +14,7 @@ from icmigrate.migration.blobs import CopyCount, blob_batches, copy_blobs
 from icmigrate.migration.http_check import HttpReport, asset_urls, check_http
 from icmigrate.migration.manifest import blob_leaf, record_leaf
 from icmigrate.migration.manifest import root as manifest_root
-from icmigrate.migration.plan import RECORD_BATCH_BYTES, Plan, chunk_count, make_plan, spent
+from icmigrate.migration.plan import RECORD_BATCH_BYTES, Plan, chunk_count, make_plan, quoted_from_the_start, spent
 from icmigrate.migration.verify import VerifyReport, certified_summary, verify
 from icmigrate.migration.wiring import Wiring
 from icmigrate.protocol.principal import Principal
@@ -181,7 +181,8 @@ async def report(
     summary = await personal.capsules_summary(capsule_id)
     cycles = await personal.cycles()
     frozen = migration.frozen_at and migration.cut_over_at and migration.cut_over_at - migration.frozen_at
-    chunks = copied.chunks_sent + copied.chunks_skipped
+    chunks = await chunk_count(personal, capsule_id)
+    counted = copied.chunks_sent + copied.chunks_skipped
     return MigrationReport(
         capsule=capsule_id,
         canister_id=canister_id,
@@ -190,10 +191,10 @@ async def report(
         blobs=summary.blobs,
         bytes=summary.blob_bytes,
         chunks_sent=copied.chunks_sent,
-        chunks_skipped=copied.chunks_skipped if chunks else await chunk_count(personal, capsule_id),
+        chunks_skipped=copied.chunks_skipped if counted else chunks,
         seconds=round(time.time() - started_at, 3),
         frozen_seconds=round((frozen or 0) / 1e9, 3),
-        cycles_quoted=planned.cycles_quoted if planned else 0,
+        cycles_quoted=quoted_from_the_start(summary, chunks, migration),
         cycles_spent=spent(migration, cycles.balance),
         persons_and_resources=verified.persons_and_resources if verified else 0,
         http_requests=http.requests if http else 0,

@@ -71,6 +71,7 @@ async def test_a_second_migrate_answers_from_what_is_there(wiring: Wiring) -> No
     again = await migrate(wiring, capsule_id)
     assert again.already_migrated
     assert (again.canister_id, again.root, again.chunks_sent) == (first.canister_id, first.root, 0)
+    assert again.cycles_quoted == first.cycles_quoted
 
 
 async def test_only_the_missing_chunks_are_sent(wiring: Wiring) -> None:
@@ -87,6 +88,7 @@ async def test_only_the_missing_chunks_are_sent(wiring: Wiring) -> None:
     assert (planned.chunks, planned.chunks_present, planned.chunks_to_send) == (8, 5, 3)
     report = await migrate(wiring, capsule_id)
     assert (report.chunks_sent, report.chunks_skipped) == (3, 5)
+    assert report.cycles_quoted > planned.cycles_quoted, "the quote of the whole, not of the rest"
 
 
 async def test_writes_go_on_until_the_freeze_and_reads_all_the_time(wiring: Wiring) -> None:
