@@ -66,14 +66,15 @@ async def measure(state: Path, info: DaemonInfo, canisters: int) -> ReplicaFigur
         chunk = secrets.token_bytes(CHUNK_BYTES)
         large = await rate(30, lambda: agent.update(counter, "put", chunk)) * CHUNK_BYTES / MB
         hashing = await sha256_in_wasm(agent)
-        before = resident_kb(info.pid)
-        begun = 0.0
+        half, begun = 0, 0.0
         for number in range(canisters):
+            if number == canisters // 2:  # from here on as many leave memory as come
+                half = resident_kb(info.pid)
             if number == canisters - min(20, canisters):
                 begun = time.perf_counter()
             await installed(agent, wasm.module("personal"), personal_init(agent))
         each = (time.perf_counter() - begun) / min(20, canisters)
-        idle = (resident_kb(info.pid) - before) / canisters
+        idle = (resident_kb(info.pid) - half) / (canisters - canisters // 2)
     return ReplicaFigures(hashing, updates, queries, large, each * 1000, idle)
 
 
