@@ -173,6 +173,7 @@ async def report(
     started_at: float,
 ) -> MigrationReport:
     """The closing report, from what the canisters say now and what this run counted."""
+    wiring.progress.phase("report")
     migration = await wiring.hub.migration_get(capsule_id)
     if migration is None or migration.root is None:
         raise PreflightRefused(f"capsule {capsule_id} has not been migrated")

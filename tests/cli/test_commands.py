@@ -114,7 +114,7 @@ def test_a_migrated_capsule_is_served_byte_for_byte_at_its_urls(owner: Shell, ph
     phases = [event["phase"] for event in events if event["event"] == "phase"]
     assert phases == [
         *("plan", "reserve", "create", "install", "pre-copy"),
-        *("freeze", "catch-up", "verify", "check HTTP", "cut over"),
+        *("freeze", "catch-up", "verify", "check HTTP", "cut over", "report"),
     ]
     assert fetched(report["urls"]) == files_of(photos)
     assert owner.result("show", capsule)["home"] == {"Moved": report["canister_id"]}
