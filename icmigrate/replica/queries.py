@@ -175,7 +175,7 @@ class Queries:
 
     def _count(self, canister_id: Principal, instructions: int, arg: bytes, response: Response) -> None:
         now = self._clock.time_ns()
-        self._scheduler.query_statistics.count(canister_id, now, instructions, arg, response)
+        self._scheduler.upkeep.query_statistics.count(canister_id, now, instructions, arg, response)
 
     def _lazy_certificate(self, canister_id: Principal) -> Callable[[], bytes] | None:
         """Makes the certificate once, when it is needed: signing costs as much as a small query."""

@@ -20,13 +20,12 @@ from icmigrate.protocol.principal import Principal
 from icmigrate.replica import faults, messages
 from icmigrate.replica.changes import Changes
 from icmigrate.replica.clock import Clock
-from icmigrate.replica.cycles import owes
+from icmigrate.replica.commits import Commits
 from icmigrate.replica.engine import Interrupted
 from icmigrate.replica.execution import Executor
-from icmigrate.replica.installation import empty
-from icmigrate.replica.messages import Answer, Call, Result, caller_of
-from icmigrate.replica.native import Deferred, NativeCall, NativeCanister
-from icmigrate.replica.query_statistics import QueryStatistics
+from icmigrate.replica.messages import Answer, Call, Result
+from icmigrate.replica.native import NativeCanister
+from icmigrate.replica.native_calls import execute_native
 from icmigrate.replica.state import (
     Canister,
     CanisterOrigin,
@@ -35,27 +34,16 @@ from icmigrate.replica.state import (
     CanisterStatus,
     Ingress,
     IngressOrigin,
-    IngressState,
-    IngressStatus,
     Message,
-    Origin,
-    Refused,
-    Reject,
-    RejectCode,
-    Reply,
-    Response,
     SubnetState,
-    SystemOrigin,
 )
 from icmigrate.replica.store import Store
-from icmigrate.replica.waiting import Waiting
+from icmigrate.replica.upkeep import Upkeep
 
 T = TypeVar("T")
 HEARTBEAT_NS = 1_000_000_000
 CLOSE_GRACE = 1.0
 """Seconds that executions under way have to end by themselves when the replica is closed."""
-CHARGE_NS = 600 * 1_000_000_000
-STOP_TIMEOUT_NS = 300 * 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +54,14 @@ class Step:
     do: Callable[[Canister, object], Awaitable[None]]
 
 
-class Scheduler:
+class Scheduler(Commits):
     """Belongs to the event loop's thread."""
 
     def __init__(self, state: SubnetState, store: Store, executor: Executor, clock: Clock, heartbeats: bool) -> None:
-        self.state = state
+        super().__init__(state, store, clock)
         self.natives: dict[Principal, NativeCanister] = {}
-        self.query_statistics = QueryStatistics()
-        self._store = store
+        self.upkeep = Upkeep(self, executor)
         self._executor = executor
-        self._clock = clock
         self._heartbeats = heartbeats
         self._threads = ThreadPoolExecutor(executor.limits.worker_threads, thread_name_prefix="canister")
         self._query_threads = ThreadPoolExecutor(executor.limits.query_threads, thread_name_prefix="query")
@@ -86,7 +72,6 @@ class Scheduler:
         self._beaten: dict[Principal, int] = {}
         self._active: dict[Principal, asyncio.Task[None]] = {}
         self._native_tasks: set[asyncio.Task[None]] = set()
-        self._waiting = Waiting()
         self._alarm = asyncio.Event()
         self._ticker: asyncio.Task[None] | None = None
         self._closing = False
@@ -99,9 +84,9 @@ class Scheduler:
             Step(self._find_timer, partial(self._do_task, "canister_global_timer")),
             Step(self._find_message, self._do_message),
             Step(self._find_heartbeat, partial(self._do_task, "canister_heartbeat")),
-            Step(self._find_stopped, self._do_stop),
-            Step(self._find_debtor, self._do_charge),
-            Step(self._find_counted_queries, self._do_count_queries),
+            Step(self.upkeep.find_stopped, self.upkeep.stop),
+            Step(self.upkeep.find_debtor, self.upkeep.charge),
+            Step(self.upkeep.find_counted_queries, self.upkeep.count_queries),
             Step(self._find_long_log, self._do_fold),
         )
 
@@ -155,9 +140,6 @@ class Scheduler:
         """The same for queries, which long updates must not hold up."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._query_threads, partial(function, *arguments))
-
-    def changes(self) -> Changes:
-        return Changes(self.state, self._clock.time_ns())
 
     def alarm(self) -> None:
         """Time has moved: look again what is due."""
@@ -233,6 +215,17 @@ class Scheduler:
         asyncio.get_running_loop().call_exception_handler(
             {"message": "the replica stopped executing", "exception": error}
         )
+
+    def _committed(self, changes: Changes) -> None:
+        """Routes what was sent and wakes whoever changed."""
+        for message in list(changes.messages.values()):
+            if message is not None:
+                self._route(message)
+        for canister_id, canister in changes.canisters.items():
+            if canister is not None and (canister.global_timer or canister.status is CanisterStatus.STOPPING):
+                self._alarm.set()
+            if canister is not None:
+                self.wake(canister_id)
 
     def _drop_queues(self, canister_id: Principal) -> None:
         """The canister is gone: requests to it are rejected."""
@@ -314,14 +307,8 @@ class Scheduler:
         changes = self.changes()
         if isinstance(found, Ingress):
             changes.executed.add(found.request_id)
-            status = self.state.ingress[found.request_id]
             if not result.answers:
-                changes.set_ingress(
-                    found.request_id,
-                    IngressStatus(
-                        IngressState.PROCESSING, status.sender, status.effective_canister_id, status.ingress_expiry
-                    ),
-                )
+                self.processing(changes, found)
         else:
             assert isinstance(found, int)
             changes.take(found)
@@ -346,73 +333,6 @@ class Scheduler:
         size = len(ingress.arg) + len(ingress.method_name.encode())
         return self._executor.fees.ingress(size)
 
-    def _find_stopped(self, canister: Canister, now: int) -> object:
-        if canister.status is not CanisterStatus.STOPPING:
-            return None
-        if not canister.contexts:
-            return "stopped"
-        late = any(call.requested_at + STOP_TIMEOUT_NS < now for call in canister.stop_calls)
-        return "late" if late else None
-
-    async def _do_stop(self, canister: Canister, found: object) -> None:
-        """Answers the stop_canister calls: all when the canister is stopped, or those that waited too long."""
-        changes = self.changes()
-        if found == "stopped":
-            response: Response = Reply(b"DIDL\0\0")
-            answered = canister.stop_calls
-            changes.put(canister.with_(status=CanisterStatus.STOPPED, stop_calls=(), version=canister.version + 1))
-        else:
-            response = faults.stop_timed_out()
-            limit = changes.time_ns - STOP_TIMEOUT_NS
-            answered = tuple(call for call in canister.stop_calls if call.requested_at < limit)
-            waiting = tuple(call for call in canister.stop_calls if call.requested_at >= limit)
-            changes.put(canister.with_(stop_calls=waiting))
-        for call in answered:
-            self.answer(changes, Answer(call.origin, response, call.cycles))
-        self.commit(changes)
-
-    @staticmethod
-    def _find_debtor(canister: Canister, now: int) -> object:
-        return True if now - canister.charged_until >= CHARGE_NS or owes(canister) else None
-
-    async def _do_charge(self, canister: Canister, _found: object) -> None:
-        """Charges for memory and compute allocation; who cannot pay loses code and memory."""
-        changes = self.changes()
-        charged = self._executor.fees.resources(canister, changes.time_ns)
-        bankrupt = owes(charged)
-        charged = charged.with_(burned_remainder=0) if bankrupt else charged
-        changes.put(charged)
-        if bankrupt and charged.module is not None:
-            self.uninstall(changes, charged)
-        self.commit(changes)
-
-    def uninstall(self, changes: Changes, canister: Canister) -> Canister:
-        """Takes code and memory away; calls not yet answered are rejected, later responses are dropped."""
-        for context in canister.contexts.values():
-            if not context.responded:
-                reject = Reject(RejectCode.CANISTER_REJECT, "Canister has been uninstalled.", "IC0406")
-                self.answer(changes, Answer(context.origin, reject, context.cycles_available))
-        emptied = empty(canister)
-        changes.put(emptied)
-        files = self._store.page_files(canister.id)
-
-        def forget() -> None:
-            self._executor.forget(canister.id)
-            files.remove_stale(emptied.memory)
-
-        changes.after_commit(forget)
-        return emptied
-
-    def _find_counted_queries(self, canister: Canister, now: int) -> object:
-        return True if self.query_statistics.is_due(canister.id, now) else None
-
-    async def _do_count_queries(self, canister: Canister, _found: object) -> None:
-        """Adds the queries of an epoch to the canister's totals."""
-        changes = self.changes()
-        counted = self.query_statistics.take(canister.id)
-        changes.put(canister.with_(query_stats=canister.query_stats.plus(counted)))
-        self.commit(changes)
-
     def _find_long_log(self, canister: Canister, _now: int) -> object:
         return True if canister.memory.log_length > self._executor.limits.page_log_bytes else None
 
@@ -426,6 +346,14 @@ class Scheduler:
         changes = self.changes()
         changes.put(canister.with_(memory=memory))
         changes.after_commit(lambda: files.remove_stale(memory))
+        self.commit(changes)
+
+    def _finish(self, changes: Changes, result: Result) -> None:
+        changes.put(result.canister)
+        for message in result.sent:
+            changes.send(message)
+        for answer in result.answers:
+            self.answer(changes, answer)
         self.commit(changes)
 
     # -------------------------------------------------------------------------------------- native calls
@@ -442,111 +370,13 @@ class Scheduler:
             target = native.target(message.method_name, message.arg) or native.id
             async with self.lock(target):
                 if not self._closing and self.failure is None:
-                    await self._execute_native(native, message)
+                    await execute_native(self, native, message)
         except Interrupted:
             return
         except Exception as error:  # noqa: BLE001 - kept and raised to everyone who waits
             self._fail(error)
             return
         self.wake(target)
-
-    async def _execute_native(self, native: NativeCanister, message: Ingress | CanisterRequest) -> None:
-        origin: Origin
-        if isinstance(message, Ingress):
-            origin, attached = IngressOrigin(message.request_id, message.sender), 0
-        else:
-            origin = CanisterOrigin(message.sender, message.callback_id, message.deadline)
-            attached = message.cycles
-        call = NativeCall(origin, caller_of(origin), message.method_name, message.arg, attached)
-        changes = self.changes()
-        response: Response | Deferred
-        if isinstance(message, Ingress) and message.ingress_expiry < changes.time_ns:
-            response = faults.ingress_timed_out()
-        else:
-            try:
-                response = await native.execute(call, changes)
-                charged = None
-            except Refused as refused:
-                response, charged = refused.reject, refused.charged
-            if isinstance(response, Reject):
-                changes = self.changes()
-                call.cycles = attached
-                if charged is not None:
-                    changes.put(charged)
-        if isinstance(message, Ingress):
-            changes.executed.add(message.request_id)
-        else:
-            changes.take(message.id)
-        if not isinstance(response, Deferred):
-            self.answer(changes, Answer(origin, response, call.cycles))
-        elif isinstance(message, Ingress):
-            status = self.state.ingress[message.request_id]
-            changes.set_ingress(
-                message.request_id,
-                IngressStatus(
-                    IngressState.PROCESSING, status.sender, status.effective_canister_id, status.ingress_expiry
-                ),
-            )
-        self.commit(changes)
-
-    # -------------------------------------------------------------------------------------- results
-
-    def _finish(self, changes: Changes, result: Result) -> None:
-        changes.put(result.canister)
-        for message in result.sent:
-            changes.send(message)
-        for answer in result.answers:
-            self.answer(changes, answer)
-        self.commit(changes)
-
-    def answer(self, changes: Changes, answer: Answer) -> None:
-        """Adds a response to the transaction."""
-        match answer.origin:
-            case IngressOrigin(request_id=request_id):
-                before = changes.ingress.get(request_id) or self.state.ingress.get(request_id)
-                if before is None:
-                    return
-                replied = isinstance(answer.response, Reply)
-                changes.set_ingress(
-                    request_id,
-                    IngressStatus(
-                        IngressState.REPLIED if replied else IngressState.REJECTED,
-                        before.sender,
-                        before.effective_canister_id,
-                        before.ingress_expiry,
-                        answer.response,
-                        changes.time_ns,
-                    ),
-                )
-            case CanisterOrigin(caller=caller, callback_id=callback_id, deadline=deadline):
-                response = CanisterResponse(0, caller, callback_id, answer.response, answer.refund, deadline)
-                changes.send(response)
-            case SystemOrigin():
-                pass
-
-    def commit(self, changes: Changes, accepted: Ingress | None = None) -> None:
-        """Makes a transaction true: on disk, then in memory, then for those who wait."""
-        changes.number_messages()
-        self._store.commit(changes, accepted)
-        changes.apply()
-        for message in list(changes.messages.values()):
-            if message is not None:
-                self._route(message)
-        for request_id, status in changes.ingress.items():
-            if status is not None and status.is_terminal:
-                self._waiting.answered(request_id)
-        for canister_id, canister in changes.canisters.items():
-            if canister is not None and (canister.global_timer or canister.status is CanisterStatus.STOPPING):
-                self._alarm.set()
-            if canister is not None:
-                self.wake(canister_id)
-
-    async def wait(self, request_id: bytes, timeout: float) -> None:
-        """Until the request has its answer, or the time is over."""
-        status = self.state.ingress.get(request_id)
-        if status is None or status.is_terminal:
-            return
-        await self._waiting.wait(request_id, timeout)
 
     # -------------------------------------------------------------------------------------- time
 
@@ -579,9 +409,9 @@ class Scheduler:
                     self.wake(canister.id)
                 soonest = min(soonest, now + HEARTBEAT_NS)
             if (
-                self._find_debtor(canister, now)
-                or self._find_counted_queries(canister, now)
-                or (canister.stop_calls and self._find_stopped(canister, now))
+                self.upkeep.find_debtor(canister, now)
+                or self.upkeep.find_counted_queries(canister, now)
+                or (canister.stop_calls and self.upkeep.find_stopped(canister, now))
             ):
                 self.wake(canister.id)
             for callback in canister.callbacks.values():

@@ -63,7 +63,7 @@ class SnapshotOperations:
     def uninstall_code(self, changes: Changes, canister_id: Principal, origin: ChangeOrigin) -> None:
         """Removes code and memory; open calls are rejected, callbacks' responses will be dropped."""
         canister = self._charged(changes, canister_id)
-        emptied = self.scheduler.uninstall(changes, canister)
+        emptied = self.scheduler.upkeep.uninstall(changes, canister)
         entry = HistoryEntry(changes.time_ns, emptied.version, origin, "code_uninstall")
         changes.put(self._noted(emptied, entry))
 

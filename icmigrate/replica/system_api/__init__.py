@@ -1,0 +1,23 @@
+"""Interface Specification, "Canister interface (System API)": what each function of `ic0` does.
+
+A `SystemApi` lives as long as one message execution. It has a method for each function, called with unsigned
+numbers after the context was checked (imports.py has the table), and collects the execution's effects;
+`execution.py` decides what becomes of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from icmigrate.replica.system_api.call import CallFunctions
+from icmigrate.replica.system_api.canister import CanisterFunctions
+from icmigrate.replica.system_api.cycles import CyclesFunctions
+from icmigrate.replica.system_api.execution_state import OutgoingCall
+from icmigrate.replica.system_api.message import MessageFunctions
+
+__all__ = ["OutgoingCall", "SystemApi"]
+
+
+@dataclass(slots=True)
+class SystemApi(MessageFunctions, CyclesFunctions, CallFunctions, CanisterFunctions):
+    """All functions on one execution's state."""
