@@ -143,20 +143,27 @@ async def test_the_id_of_a_deleted_canister_is_not_given_again(user: User) -> No
 async def test_uninstalling_rejects_open_calls_and_returns_their_cycles(
     canister: Canister, other: Canister, latch: Latch
 ) -> None:
-    held = latch.call()
     told = P.reply(P.msg_reject_code(), P.wide("msg_cycles_refunded128"), P.msg_reject_msg())
-    call = asyncio.create_task(other.update(P.call(canister.id, held.code, cycles=3 * TRILLION, on_reject=told)))
-    direct = asyncio.create_task(canister.update(held))
+    call = asyncio.create_task(
+        other.update(P.call(canister.id, latch.call().code, cycles=3 * TRILLION, on_reject=told))
+    )
     await latch.is_held()
     await canister.manage("uninstall_code")
     answer = await call
     assert (number(answer[:8]), number(answer[8:24])) == (4, 3 * TRILLION)
     assert "uninstalled" in answer[24:].decode()
-    error = await rejected(direct)
-    assert error.code == 4
     await latch.release()
     await canister.settled()  # the late answer finds nobody
     assert (await canister.status())["module_hash"] is None
+
+
+async def test_uninstalling_rejects_open_ingress_messages(canister: Canister, latch: Latch) -> None:
+    call = asyncio.create_task(canister.update(latch.call()))
+    await latch.is_held()
+    await canister.manage("uninstall_code")
+    error = await rejected(call)
+    assert (error.code, error.error_code) == (4, "IC0406")
+    await latch.release()
 
 
 async def test_cycles_that_come_back_to_an_uninstalled_canister_are_its_own(canister: Canister, latch: Latch) -> None:
