@@ -23,6 +23,8 @@ from tests.replica.http.canisters import KEEPER
 from tests.replica.http.client import Client, Target
 
 CLIENTS = Path(__file__).parent / "clients"
+BUILD = Path(__file__).parents[3] / "scripts/build-foreign-canisters"
+NO_RUST = 69
 
 
 def cache_folder() -> Path:
@@ -46,6 +48,15 @@ def npm_clients() -> Path:
     for script in CLIENTS.glob("*.mjs"):
         shutil.copy(script, folder)
     return folder
+
+
+def foreign_module(name: str) -> bytes:
+    """The module of a canister in canisters/; the first use of it builds it, which takes a minute or two."""
+    built = subprocess.run([BUILD, name], capture_output=True, text=True, check=False)
+    if built.returncode == NO_RUST:
+        pytest.skip("there is no Rust here to build canisters of public crates with")
+    assert built.returncode == 0, built.stderr
+    return Path(built.stdout.strip()).read_bytes()
 
 
 def run_script(folder: Path, script: str, *arguments: object) -> str:

@@ -18,7 +18,7 @@ from icmigrate.replica.gateway import HTTP_REQUEST, HTTP_RESPONSE
 from icmigrate.replica.response_verification import HttpExchange
 from tests.replica.http.certified_response import sha256
 from tests.replica.http.client import Answer, Client
-from tests.replica.official.conftest import Daemon, cache_folder, run_script
+from tests.replica.official.conftest import Daemon, foreign_module, run_script
 from tests.replica.official.test_response_verification import as_case, judged_by_official_verifier
 
 PAGE = b"<!doctype html><title>stored</title><h1>A page</h1>\n"
@@ -49,9 +49,7 @@ class Site:
 
 @pytest.fixture(scope="session")
 def site(npm_clients: Path, replica: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Site:
-    module = cache_folder() / "assets.wasm"
-    if not module.exists():
-        pytest.skip("the asset canister is not built: scripts/build-asset-canister does it (two minutes)")
+    module = foreign_module("assets")
     folder = tmp_path_factory.mktemp("assets")
     (folder / "index.html").write_bytes(PAGE)
     (folder / "big.bin").write_bytes(BIG)
@@ -59,7 +57,7 @@ def site(npm_clients: Path, replica: Daemon, tmp_path_factory: pytest.TempPathFa
     owner = Ed25519Identity.from_seed(seed)
 
     async def install(client: Client) -> Principal:
-        return await client.as_user(owner).install(module.read_bytes(), arg=candid.encode([], []))
+        return await client.as_user(owner).install(module, arg=candid.encode([], []))
 
     canister_id: Principal = replica.run(install)
     stored = run_script(
@@ -107,7 +105,7 @@ def test_a_head_has_the_headers_and_no_body(site: Site) -> None:
 
 def test_it_outlives_an_upgrade(site: Site) -> None:
     async def upgrade(client: Client) -> None:
-        module = (cache_folder() / "assets.wasm").read_bytes()
+        module = foreign_module("assets")
         await client.as_user(site.owner).install(module, site.id, mode="upgrade", arg=candid.encode([], []))
 
     site.replica.run(upgrade)
