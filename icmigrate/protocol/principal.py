@@ -67,7 +67,8 @@ class Principal(_IcPyPrincipal):
         return isinstance(other, _IcPyPrincipal) and self.bytes == other.bytes
 
     def __lt__(self, other: Principal) -> bool:
-        return self.bytes < other.bytes
+        """Shorter ones first, as in the sets of the replica and of canisters in Rust."""
+        return (len(self.bytes), self.bytes) < (len(other.bytes), other.bytes)
 
     def __hash__(self) -> int:
         return hash(self.bytes)

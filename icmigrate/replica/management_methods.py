@@ -10,6 +10,7 @@ import hashlib
 import os
 from importlib.metadata import version
 
+from icmigrate.protocol.hash_of_map import hash_of_map
 from icmigrate.replica import faults, management_settings, refusals
 from icmigrate.replica.management_context import Context, Record, optional
 from icmigrate.replica.native import Deferred
@@ -34,7 +35,9 @@ async def create_canister(context: Context, record: Record) -> Record:
     settings = _initial_settings(context, record)
     context.call.accept(sent)
     origin = context.change_origin(record)
-    canister_id = context.replica.create_canister(context.changes, settings, sent - required, origin)
+    canister_id = context.replica.create_canister(
+        context.changes, settings, sent - required, origin, variables_hash=_variables_hash(record)
+    )
     made = context.changes.existing(canister_id)
     context.changes.put(made.consuming(CycleUse.CANISTER_CREATION, required))
     return {"canister_id": canister_id}
@@ -48,8 +51,17 @@ async def provisional_create_canister_with_cycles(context: Context, record: Reco
         context.replica.fees.default_provisional_balance if amount is None else amount,
         context.change_origin(record),
         optional(record["specified_id"]),
+        variables_hash=_variables_hash(record),
     )
     return {"canister_id": canister_id}
+
+
+def _variables_hash(record: Record) -> bytes | None:
+    """What the history tells about the environment variables, if any list of them was given."""
+    for settings in record["settings"]:
+        for variables in settings["environment_variables"]:
+            return hash_of_map({variable["name"]: variable["value"] for variable in variables})
+    return None
 
 
 def _initial_settings(context: Context, record: Record) -> Settings:
@@ -66,7 +78,8 @@ async def update_settings(context: Context, record: Record) -> None:
         raise Refused(
             refusals.reserved_cycles_limit_is_too_low(canister.reserved_cycles, settings.reserved_cycles_limit)
         )
-    context.replica.update_settings(context.changes, canister.id, settings, context.change_origin(record))
+    by = context.change_origin(record) if record["settings"]["controllers"] else None
+    context.replica.update_settings(context.changes, canister.id, settings, by)
 
 
 # ------------------------------------------------------------------------------------------- code
@@ -253,7 +266,7 @@ def _details(entry: HistoryEntry) -> Record | None:
             return {"controllers": list(entry.controllers)}
         case "load_snapshot":
             return {
-                "from_canister_id": [],
+                "from_canister_id": [] if entry.from_canister_id is None else [entry.from_canister_id],
                 "snapshot_id": entry.snapshot_id,
                 "canister_version": entry.snapshot_version,
                 "taken_at_timestamp": entry.taken_at,

@@ -40,7 +40,7 @@ def updated(settings: Settings, given: Record, limits: Limits) -> Settings:
             changes[name] = value
     for controllers in given["controllers"]:
         _check_length(controllers, limits.controllers)
-        changes["controllers"] = tuple(dict.fromkeys(controllers))
+        changes["controllers"] = tuple(sorted(set(controllers)))
     for name in ("log_visibility", "snapshot_visibility", "status_visibility"):
         for value in given[name]:
             changes[name] = _visibility(value, limits)

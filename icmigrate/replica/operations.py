@@ -45,8 +45,13 @@ class Operations(SnapshotOperations):
         cycles: int,
         origin: ChangeOrigin,
         specified_id: Principal | None = None,
+        *,
+        variables_hash: bytes | None = None,
     ) -> Principal:
-        """Makes an empty canister holding `cycles`. A taken `specified_id` is refused."""
+        """Makes an empty canister holding `cycles`. A taken `specified_id` is refused.
+
+        `variables_hash` is for the history, where environment variables were given.
+        """
         if specified_id is not None:
             chosen = specified_id
             if changes.canister(chosen) is not None or chosen in self.scheduler.natives:
@@ -62,7 +67,6 @@ class Operations(SnapshotOperations):
             cycles=cycles,
             charged_until=changes.time_ns,
         )
-        variables_hash = _variables_hash(settings) if settings.environment_variables else None
         entry = HistoryEntry(
             changes.time_ns,
             0,
@@ -75,9 +79,9 @@ class Operations(SnapshotOperations):
         return chosen
 
     def update_settings(
-        self, changes: Changes, canister_id: Principal, settings: Settings, origin: ChangeOrigin
+        self, changes: Changes, canister_id: Principal, settings: Settings, controllers_by: ChangeOrigin | None
     ) -> None:
-        """Replaces the settings (all fields), with the history entry when controllers change."""
+        """Replaces the settings (all fields). `controllers_by` is who gave controllers, the same or others."""
         canister = self._charged(changes, canister_id)
         before = canister.settings
         canister = canister.with_(settings=settings, version=canister.version + 1)
@@ -97,9 +101,13 @@ class Operations(SnapshotOperations):
                 f"Cannot increase {what} allocation to {amount} due to insufficient cycles. "
                 f"At least {missing} additional cycles are required.",
             )
-        if set(settings.controllers) != set(before.controllers):
+        if controllers_by is not None:
             entry = HistoryEntry(
-                changes.time_ns, canister.version, origin, "controllers_change", controllers=settings.controllers
+                changes.time_ns,
+                canister.version,
+                controllers_by,
+                "controllers_change",
+                controllers=settings.controllers,
             )
             canister = self._noted(canister, entry)
         changes.put(watch_memory(canister))
@@ -180,7 +188,7 @@ class Operations(SnapshotOperations):
     def deposit_cycles(self, changes: Changes, canister_id: Principal, amount: int) -> None:
         """Adds cycles to the balance."""
         canister = changes.existing(canister_id)
-        changes.put(canister.with_(cycles=canister.cycles + amount, version=canister.version + 1))
+        changes.put(canister.with_(cycles=canister.cycles + amount))
 
     # -------------------------------------------------------------------------------------- chunks
 
@@ -220,10 +228,3 @@ class Operations(SnapshotOperations):
     def module_bytes(self, module_hash: bytes) -> bytes | None:
         """The bytes of a module as they were uploaded."""
         return self.store.get(self.store.modules, module_hash)
-
-
-def _variables_hash(settings: Settings) -> bytes:
-    """SHA-256 over the hashes of names and values, sorted by name."""
-    pairs = sorted(settings.environment_variables)
-    hashes = (hashlib.sha256(part.encode()).digest() for pair in pairs for part in pair)
-    return hashlib.sha256(b"".join(hashes)).digest()

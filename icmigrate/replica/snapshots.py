@@ -187,6 +187,7 @@ class SnapshotOperations:
             snapshot_version=snapshot.canister_version,
             taken_at=snapshot.taken_at,
             snapshot_source=snapshot.source,
+            from_canister_id=None if source_canister == canister_id else source_canister,
         )
         changes.put(self._noted(loaded, entry))
         self._clean(changes, loaded)

@@ -361,6 +361,8 @@ class HistoryEntry:
     environment_variables_hash: bytes | None = None
     snapshot_source: str = "taken_from_canister"
     """As in Snapshot, of the one that was loaded."""
+    from_canister_id: Principal | None = None
+    """Whose snapshot was loaded, if it was another canister's."""
 
 
 @dataclass(frozen=True, slots=True)
