@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica import faults
+from icmigrate.replica import faults, refusals
 from icmigrate.replica.changes import Changes
 from icmigrate.replica.execution import watch_memory
 from icmigrate.replica.installation import Installation, install
@@ -67,6 +67,7 @@ class Operations(SnapshotOperations):
             cycles=cycles,
             charged_until=changes.time_ns,
         )
+        self._check_affordable(canister, Settings(settings.controllers))
         entry = HistoryEntry(
             changes.time_ns,
             0,
@@ -85,22 +86,7 @@ class Operations(SnapshotOperations):
         canister = self._charged(changes, canister_id)
         before = canister.settings
         canister = canister.with_(settings=settings, version=canister.version + 1)
-        if self.fees.freezing_limit(canister) > max(
-            canister.cycles + canister.reserved_cycles, self.fees.freezing_limit(canister.with_(settings=before))
-        ) and (
-            settings.memory_allocation > before.memory_allocation
-            or settings.compute_allocation > before.compute_allocation
-        ):
-            missing = self.fees.freezing_limit(canister) - canister.cycles
-            compute = settings.compute_allocation > before.compute_allocation
-            what = "compute" if compute else "memory"
-            amount = settings.compute_allocation if compute else f"{settings.memory_allocation} bytes"
-            raise refuse(
-                RejectCode.CANISTER_ERROR,
-                "IC0530" if compute else "IC0531",
-                f"Cannot increase {what} allocation to {amount} due to insufficient cycles. "
-                f"At least {missing} additional cycles are required.",
-            )
+        self._check_affordable(canister, before)
         if controllers_by is not None:
             entry = HistoryEntry(
                 changes.time_ns,
@@ -111,6 +97,16 @@ class Operations(SnapshotOperations):
             )
             canister = self._noted(canister, entry)
         changes.put(watch_memory(canister))
+
+    def _check_affordable(self, canister: Canister, before: Settings) -> None:
+        """Raises Refused when an allocation became larger and would freeze the canister for lack of cycles."""
+        missing = self.fees.freezing_limit(canister) - canister.reserved_cycles - canister.cycles
+        if missing <= 0:
+            return
+        for what in ("compute", "memory"):
+            allocation: int = getattr(canister.settings, f"{what}_allocation")
+            if allocation > getattr(before, f"{what}_allocation"):
+                raise Refused(refusals.insufficient_cycles_in_allocation(what, allocation, missing))
 
     # -------------------------------------------------------------------------------------- code
 

@@ -80,6 +80,16 @@ def delete_canister_self(canister_id: Principal) -> Reject:
     return Reject(RejectCode.CANISTER_ERROR, text, "IC0512")
 
 
+def insufficient_cycles_in_allocation(what: str, allocation: int, missing: int) -> Reject:
+    """`what` is compute or memory."""
+    help = documented("Top up the canister with more cycles.", f"insufficient-cycles-in-{what}-allocation")
+    text = (
+        f"Cannot increase {what} allocation to {allocation} due to insufficient cycles. "
+        f"At least {missing} additional cycles are required.\n{help}"
+    )
+    return Reject(RejectCode.CANISTER_ERROR, text, "IC0530" if what == "compute" else "IC0531")
+
+
 def management_method_not_found(method_name: str) -> Reject:
     text = f"ic00 interface does not expose method {method_name}"
     return Reject(RejectCode.CANISTER_ERROR, text, "IC0536")

@@ -180,7 +180,9 @@ async def test_a_specified_id_is_given_once(client: Client) -> None:
 BAD_SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"controllers": [Principal(bytes([n])) for n in range(11)]}, "IC0408"),
     ({"compute_allocation": 101}, "IC0504"),
+    ({"compute_allocation": 4}, "IC0530"),
     ({"memory_allocation": 1 << 64}, "IC0504"),
+    ({"memory_allocation": 1 << 43}, "IC0531"),
     ({"freezing_threshold": 1 << 64}, "IC0504"),
     ({"reserved_cycles_limit": 1 << 128}, "IC0504"),
     ({"wasm_memory_limit": (1 << 48) + 1}, "IC0504"),
