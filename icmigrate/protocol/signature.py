@@ -1,4 +1,4 @@
-"""Interface Specification, "Signatures": Ed25519, ECDSA on P-256 and secp256k1, and canister signatures."""
+"""Interface Specification, "Signatures": Ed25519 and ECDSA signatures, web authentication, canister signatures."""
 
 from __future__ import annotations
 
@@ -21,12 +21,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from icmigrate.errors import CborError, CertificateError
-from icmigrate.protocol import cbor, certificate, hash_tree
-from icmigrate.protocol.principal import Principal
+from icmigrate.protocol import cbor, certificate, hash_tree, public_key_info, webauthn
+from icmigrate.protocol.principal import MAX_LENGTH, Principal
 
 ED25519_DER_PREFIX = bytes.fromhex("302a300506032b6570032100")
-# SubjectPublicKeyInfo of OID 1.3.6.1.4.1.56387.1.2; the two lengths are filled in.
-_CANISTER_SIGNATURE_ALGORITHM = bytes.fromhex("300c060a2b0601040183b8430102")
 
 
 def verify_signature(
@@ -41,6 +39,9 @@ def verify_signature(
     Signatures by ECDSA are r || s (64 bytes) over the SHA-256 of the message. A canister signature needs the
     network's root key; its certificate may be of any time.
     """
+    cose_key = public_key_info.unwrap(public_key_info.COSE_KEY, public_key_der)
+    if cose_key is not None:
+        return webauthn.verify(cose_key, signature, message)
     signer = canister_signature_key(public_key_der)
     if signer is not None:
         return root_key_der is not None and _verify_canister_signature(*signer, signature, message, root_key_der)
@@ -86,27 +87,17 @@ def encode_der_as_raw(signature: bytes) -> bytes:
 
 def canister_signature_key(public_key_der: bytes) -> tuple[Principal, bytes] | None:
     """The signing canister and the seed, if this is the public key of a canister signature."""
-    head = len(_CANISTER_SIGNATURE_ALGORITHM) + 2
-    if public_key_der[2:head] != _CANISTER_SIGNATURE_ALGORITHM or len(public_key_der) > 129:
-        return None
-    body = public_key_der[head + 3 :]
-    sequence = bytes((0x30, len(public_key_der) - 2))
-    bit_string = bytes((0x03, len(body) + 1, 0))
-    if public_key_der != sequence + _CANISTER_SIGNATURE_ALGORITHM + bit_string + body or not body:
+    body = public_key_info.unwrap(public_key_info.CANISTER_SIGNATURE, public_key_der)
+    if not body or body[0] > min(MAX_LENGTH, len(body) - 1):
         return None
     length = body[0]
-    if length > min(29, len(body) - 1):
-        return None
     return Principal(body[1 : 1 + length]), body[1 + length :]
 
 
 def canister_signature_der(canister_id: Principal, seed: bytes) -> bytes:
-    """The public key (DER) of a canister's signatures with `seed`. Raises `ValueError` if it is too long."""
+    """The public key (DER) of a canister's signatures with `seed`."""
     body = bytes((len(canister_id.bytes),)) + canister_id.bytes + seed
-    inner = _CANISTER_SIGNATURE_ALGORITHM + bytes((0x03, len(body) + 1, 0)) + body
-    if len(inner) > 127:
-        raise ValueError("the seed is too long")
-    return bytes((0x30, len(inner))) + inner
+    return public_key_info.wrap(public_key_info.CANISTER_SIGNATURE, body)
 
 
 def _verify_canister_signature(

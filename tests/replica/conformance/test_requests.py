@@ -24,6 +24,7 @@ from icmigrate.protocol.identity import (
 )
 from icmigrate.protocol.principal import ANONYMOUS, MANAGEMENT_CANISTER
 from icmigrate.replica.server import RunningReplica
+from tests.protocol.passkeys import EdDsaPasskey, Es256Passkey, Rs256Passkey
 from tests.replica.conformance.candid_types import encode
 from tests.replica.conformance.program import Program
 from tests.replica.conformance.wire import MINUTE, Answer, Wire, wire_to
@@ -276,6 +277,9 @@ KEYS: dict[str, Callable[[], Identity]] = {
     "Ed25519": Ed25519Identity.generate,
     "ECDSA on P-256": Prime256v1Identity.generate,
     "ECDSA on secp256k1": Secp256k1Identity.generate,
+    "Web authentication with ECDSA": Es256Passkey,
+    "Web authentication with RSA": Rs256Passkey,
+    "Web authentication with Ed25519": EdDsaPasskey,
 }
 
 
@@ -285,7 +289,22 @@ async def test_each_scheme_of_signatures_authenticates(wire: Wire, target: Canis
     key = signer.identity.public_key_der()
     assert key is not None
     content = signer.call_content(target.id, "run", CALLER)
-    assert signer.outcome(await signer.call(content), content) == hashlib.sha224(key).digest() + b"\2"
+    sender = hashlib.sha224(key).digest() + b"\2"
+    assert signer.outcome(await signer.call(content), content) == sender
+    query = await signer.query(signer.query_content(target.id, "run_query", CALLER))
+    assert query.map["reply"]["arg"] == sender
+    assert (await signer.read(target.id, [b"request_status", envelope.request_id(content)])).status == 200
+
+
+async def test_keys_of_all_schemes_may_stand_in_one_chain_of_delegations(wire: Wire, target: Canister) -> None:
+    owner: Identity = Ed25519Identity.generate()
+    chain = owner
+    for generate in KEYS.values():
+        later = wire.replica.replica.time_ns() + 10 * MINUTE
+        chain = DelegatedIdentity.delegate(chain, generate(), expiration_ns=later)
+    session = wire.used_by(chain)
+    content = session.call_content(target.id, "run", CALLER)
+    assert session.outcome(await session.call(content), content) == owner.sender().bytes
 
 
 async def test_nobody_may_call_without_a_signature(wire: Wire, target: Canister) -> None:
