@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.faults import not_found
-from icmigrate.replica.state import Canister, IngressStatus, Message, Refused, SubnetState
+from icmigrate.replica.state import CERTIFIED_DATA, Canister, IngressStatus, Message, Refused, SubnetState
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -83,6 +83,20 @@ class Changes:
 
     def native_put(self, namespace: str, key: bytes, value: bytes | None) -> None:
         self.native[(namespace, key)] = value
+
+    def native_items(self, namespace: str, prefix: bytes) -> list[tuple[bytes, bytes]]:
+        """The records whose key begins like this, by increasing key. Looks at every native record."""
+        found = {
+            key: value
+            for records in (self.base.native, self.native)
+            for (owner, key), value in records.items()
+            if owner == namespace and key.startswith(prefix)
+        }
+        return sorted((key, value) for key, value in found.items() if value is not None)
+
+    def certify(self, canister_id: Principal, certified_data: bytes) -> None:
+        """Sets the certified data of a native canister (at most 32 bytes)."""
+        self.native_put(CERTIFIED_DATA, canister_id.bytes, certified_data)
 
     def after_commit(self, action: Callable[[], None]) -> None:
         """Something to do when this has become true, for example deleting files that are not needed now."""

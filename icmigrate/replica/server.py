@@ -25,8 +25,9 @@ from icmigrate.replica.ingress import IngressFilter
 from icmigrate.replica.keys import Keys
 from icmigrate.replica.limits import Limits
 from icmigrate.replica.management import ManagementCanister
+from icmigrate.replica.native import NativeCanister
 from icmigrate.replica.replica import Replica
-from icmigrate.replica.system_canisters import CyclesLedger, CyclesMinting
+from icmigrate.replica.system_canisters import system_canisters
 
 HOSTS = ("127.0.0.1", "::1")
 """Browsers take `<id>.localhost` for either; other machines cannot reach the replica."""
@@ -81,8 +82,9 @@ async def running_replica(
     try:
         certifier = Certifier(keys, replica)
         management = ManagementCanister(replica)
-        systems = (CyclesMinting(replica), CyclesLedger(replica))
-        for native in (management, *systems):
+        systems = system_canisters(replica, certifier.data_certificate)
+        natives: tuple[NativeCanister, ...] = (management, *systems)
+        for native in natives:
             replica.add_native(native)
         filter = IngressFilter(replica, management, [system.id for system in systems])
         application = web.Application(client_max_size=MAX_BODY)

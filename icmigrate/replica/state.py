@@ -530,6 +530,9 @@ _canister_values = attrgetter(*_CANISTER_FIELDS)
 
 # ---------------------------------------------------------------------------------------------- subnet
 
+CERTIFIED_DATA = "certified_data"
+"""Namespace of what native canisters certify, by canister id."""
+
 
 @dataclass(slots=True)
 class SubnetState:
@@ -544,3 +547,7 @@ class SubnetState:
     next_message: int = 0
     native: dict[tuple[str, bytes], bytes] = field(default_factory=dict)
     """Small records of natively implemented canisters: (namespace, key) to value."""
+
+    def native_certified_data(self, canister_id: bytes) -> bytes | None:
+        """What a natively implemented canister certifies, if it does."""
+        return self.native.get((CERTIFIED_DATA, canister_id))

@@ -18,6 +18,7 @@ from icmigrate.protocol import cbor, hash_tree, leb128
 from icmigrate.protocol.hash_tree import HashTree
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.state import (
+    CERTIFIED_DATA,
     Canister,
     IngressStatus,
     Reject,
@@ -170,7 +171,7 @@ class SystemTree:
         return children(
             {
                 b"api_boundary_nodes": children({}),
-                b"canister": Wide(lambda: (canister.bytes for canister in self.state.canisters), self._canister),
+                b"canister": Wide(self._canister_labels, self._canister),
                 b"canister_ranges": children({self.subnet_id.bytes: children({FIRST_CANISTER.bytes: _ranges()})}),
                 b"request_status": Wide(lambda: self.state.ingress, self._request_status),
                 b"subnet": children({self.subnet_id.bytes: self._subnet(is_subnet_request)}),
@@ -202,9 +203,16 @@ class SystemTree:
             }
         )
 
+    def _canister_labels(self) -> Iterable[bytes]:
+        yield from (canister.bytes for canister in self.state.canisters)
+        yield from (canister for namespace, canister in self.state.native if namespace == CERTIFIED_DATA)
+
     def _canister(self, label: bytes) -> Node | None:
         canister = self.state.canisters.get(Principal(label)) if len(label) <= 29 else None
-        return None if canister is None else _canister_level(canister)
+        if canister is not None:
+            return _canister_level(canister)
+        certified_data = self.state.native_certified_data(label)
+        return None if certified_data is None else children({b"certified_data": certified_data})
 
     def _request_status(self, label: bytes) -> Node | None:
         status = self.state.ingress.get(label)

@@ -1,0 +1,39 @@
+"""Plumbing: the system canisters that a local network of the official tools has, answered by the replica itself.
+
+Each is a table of methods over records of its own, which are part of the subnet's state: what a call changes is
+one transaction with everything else that it does, for example creating a canister.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from icmigrate.protocol.principal import Principal
+from icmigrate.replica.replica import Replica
+from icmigrate.replica.system_canisters.cycles_ledger import CyclesLedger
+from icmigrate.replica.system_canisters.cycles_minting import CyclesMinting
+from icmigrate.replica.system_canisters.icp_index import IcpIndex
+from icmigrate.replica.system_canisters.icp_ledger import IcpLedger
+from icmigrate.replica.system_canisters.table import TableCanister
+
+INSTALLED = "installed"
+"""Namespace of the records that tell which system canisters a state folder has, by canister id."""
+
+
+def system_canisters(replica: Replica, data_certificate: Callable[[Principal], bytes]) -> Sequence[TableCanister]:
+    """The system canisters of a replica, those installed which this state has not seen yet."""
+    icp_ledger = IcpLedger(replica, data_certificate)
+    cycles_ledger = CyclesLedger(replica, data_certificate)
+    systems: Sequence[TableCanister] = (
+        icp_ledger,
+        IcpIndex(replica, data_certificate, icp_ledger),
+        cycles_ledger,
+        CyclesMinting(replica, data_certificate, icp_ledger, cycles_ledger),
+    )
+    changes = replica.scheduler.changes()
+    for system in systems:
+        if changes.native_get(INSTALLED, system.id.bytes) is None:
+            system.install(changes)
+            changes.native_put(INSTALLED, system.id.bytes, b"1")
+    replica.scheduler.commit(changes)
+    return systems

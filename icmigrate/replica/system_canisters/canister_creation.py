@@ -1,0 +1,71 @@
+"""cmc.did, `create_canister`: how the cycles minting canister creates canisters, and with what arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from icmigrate.protocol.candid import Types as T
+from icmigrate.protocol.principal import Principal
+from icmigrate.replica import management_settings, refusals
+from icmigrate.replica.changes import Changes
+from icmigrate.replica.management_types import CANISTER_SETTINGS
+from icmigrate.replica.replica import Replica
+from icmigrate.replica.state import CanisterChange, CycleUse, Refused, Settings
+from icmigrate.replica.system_canisters.table import Record, given
+
+CYCLES_MINTING_CANISTER = Principal.from_str("rkp4c-7iaaa-aaaaa-aaaca-cai")
+
+SUBNET_TYPE = "application"
+"""The type of the one subnet that there is."""
+MINIMUM_CYCLES = 100_000_000_000
+"""With fewer cycles nothing is tried."""
+BAD_REQUEST_PENALTY = 100_000_000
+"""Cycles that an attempt costs which fails."""
+
+SUBNET_SELECTION = T.Variant(
+    {
+        "Subnet": T.Record({"subnet": T.Principal}),
+        "Filter": T.Record({"subnet_type": T.Opt(T.Text)}),
+    }
+)
+CREATION_FIELDS = {"settings": T.Opt(CANISTER_SETTINGS), "subnet_selection": T.Opt(SUBNET_SELECTION)}
+
+
+class CreationFailed(Exception):
+    """No canister was created, for a reason in the words of the cycles minting canister."""
+
+
+def create_canister(
+    replica: Replica, changes: Changes, creator: Principal, cycles: int, settings: list[Any], selection: Record | None
+) -> Principal:
+    """A canister that `creator` controls unless `settings` (opt canister_settings) name others. Raises CreationFailed.
+
+    `cycles` pay the creation fee; the rest is the canister's balance.
+    """
+    _check_selection(replica, creator, selection)
+    required = replica.fees.canister_creation
+    try:
+        if cycles < required:
+            raise Refused(refusals.insufficient_cycles_for_create_canister(cycles, required))
+        chosen = Settings(controllers=(creator,))
+        for record in settings:
+            chosen = management_settings.updated(chosen, record, replica.limits)
+        origin = CanisterChange(CYCLES_MINTING_CANISTER)
+        canister_id = replica.create_canister(changes, chosen, cycles - required, origin)
+    except Refused as refused:
+        reject, subnet = refused.reject, replica.subnet_id.to_str()
+        text = f"Creating canister in subnet {subnet} failed with code {reject.code.value}: {reject.message}"
+        raise CreationFailed(text) from None
+    changes.put(changes.existing(canister_id).consuming(CycleUse.CANISTER_CREATION, required))
+    return canister_id
+
+
+def _check_selection(replica: Replica, creator: Principal, selection: Record | None) -> None:
+    match selection:
+        case {"Subnet": {"subnet": subnet}} if subnet != replica.subnet_id:
+            raise CreationFailed(
+                f"Subnet {subnet.to_str()} does not exist or {creator.to_str()} is not authorized to deploy to "
+                "that subnet."
+            )
+        case {"Filter": {"subnet_type": subnet_type}} if given(subnet_type) not in (None, SUBNET_TYPE):
+            raise CreationFailed(f"Provided subnet type {given(subnet_type)} does not exist")

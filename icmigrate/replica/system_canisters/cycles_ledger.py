@@ -1,0 +1,447 @@
+"""cycles-ledger.did, INTERFACE_SPECIFICATION.md of the cycles ledger: accounts of cycles.
+
+Checks come in the order of the real ledger, which decides what a wrong call is told. What differs: cycles cost
+nothing locally, so every user's default account holds `ENDOWMENT` before its first transaction; the block that
+mints it is written then, so that the chain of blocks accounts for every balance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from icmigrate.protocol import candid, cbor
+from icmigrate.protocol.hash_of_map import hash_of_map
+from icmigrate.protocol.principal import ANONYMOUS, MANAGEMENT_CANISTER, MAX_LENGTH, SELF_AUTHENTICATING, Principal
+from icmigrate.replica.state import Refused, RejectCode
+from icmigrate.replica.system_canisters import cycles_ledger_types as types
+from icmigrate.replica.system_canisters import icrc, icrc3
+from icmigrate.replica.system_canisters.book import (
+    MAX_MEMO_LENGTH,
+    PERMITTED_DRIFT,
+    TRANSACTION_WINDOW,
+    Allowance,
+    Book,
+    check_created_at_time,
+)
+from icmigrate.replica.system_canisters.canister_creation import (
+    BAD_REQUEST_PENALTY,
+    MINIMUM_CYCLES,
+    CreationFailed,
+    create_canister,
+)
+from icmigrate.replica.system_canisters.icrc import DEFAULT_SUBACCOUNT, Account, account_of_key
+from icmigrate.replica.system_canisters.icrc3 import Value
+from icmigrate.replica.system_canisters.icrc_ledger import IcrcLedger, Token
+from icmigrate.replica.system_canisters.table import (
+    Context,
+    Failure,
+    NativeMethod,
+    Record,
+    Trap,
+    given,
+    optional,
+    query,
+)
+
+CYCLES_LEDGER = Principal.from_str("um5iw-rqaaa-aaaaq-qaaba-cai")
+
+ENDOWMENT = 1_000_000_000_000_000_000
+"""Cycles that a user's default account begins with: a million times 10**12."""
+FEE = 100_000_000
+"""Cycles that every transaction costs."""
+MAX_BLOCKS_PER_REQUEST = 50
+MAX_TAKE_ALLOWANCES = 500
+
+PENALIZE_MEMO = b"\xff" * 32
+CREATE_CANISTER_MEMO = b"\xfe" * 32
+REFUND_MEMO = b"\xfd" * 32
+
+UNKNOWN_ERROR, DENIED_OWNER, ZERO_AMOUNT = 100_000, 100_001, 100_002
+"""Codes of GenericError."""
+
+_ICRC_1 = "https://github.com/dfinity/ICRC-1/blob/main/standards"
+_ICRC = "https://github.com/dfinity/ICRC/blob/main/ICRCs"
+TOKEN = Token(
+    "Trillion Cycles",
+    "TCYCLES",
+    decimals=12,
+    fee=FEE,
+    standards={
+        **{name: f"{_ICRC_1}/{name}/README.md" for name in ("ICRC-1", "ICRC-2", "ICRC-3")},
+        **{name: f"{_ICRC}/{name}/{name}.md" for name in ("ICRC-10", "ICRC-103", "ICRC-106")},
+    },
+)
+BLOCK_TYPES = {"1burn": "ICRC-1", "1mint": "ICRC-1", "2xfer": "ICRC-2", "2approve": "ICRC-2"}
+
+
+@dataclass(frozen=True, slots=True)
+class Burn:
+    """Cycles taken out of an account for something that may fail and be refunded."""
+
+    index: int
+    transaction: dict[str, Value]
+    payer: Account
+    spender: Account | None
+    expires_at: int | None
+    """Of the allowance that was used."""
+
+
+class CyclesLedger(IcrcLedger):
+    """`um5iw-rqaaa-aaaaq-qaaba-cai`: accounts of cycles; creates and tops up canisters from them."""
+
+    id = CYCLES_LEDGER
+    token = TOKEN
+
+    def methods(self) -> dict[str, NativeMethod]:
+        block_types = [{"block_type": name, "url": TOKEN.standards[standard]} for name, standard in BLOCK_TYPES.items()]
+        return {
+            **super().methods(),
+            "icrc3_get_blocks": query(icrc3.GET_BLOCKS_RESULT, self._get_blocks, icrc3.GET_BLOCKS_ARGS),
+            "icrc3_get_archives": query(icrc3.GET_ARCHIVES_RESULT, lambda *_: [], icrc3.GET_ARCHIVES_ARGS),
+            "icrc3_get_tip_certificate": query(icrc3.DATA_CERTIFICATE, self._get_tip_certificate),
+            "icrc3_supported_block_types": query(icrc3.SUPPORTED_BLOCK_TYPES, lambda _: block_types),
+            "icrc103_get_allowances": query(
+                types.GET_ALLOWANCES_RESULT, self._get_allowances, types.GET_ALLOWANCES_ARGS
+            ),
+            "icrc106_get_index_principal": query(
+                icrc.INDEX_PRINCIPAL_RESULT, lambda _: {"Err": {"IndexPrincipalNotSet": None}}
+            ),
+            "deposit": NativeMethod((types.DEPOSIT_ARGS,), types.DEPOSIT_RESULT, self._deposit),
+            "withdraw": NativeMethod((types.WITHDRAW_ARGS,), types.WITHDRAW_RESULT, self._withdraw, target="to"),
+            "withdraw_from": NativeMethod(
+                (types.WITHDRAW_FROM_ARGS,), types.WITHDRAW_FROM_RESULT, self._withdraw_from, target="to"
+            ),
+            "create_canister": NativeMethod(
+                (types.CREATE_CANISTER_ARGS,), types.CREATE_CANISTER_RESULT, self._create_canister
+            ),
+            "create_canister_from": NativeMethod(
+                (types.CREATE_CANISTER_FROM_ARGS,), types.CREATE_CANISTER_FROM_RESULT, self._create_canister_from
+            ),
+        }
+
+    def metadata(self) -> list[tuple[str, Record]]:
+        return [
+            *super().metadata(),
+            ("icrc1:max_memo_length", {"Nat": MAX_MEMO_LENGTH}),
+            ("dfn:max_blocks_per_request", {"Nat": MAX_BLOCKS_PER_REQUEST}),
+        ]
+
+    # ------------------------------------------------------------------------------------ accounts
+
+    def account_key(self, account: Account) -> bytes:
+        return account.key
+
+    def balance(self, book: Book, account: Account) -> int:
+        return book.balance(account.key) if book.has_account(account.key) else _endowment(account)
+
+    # ------------------------------------------------------------------------------------ ICRC-1, ICRC-2
+
+    def transfer(self, context: Context, payer: Account, to: Account, spender: Account | None, record: Record) -> int:
+        book, amount = self.book(context.changes), record["amount"]
+        transaction = _transaction("xfer", record, payer=payer, to=to, spender=spender)
+        _check_duplicate(book, transaction, context.now)
+        _check_owners("transactions", payer, to, spender)
+        self.check_fee(record, FEE)
+        self._check_allowance(context, payer, spender, amount + FEE)
+        self._check_funds(book, payer, amount + FEE)
+        _check_memo_and_time(transaction, context.now)
+        index = self._append(context, transaction, None if record["fee"] else FEE, payer, to)
+        self._take(book, payer, spender, amount + FEE)
+        book.credit(to.key, amount)
+        return index
+
+    def approve(self, context: Context, payer: Account, spender: Account, record: Record) -> int:
+        book, allowance = self.book(context.changes), self.allowance(context, payer, spender).amount
+        expires_at = given(record["expires_at"])
+        transaction = _transaction("approve", record, payer=payer, spender=spender)
+        _check_duplicate(book, transaction, context.now)
+        _check_owners("approvals", payer, spender)
+        if record["expected_allowance"] not in ([], [allowance]):
+            raise Failure("AllowanceChanged", current_allowance=allowance)
+        self.check_fee(record, FEE)
+        self._check_funds(book, payer, FEE)
+        if expires_at is not None and expires_at <= context.now:
+            raise Failure("Expired", ledger_time=context.now)
+        _check_memo_and_time(transaction, context.now)
+        index = self._append(context, transaction, None if record["fee"] else FEE, payer)
+        book.approve(payer.key, spender.key, Allowance(record["amount"], expires_at))
+        book.debit(payer.key, FEE)
+        return index
+
+    def _check_funds(self, book: Book, payer: Account, needed: int) -> None:
+        balance = self.balance(book, payer)
+        if balance < needed:
+            raise Failure("InsufficientFunds", balance=balance)
+
+    def _check_allowance(self, context: Context, payer: Account, spender: Account | None, needed: int) -> None:
+        """The owner may spend without an allowance, also by the methods for spenders."""
+        if spender is None or spender == payer:
+            return
+        allowance = self.allowance(context, payer, spender).amount
+        if allowance < needed:
+            raise Failure("InsufficientAllowance", allowance=allowance)
+
+    def _take(self, book: Book, payer: Account, spender: Account | None, amount: int) -> None:
+        if spender is not None and spender != payer:
+            book.use_allowance(payer.key, spender.key, amount)
+        book.debit(payer.key, amount)
+
+    # ------------------------------------------------------------------------------------ blocks
+
+    def _append(self, context: Context, transaction: dict[str, Value], fee: int | None, *accounts: Account) -> int:
+        """Writes a block; before it those that mint what its accounts begin with."""
+        book = self.book(context.changes)
+        for account in accounts:
+            amount = _endowment(account)
+            if amount and not book.has_account(account.key):
+                minting = _transaction("mint", {"amount": amount}, to=account)
+                self._write(context, book, {**minting, "fee": 0}, 0)
+                book.credit(account.key, amount)
+        index = self._write(context, book, transaction, fee)
+        if "ts" in transaction:
+            book.remember(hash_of_map(transaction), index)
+        return index
+
+    def _write(self, context: Context, book: Book, transaction: dict[str, Value], fee: int | None) -> int:
+        block: dict[str, Value] = {"tx": transaction, "ts": context.now}
+        if (parent := book.tip_hash()) is not None:
+            block["phash"] = parent
+        if fee is not None:
+            block["fee"] = fee
+        index = book.append(candid.encode([icrc3.VALUE], [icrc3.to_candid(block)]), hash_of_map(block))
+        context.changes.certify(self.id, icrc3.tip_tree(book.length(), book.tip_hash()).hash)
+        return index
+
+    def _get_blocks(self, context: Context, ranges: list[Record]) -> Record:
+        book = self.book(context.changes)
+        blocks: list[Record] = []
+        for wanted in ranges:
+            length = min(wanted["length"], MAX_BLOCKS_PER_REQUEST - len(blocks))
+            found = book.blocks(wanted["start"], length)
+            for index, block in enumerate(found, wanted["start"]):
+                blocks.append({"id": index, "block": candid.decode(block, [icrc3.VALUE])[0]})
+        return {"log_length": book.length(), "blocks": blocks, "archived_blocks": []}
+
+    def _get_tip_certificate(self, context: Context) -> list[Record]:
+        if context.certificate is None:
+            return []
+        book = self.book(context.changes)
+        tree = icrc3.tip_tree(book.length(), book.tip_hash())
+        return [{"certificate": context.certificate, "hash_tree": icrc3.encoded(tree)}]
+
+    def _get_allowances(self, context: Context, record: Record) -> Record:
+        start = Account.of(given(record["from_account"]) or {"owner": context.caller, "subaccount": []})
+        previous = given(record["prev_spender"])
+        after = start.key + (Account.of(previous).key if previous else b"")
+        take = min([MAX_TAKE_ALLOWANCES, *record["take"]])
+        allowances = []
+        for key, allowance in self.book(context.changes).allowances(start.key[: -len(DEFAULT_SUBACCOUNT)]):
+            if key > after and (held := allowance.at(context.now)).amount:
+                payer, rest = account_of_key(key)
+                allowances.append(
+                    {
+                        "from_account": payer.record(),
+                        "to_spender": account_of_key(rest)[0].record(),
+                        "allowance": held.amount,
+                        "expires_at": optional(held.expires_at),
+                    }
+                )
+        return {"Ok": allowances[:take]}
+
+    # ------------------------------------------------------------------------------------ cycles in
+
+    def deposit(self, context: Context, to: Account, amount: int, memo: bytes | None) -> Record:
+        """Mints for cycles that were given; the result of `deposit`. Raises Trap."""
+        if amount < FEE:
+            raise Trap(f"The requested amount {amount} to be deposited is less than the cycles ledger fee: {FEE}")
+        if amount == FEE:
+            raise Trap(f"Cannot deposit 0 cycles (amount: {amount}, cycles ledger fee: {FEE})")
+        index = self._mint(context, to, amount - FEE, memo, FEE)
+        return {"balance": self.book(context.changes).balance(to.key), "block_index": index}
+
+    def _mint(self, context: Context, to: Account, amount: int, memo: bytes | None, fee: int) -> int:
+        transaction = _transaction("mint", {"amount": amount, "fee": [fee], "memo": optional(memo)}, to=to)
+        _check_memo_and_time(transaction, context.now)
+        index = self._append(context, transaction, 0, to)
+        self.book(context.changes).credit(to.key, amount)
+        return index
+
+    def _deposit(self, context: Context, record: Record) -> Record:
+        amount = context.call.accept(context.call.cycles)
+        return self.deposit(context, Account.of(record["to"]), amount, given(record["memo"]))
+
+    # ------------------------------------------------------------------------------------ cycles out
+
+    def _burn(self, context: Context, payer: Account, spender: Account | None, record: Record, memo: bytes) -> Burn:
+        book, amount = self.book(context.changes), record["amount"]
+        burning = {**record, "memo": [memo]}
+        transaction = _transaction("burn", burning, payer=payer, spender=spender)
+        _check_duplicate(book, transaction, context.now)
+        self._check_allowance(context, payer, spender, amount + FEE)
+        self._check_funds(book, payer, amount + FEE)
+        _check_memo_and_time(transaction, context.now)
+        used = None if spender is None else self.allowance(context, payer, spender).expires_at
+        index = self._append(context, transaction, FEE, payer)
+        self._take(book, payer, spender, amount + FEE)
+        return Burn(index, transaction, payer, spender, used)
+
+    def _refund(self, context: Context, burn: Burn, returned: int, memo: bytes) -> tuple[int | None, int | None]:
+        """Gives back what is left after the fee of each block; the blocks of refund and renewed approval."""
+        amount = returned - FEE
+        if amount <= 0:
+            return None, None
+        refund = self._mint(context, burn.payer, amount, memo, 0)
+        if burn.spender is None or burn.spender == burn.payer or amount <= FEE:
+            return refund, None
+        held = self.allowance(context, burn.payer, burn.spender)
+        renewed = {
+            "amount": held.amount + amount - FEE,
+            "expected_allowance": [],
+            "expires_at": optional(held.expires_at or burn.expires_at),
+            "fee": [],
+            "memo": [PENALIZE_MEMO],
+            "created_at_time": [],
+        }
+        return refund, self.approve(context, burn.payer, burn.spender, renewed)
+
+    def _withdraw(self, context: Context, record: Record) -> Record:
+        payer = Account(context.caller, given(record["from_subaccount"]))
+        return self._withdraw_by(context, payer, None, record, "FailedToWithdraw")
+
+    def _withdraw_from(self, context: Context, record: Record) -> Record:
+        spender = Account(context.caller, given(record["spender_subaccount"]))
+        return self._withdraw_by(context, Account.of(record["from"]), spender, record, "FailedToWithdrawFrom")
+
+    def _withdraw_by(
+        self, context: Context, payer: Account, spender: Account | None, record: Record, failed: str
+    ) -> Record:
+        to, amount = record["to"], record["amount"]
+        if _is_self_authenticating(to):
+            raise Failure("InvalidReceiver", receiver=to)
+        if amount == 0:
+            raise _generic_error(ZERO_AMOUNT, "The withdraw_from 0 cycles is not possible")
+        burn = self._burn(context, payer, spender, record, _withdraw_memo(to))
+        try:
+            self._replica.deposit_cycles(context.changes, to, amount)
+        except Refused as refused:
+            reject = refused.reject
+            return self._failed(context, failed, burn, amount, PENALIZE_MEMO, reject.code, reject.message)
+        return {"Ok": burn.index}
+
+    def _create_canister(self, context: Context, record: Record) -> Record:
+        payer = Account(context.caller, given(record["from_subaccount"]))
+        return self._create_by(context, payer, None, record, "FailedToCreate")
+
+    def _create_canister_from(self, context: Context, record: Record) -> Record:
+        spender = Account(context.caller, given(record["spender_subaccount"]))
+        return self._create_by(context, Account.of(record["from"]), spender, record, "FailedToCreateFrom")
+
+    def _create_by(
+        self, context: Context, payer: Account, spender: Account | None, record: Record, failed: str
+    ) -> Record:
+        amount, creation = record["amount"], given(record["creation_args"])
+        settings, selection = (creation["settings"], given(creation["subnet_selection"])) if creation else ([], None)
+        burn = self._burn(context, payer, spender, record, CREATE_CANISTER_MEMO)
+        returned, error = amount, "Insufficient cycles attached."
+        if amount >= MINIMUM_CYCLES:
+            try:
+                made = create_canister(self._replica, context.changes, context.caller, amount, settings, selection)
+            except CreationFailed as failure:
+                returned, error = amount - BAD_REQUEST_PENALTY, str(failure)
+            else:
+                if "ts" in burn.transaction:
+                    self.book(context.changes).remember(hash_of_map(burn.transaction), burn.index, made)
+                return {"Ok": {"block_id": burn.index, "canister_id": made}}
+        return self._failed(context, failed, burn, returned, REFUND_MEMO, RejectCode.CANISTER_ERROR, error)
+
+    def _failed(
+        self, context: Context, name: str, burn: Burn, returned: int, memo: bytes, code: RejectCode, reason: str
+    ) -> Record:
+        """The `Err` of a burn whose purpose failed; each of the four errors takes its own of these fields."""
+        refund, approval_refund = self._refund(context, burn, returned, memo)
+        of_creation = name.startswith("FailedToCreate")
+        fields = {
+            "withdraw_from_block": [burn.index],
+            "create_from_block": [burn.index],
+            "fee_block": [burn.index] if of_creation else optional(refund),
+            "refund_block": optional(refund),
+            "approval_refund_block": optional(approval_refund),
+            "rejection_code": {types.REJECTION_CODE_NAMES[code]: None},
+            "rejection_reason": reason,
+            "error": reason,
+        }
+        return {"Err": {name: fields}}
+
+
+# ------------------------------------------------------------------------------------------ transactions
+
+
+def _transaction(
+    operation: str,
+    record: Record,
+    *,
+    payer: Account | None = None,
+    to: Account | None = None,
+    spender: Account | None = None,
+) -> dict[str, Value]:
+    """The `tx` of a block, from the record that asks for it."""
+    transaction: dict[str, Value] = {"op": operation, "amt": record["amount"]}
+    for name, account in (("from", payer), ("to", to), ("spender", spender)):
+        if account is not None:
+            transaction[name] = [account.owner.bytes, *optional(account.subaccount)]
+    for name, field in TRANSACTION_FIELDS.items():
+        if (value := given(record.get(field, []))) is not None:
+            transaction[name] = value
+    return transaction
+
+
+TRANSACTION_FIELDS = {
+    "fee": "fee",
+    "memo": "memo",
+    "ts": "created_at_time",
+    "expected_allowance": "expected_allowance",
+    "expires_at": "expires_at",
+}
+"""Optional fields of a `tx`, and of the arguments that they come from."""
+
+
+def _check_duplicate(book: Book, transaction: dict[str, Value], now: int) -> None:
+    created_at_time = transaction.get("ts")
+    if not isinstance(created_at_time, int) or created_at_time + TRANSACTION_WINDOW + PERMITTED_DRIFT < now:
+        return
+    known = book.remembered(hash_of_map(transaction))
+    if known is not None:
+        raise Failure("Duplicate", duplicate_of=known[0], canister_id=optional(known[1]))
+
+
+def _check_memo_and_time(transaction: dict[str, Value], now: int) -> None:
+    memo, created_at_time = transaction.get("memo"), transaction.get("ts")
+    if isinstance(memo, bytes) and len(memo) > MAX_MEMO_LENGTH:
+        raise Trap(f"memo length exceeds the maximum of {MAX_MEMO_LENGTH} bytes")
+    if isinstance(created_at_time, int):
+        check_created_at_time(created_at_time, now, grace=PERMITTED_DRIFT)
+
+
+def _check_owners(what: str, *accounts: Account | None) -> None:
+    for account in accounts:
+        if account is not None and account.owner == MANAGEMENT_CANISTER:
+            raise _generic_error(DENIED_OWNER, f"Owner of the account {account} cannot be part of {what}")
+
+
+def _generic_error(code: int, message: str) -> Failure:
+    return Failure("GenericError", error_code=code, message=message)
+
+
+def _is_self_authenticating(principal: Principal) -> bool:
+    return len(principal.bytes) == MAX_LENGTH and principal.bytes.endswith(SELF_AUTHENTICATING)
+
+
+def _endowment(account: Account) -> int:
+    """What an account holds before its first transaction."""
+    is_user = _is_self_authenticating(account.owner) or account.owner == ANONYMOUS
+    return ENDOWMENT if is_user and account.effective_subaccount == DEFAULT_SUBACCOUNT else 0
+
+
+def _withdraw_memo(receiver: Principal) -> bytes:
+    """CBOR: an array of the receiver's bytes."""
+    return b"\x81" + cbor.dumps(receiver.bytes).removeprefix(cbor.SELF_DESCRIBE)

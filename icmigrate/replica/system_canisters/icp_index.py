@@ -1,0 +1,133 @@
+"""index.did of the ICP index canister: the transactions of one account.
+
+It reads the ledger's own blocks, so it is never behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from icmigrate.protocol.candid import Types as T
+from icmigrate.protocol.principal import Principal
+from icmigrate.replica.management_types import BLOB
+from icmigrate.replica.replica import Replica
+from icmigrate.replica.system_canisters import icp_blocks, icrc
+from icmigrate.replica.system_canisters.icp_blocks import TIME_STAMP, account_identifier, identifier_of_text
+from icmigrate.replica.system_canisters.icp_ledger import ICP_INDEX, MAX_BLOCKS_PER_QUERY, IcpLedger
+from icmigrate.replica.system_canisters.icrc import Account
+from icmigrate.replica.system_canisters.table import Context, NativeMethod, Record, TableCanister, query, result
+
+PARTIES = {"Mint": ["to"], "Burn": ["from"], "Transfer": ["from", "to"], "Approve": ["from", "spender"]}
+"""Whose transaction it is, by operation."""
+
+TRANSACTION = T.Record(
+    {
+        "memo": T.Nat64,
+        "icrc1_memo": T.Opt(BLOB),
+        "operation": icp_blocks.operation_type(T.Text),
+        "created_at_time": T.Opt(TIME_STAMP),
+        "timestamp": T.Opt(TIME_STAMP),
+    }
+)
+TRANSACTIONS_RESULT = result(
+    T.Record(
+        {
+            "balance": T.Nat64,
+            "transactions": T.Vec(T.Record({"id": T.Nat64, "transaction": TRANSACTION})),
+            "oldest_tx_id": T.Opt(T.Nat64),
+        }
+    ),
+    T.Record({"message": T.Text}),
+)
+BY_IDENTIFIER = T.Record({"account_identifier": T.Text, "start": T.Opt(T.Nat64), "max_results": T.Nat64})
+BY_ACCOUNT = T.Record({"account": icrc.ACCOUNT, "start": T.Opt(T.Nat), "max_results": T.Nat})
+GET_BLOCKS_REQUEST = T.Record({"start": T.Nat, "length": T.Nat})
+GET_BLOCKS_RESPONSE = T.Record({"blocks": T.Vec(BLOB), "chain_length": T.Nat64})
+
+
+class IcpIndex(TableCanister):
+    """`qhbym-qaaaa-aaaaa-aaafq-cai`: who wants to know what happened to an account asks here."""
+
+    id = ICP_INDEX
+
+    def __init__(self, replica: Replica, data_certificate: Callable[[Principal], bytes], ledger: IcpLedger) -> None:
+        self._ledger = ledger
+        super().__init__(replica, data_certificate)
+
+    def methods(self) -> dict[str, NativeMethod]:
+        return {
+            "ledger_id": query(T.Principal, lambda _: self._ledger.id),
+            "status": query(T.Record({"num_blocks_synced": T.Nat64}), self._status),
+            "get_blocks": query(GET_BLOCKS_RESPONSE, self._get_blocks, GET_BLOCKS_REQUEST),
+            "get_account_identifier_balance": query(
+                T.Nat64, lambda context, text: self._balance(context, identifier_of_text(text)), T.Text
+            ),
+            "icrc1_balance_of": query(
+                T.Nat64,
+                lambda context, record: self._balance(context, account_identifier(Account.of(record))),
+                icrc.ACCOUNT,
+            ),
+            "get_account_identifier_transactions": query(
+                TRANSACTIONS_RESULT,
+                lambda context, record: self._transactions(
+                    context, identifier_of_text(record["account_identifier"]), record
+                ),
+                BY_IDENTIFIER,
+            ),
+            "get_account_transactions": query(
+                TRANSACTIONS_RESULT,
+                lambda context, record: self._transactions(
+                    context, account_identifier(Account.of(record["account"])), record
+                ),
+                BY_ACCOUNT,
+            ),
+        }
+
+    def _status(self, context: Context) -> Record:
+        return {"num_blocks_synced": self._ledger.book(context.changes).length()}
+
+    def _balance(self, context: Context, account: bytes) -> int:
+        return self._ledger.book(context.changes).balance(account)
+
+    def _get_blocks(self, context: Context, record: Record) -> Record:
+        book = self._ledger.book(context.changes)
+        blocks = book.blocks(record["start"], min(record["length"], MAX_BLOCKS_PER_QUERY))
+        return {"blocks": blocks, "chain_length": book.length()}
+
+    def _transactions(self, context: Context, account: bytes, record: Record) -> Record:
+        """The newest first, beginning before `start`."""
+        book = self._ledger.book(context.changes)
+        found = []
+        for index, encoded in enumerate(book.blocks(0, book.length())):
+            block = icp_blocks.decode_block(encoded)
+            ((operation, fields),) = block["transaction"]["operation"][0].items()
+            if any(fields[party] == account for party in PARTIES[operation]):
+                found.append((index, block, operation, fields))
+        start = min([book.length(), *record["start"]])
+        wanted = [each for each in reversed(found) if each[0] < start][
+            : min(record["max_results"], MAX_BLOCKS_PER_QUERY)
+        ]
+        transactions = [
+            {
+                "id": index,
+                "transaction": {
+                    **block["transaction"],
+                    "operation": {operation: {name: _as_text(value) for name, value in fields.items()}},
+                    "created_at_time": [block["transaction"]["created_at_time"]],
+                    "timestamp": [block["timestamp"]],
+                },
+            }
+            for index, block, operation, fields in wanted
+        ]
+        oldest = [found[0][0]] if found else []
+        return {"Ok": {"balance": book.balance(account), "transactions": transactions, "oldest_tx_id": oldest}}
+
+
+def _as_text(value: object) -> object:
+    """An account as index.did writes it; other fields as they are."""
+    match value:
+        case bytes():
+            return value.hex()
+        case [bytes(account)]:
+            return [account.hex()]
+    return value

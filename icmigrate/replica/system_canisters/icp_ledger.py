@@ -1,0 +1,391 @@
+"""ledger.did of the ICP ledger: accounts of ICP, by account identifier and by ICRC-1, -2 account.
+
+As on the local networks of the official tools, the anonymous principal and two well-known test accounts hold
+a billion ICP each: anybody may transfer from the first. The minting account is that of the governance canister,
+which is not there, so nobody mints. Blocks are never archived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from icmigrate.protocol.candid import Types as T
+from icmigrate.protocol.principal import ANONYMOUS, Principal
+from icmigrate.replica.changes import Changes
+from icmigrate.replica.management_types import BLOB
+from icmigrate.replica.system_canisters import icp_blocks, icrc, protobuf
+from icmigrate.replica.system_canisters.book import (
+    MAX_MEMO_LENGTH,
+    NO_ALLOWANCE,
+    TRANSACTION_WINDOW,
+    Allowance,
+    Book,
+    check_created_at_time,
+)
+from icmigrate.replica.system_canisters.icp_blocks import (
+    BLOCK,
+    TIME_STAMP,
+    TOKENS,
+    account_identifier,
+    checked_identifier,
+    identifier_of_text,
+)
+from icmigrate.replica.system_canisters.icrc import Account
+from icmigrate.replica.system_canisters.icrc_ledger import IcrcLedger, Token
+from icmigrate.replica.system_canisters.table import (
+    Context,
+    Failure,
+    NativeMethod,
+    Record,
+    Trap,
+    given,
+    optional,
+    query,
+    result,
+)
+
+ICP_LEDGER = Principal.from_str("ryjl3-tyaaa-aaaaa-aaaba-cai")
+ICP_INDEX = Principal.from_str("qhbym-qaaaa-aaaaa-aaafq-cai")
+GOVERNANCE = Principal.from_str("rrkah-fqaaa-aaaaa-aaaaq-cai")
+MINTING_ACCOUNT = account_identifier(Account(GOVERNANCE))
+
+TRANSFER_FEE = 10_000
+"""e8s, of which 10**8 are one ICP."""
+INITIAL_AMOUNT = 1_000_000_000 * 10**8
+INITIAL_ACCOUNTS = (
+    account_identifier(Account(ANONYMOUS)),
+    bytes.fromhex("5b315d2f6702cb3a27d826161797d7b2c2e131cd312aece51d4d5574d1247087"),
+    bytes.fromhex("2b8fbde99de881f695f279d2a892b1137bfe81a42d7694e064b1be58701e1138"),
+)
+MAX_TOKENS = (1 << 64) - 1
+MAX_BLOCKS_PER_QUERY = 2000
+MAX_BLOCKS_PER_CALL = 50
+MAX_TAKE_ALLOWANCES = 500
+
+_ICRC_1 = "https://github.com/dfinity/ICRC-1/tree/main/standards"
+_ICRC = "https://github.com/dfinity/ICRC/blob/main/ICRCs"
+TOKEN = Token(
+    "Internet Computer",
+    "ICP",
+    decimals=8,
+    fee=TRANSFER_FEE,
+    standards={
+        **{name: f"{_ICRC_1}/{name}" for name in ("ICRC-1", "ICRC-2")},
+        **{name: f"{_ICRC}/{name}/{name}.md" for name in ("ICRC-10", "ICRC-106")},
+    },
+)
+
+# ------------------------------------------------------------------------------------------ Candid types
+
+TRANSFER_ARGS = {
+    "memo": T.Nat64,
+    "amount": TOKENS,
+    "fee": TOKENS,
+    "from_subaccount": T.Opt(BLOB),
+    "to": BLOB,
+    "created_at_time": T.Opt(TIME_STAMP),
+}
+TRANSFER_RESULT = result(
+    T.Nat64,
+    T.Variant(
+        {
+            "BadFee": T.Record({"expected_fee": TOKENS}),
+            "InsufficientFunds": T.Record({"balance": TOKENS}),
+            "TxTooOld": T.Record({"allowed_window_nanos": T.Nat64}),
+            "TxCreatedInFuture": T.Null,
+            "TxDuplicate": T.Record({"duplicate_of": T.Nat64}),
+        }
+    ),
+)
+GET_BLOCKS_ARGS = T.Record({"start": T.Nat64, "length": T.Nat64})
+QUERY_ARCHIVE_ERROR = T.Variant(
+    {
+        "BadFirstBlockIndex": T.Record({"requested_index": T.Nat64, "first_valid_index": T.Nat64}),
+        "Other": T.Record({"error_code": T.Nat64, "error_message": T.Text}),
+    }
+)
+
+
+def _query_blocks_response(block: object, block_range: object) -> object:
+    archive = T.Func([GET_BLOCKS_ARGS], [result(block_range, QUERY_ARCHIVE_ERROR)], ["query"])
+    return T.Record(
+        {
+            "chain_length": T.Nat64,
+            "certificate": T.Opt(BLOB),
+            "blocks": T.Vec(block),
+            "first_block_index": T.Nat64,
+            "archived_blocks": T.Vec(T.Record({"start": T.Nat64, "length": T.Nat64, "callback": archive})),
+        }
+    )
+
+
+QUERY_BLOCKS_RESPONSE = _query_blocks_response(BLOCK, T.Record({"blocks": T.Vec(BLOCK)}))
+QUERY_ENCODED_BLOCKS_RESPONSE = _query_blocks_response(BLOB, T.Vec(BLOB))
+TIP_OF_CHAIN_RESPONSE = T.Record({"certification": T.Opt(BLOB), "tip_index": T.Nat64})
+REMOVE_APPROVAL_ARGS = T.Record({"from_subaccount": T.Opt(BLOB), "spender": BLOB, "fee": T.Opt(T.Nat)})
+GET_ALLOWANCES_ARGS = T.Record({"from_account_id": T.Text, "prev_spender_id": T.Opt(T.Text), "take": T.Opt(T.Nat64)})
+ALLOWANCES = T.Vec(
+    T.Record({"from_account_id": T.Text, "to_spender_id": T.Text, "allowance": TOKENS, "expires_at": T.Opt(T.Nat64)})
+)
+
+
+class IcpLedger(IcrcLedger):
+    """`ryjl3-tyaaa-aaaaa-aaaba-cai`: accounts of ICP."""
+
+    id = ICP_LEDGER
+    token = TOKEN
+
+    def methods(self) -> dict[str, NativeMethod]:
+        text_transfer_args = T.Record({**TRANSFER_ARGS, "to": T.Text})
+        return {
+            **super().methods(),
+            "name": query(T.Record({"name": T.Text}), lambda _: {"name": TOKEN.name}),
+            "symbol": query(T.Record({"symbol": T.Text}), lambda _: {"symbol": TOKEN.symbol}),
+            "decimals": query(T.Record({"decimals": T.Nat32}), lambda _: {"decimals": TOKEN.decimals}),
+            "transfer_fee": query(
+                T.Record({"transfer_fee": TOKENS}), lambda *_: {"transfer_fee": _tokens(TRANSFER_FEE)}, T.Record({})
+            ),
+            "account_identifier": query(BLOB, lambda _, account: account_identifier(Account.of(account)), icrc.ACCOUNT),
+            "account_balance": query(TOKENS, self._account_balance, T.Record({"account": BLOB})),
+            "account_balance_dfx": query(TOKENS, self._account_balance_dfx, T.Record({"account": T.Text})),
+            "transfer": NativeMethod((T.Record(TRANSFER_ARGS),), TRANSFER_RESULT, self._transfer_tokens),
+            "send_dfx": NativeMethod((text_transfer_args,), T.Nat64, self._send_dfx),
+            "query_blocks": query(QUERY_BLOCKS_RESPONSE, self._query_blocks, GET_BLOCKS_ARGS),
+            "query_encoded_blocks": query(QUERY_ENCODED_BLOCKS_RESPONSE, self._query_encoded_blocks, GET_BLOCKS_ARGS),
+            "tip_of_chain": query(TIP_OF_CHAIN_RESPONSE, self._tip_of_chain),
+            "archives": query(
+                T.Record({"archives": T.Vec(T.Record({"canister_id": T.Principal}))}), lambda _: {"archives": []}
+            ),
+            "remove_approval": NativeMethod((REMOVE_APPROVAL_ARGS,), icrc.APPROVE_RESULT, self._remove_approval),
+            "get_allowances": query(ALLOWANCES, self._get_allowances, GET_ALLOWANCES_ARGS),
+            "icrc106_get_index_principal": query(icrc.INDEX_PRINCIPAL_RESULT, lambda _: {"Ok": ICP_INDEX}),
+            "is_ledger_ready": query(T.Bool, lambda _: True),
+        }
+
+    def metadata(self) -> list[tuple[str, Record]]:
+        return [*super().metadata(), ("icrc106:index_principal", {"Text": ICP_INDEX.to_str()})]
+
+    def install(self, changes: Changes) -> None:
+        for account in INITIAL_ACCOUNTS:
+            operation = icp_blocks.mint(account, INITIAL_AMOUNT)
+            self._append(changes, icp_blocks.transaction(operation, created_at_time=changes.time_ns))
+            self.book(changes).credit(account, INITIAL_AMOUNT)
+
+    def account_key(self, account: Account) -> bytes:
+        return account_identifier(account)
+
+    # ------------------------------------------------------------------------------------ ICRC-1, ICRC-2
+
+    def transfer(self, context: Context, payer: Account, to: Account, spender: Account | None, record: Record) -> int:
+        icrc1_memo, created_at_time = _checked_memo(record), given(record["created_at_time"])
+        source, target = account_identifier(payer), account_identifier(to)
+        by = None if spender is None else account_identifier(spender)
+        if source == MINTING_ACCOUNT and by is not None and target != MINTING_ACCOUNT:
+            raise Trap("the minter account cannot delegate mints")
+        self.check_fee(record, 0 if MINTING_ACCOUNT in (source, target) else TRANSFER_FEE)
+        if target == MINTING_ACCOUNT:
+            minimum = min(TRANSFER_FEE, self.book(context.changes).balance(source))
+            if record["amount"] < max(minimum, 1):
+                raise Failure("BadBurn", min_burn_amount=minimum or TRANSFER_FEE)
+        return self.move(context, source, target, record["amount"], 0, icrc1_memo, created_at_time, by)
+
+    def move(
+        self,
+        context: Context,
+        payer: bytes,
+        to: bytes,
+        amount: int,
+        memo: int = 0,
+        icrc1_memo: bytes | None = None,
+        created_at_time: int | None = None,
+        spender: bytes | None = None,
+    ) -> int:
+        """The block of a transfer, mint or burn (to and from the minting account) of `amount` e8s. Raises Failure."""
+        book, fee = self.book(context.changes), 0
+        if payer == MINTING_ACCOUNT:
+            operation = icp_blocks.mint(to, min(amount, MAX_TOKENS))
+        elif to == MINTING_ACCOUNT:
+            operation = icp_blocks.burn(payer, amount, spender)
+        else:
+            fee = TRANSFER_FEE
+            operation = icp_blocks.transfer(payer, to, amount, fee, spender)
+        transaction = icp_blocks.transaction(operation, memo, icrc1_memo, created_at_time)
+        _check_time_and_duplicate(book, transaction, created_at_time, context.now)
+        allowed = spender is not None and spender != payer
+        if allowed and (held := self._held(context, payer, spender or b"").amount) < amount + fee:
+            raise Failure("InsufficientAllowance", allowance=held)
+        if payer != MINTING_ACCOUNT:
+            if (balance := book.balance(payer)) < amount + fee:
+                raise Failure("InsufficientFunds", balance=balance)
+            book.debit(payer, amount + fee)
+            if allowed:
+                book.use_allowance(payer, spender or b"", amount + fee)
+        if to != MINTING_ACCOUNT:
+            book.credit(to, amount)
+        return self._append(context.changes, transaction)
+
+    def approve(self, context: Context, payer: Account, spender: Account, record: Record) -> int:
+        return self._approve_identifier(context, payer, account_identifier(spender), record)
+
+    def _approve_identifier(self, context: Context, payer: Account, spender: bytes, record: Record) -> int:
+        book, source = self.book(context.changes), account_identifier(payer)
+        if source == MINTING_ACCOUNT:
+            raise Trap("the minting account cannot delegate mints")
+        icrc1_memo, created_at_time = _checked_memo(record), given(record["created_at_time"])
+        self.check_fee(record, TRANSFER_FEE)
+        amount, expires_at = min(record["amount"], MAX_TOKENS), given(record["expires_at"])
+        expected, held = given(record["expected_allowance"]), self._held(context, source, spender).amount
+        if expected is not None and expected > MAX_TOKENS:
+            raise Failure("AllowanceChanged", current_allowance=held)
+        operation = icp_blocks.approve(source, spender, amount, TRANSFER_FEE, expires_at, expected)
+        transaction = icp_blocks.transaction(operation, 0, icrc1_memo, created_at_time)
+        _check_time_and_duplicate(book, transaction, created_at_time, context.now)
+        if (balance := book.balance(source)) < TRANSFER_FEE:
+            raise Failure("InsufficientFunds", balance=balance)
+        if expires_at is not None and expires_at <= context.now:
+            raise Failure("Expired", ledger_time=context.now)
+        if expected not in (None, held):
+            raise Failure("AllowanceChanged", current_allowance=held)
+        book.debit(source, TRANSFER_FEE)
+        book.approve(source, spender, Allowance(amount, expires_at))
+        return self._append(context.changes, transaction)
+
+    def _held(self, context: Context, payer: bytes, spender: bytes) -> Allowance:
+        return self.book(context.changes).allowance(payer, spender).at(context.now)
+
+    def _remove_approval(self, context: Context, record: Record) -> Record:
+        payer = Account(context.caller, given(record["from_subaccount"]))
+        nothing = {
+            "amount": NO_ALLOWANCE.amount,
+            "expected_allowance": [],
+            "expires_at": [],
+            "fee": record["fee"],
+            "memo": [],
+            "created_at_time": [],
+        }
+        return {"Ok": self._approve_identifier(context, payer, checked_identifier(record["spender"]), nothing)}
+
+    def _get_allowances(self, context: Context, record: Record) -> Sequence[Record]:
+        payer = identifier_of_text(record["from_account_id"])
+        after = b"".join(identifier_of_text(text) for text in record["prev_spender_id"])
+        take = min([MAX_TAKE_ALLOWANCES, *record["take"]])
+        return [
+            {
+                "from_account_id": payer.hex(),
+                "to_spender_id": key[len(payer) :].hex(),
+                "allowance": _tokens(held.amount),
+                "expires_at": optional(held.expires_at),
+            }
+            for key, allowance in self.book(context.changes).allowances(payer)
+            if (held := allowance.at(context.now)).amount and key[len(payer) :] > after
+        ][:take]
+
+    # ------------------------------------------------------------------------------------ account identifiers
+
+    def _account_balance(self, context: Context, record: Record) -> Record:
+        account = record["account"]
+        if len(account) != 32:
+            return _tokens(0)
+        return _tokens(self.book(context.changes).balance(checked_identifier(account)))
+
+    def _account_balance_dfx(self, context: Context, record: Record) -> Record:
+        return _tokens(self.book(context.changes).balance(identifier_of_text(record["account"])))
+
+    def _transfer_tokens(self, context: Context, record: Record) -> Record:
+        to, amount, fee = checked_identifier(record["to"]), record["amount"]["e8s"], record["fee"]["e8s"]
+        payer = account_identifier(Account(context.caller, given(record["from_subaccount"])))
+        created_at_time = given(record["created_at_time"])
+        if MINTING_ACCOUNT in (payer, to):
+            if fee:
+                raise Trap(f"Fee for {'minting' if payer == MINTING_ACCOUNT else 'burning'} should be zero")
+            minimum = min(TRANSFER_FEE, self.book(context.changes).balance(payer))
+            if to == MINTING_ACCOUNT and amount < minimum:
+                raise Trap(f"Burns lower than {_decimal(minimum)} are not allowed")
+        elif fee != TRANSFER_FEE:
+            raise Failure("BadFee", expected_fee=_tokens(TRANSFER_FEE))
+        created = context.now if created_at_time is None else created_at_time["timestamp_nanos"]
+        try:
+            return {"Ok": self.move(context, payer, to, amount, record["memo"], created_at_time=created)}
+        except Failure as failure:
+            raise _as_transfer_error(failure) from None
+
+    def _send_dfx(self, context: Context, record: Record) -> int:
+        try:
+            sent = self._transfer_tokens(context, {**record, "to": identifier_of_text(record["to"])})
+        except Failure as failure:
+            raise Trap(f"{failure.name}: {failure.content}") from None
+        index: int = sent["Ok"]
+        return index
+
+    # ------------------------------------------------------------------------------------ blocks
+
+    def _append(self, changes: Changes, transaction: protobuf.Message) -> int:
+        book = self.book(changes)
+        block = icp_blocks.encode_block(transaction, book.tip_hash(), changes.time_ns)
+        digest = icp_blocks.block_hash(block)
+        index = book.append(block, digest)
+        changes.certify(self.id, digest)
+        if transaction["created_at_time"] is not None:
+            book.remember(icp_blocks.transaction_hash(transaction), index)
+        return index
+
+    def _range(self, context: Context, record: Record) -> list[bytes]:
+        most = MAX_BLOCKS_PER_CALL if context.certificate is None else MAX_BLOCKS_PER_QUERY
+        return self.book(context.changes).blocks(record["start"], min(record["length"], most))
+
+    def _blocks_response(self, context: Context, record: Record, blocks: list[object]) -> Record:
+        return {
+            "chain_length": self.book(context.changes).length(),
+            "certificate": optional(context.certificate),
+            "blocks": blocks,
+            "first_block_index": record["start"] if blocks else 0,
+            "archived_blocks": [],
+        }
+
+    def _query_blocks(self, context: Context, record: Record) -> Record:
+        blocks = [icp_blocks.decode_block(block) for block in self._range(context, record)]
+        return self._blocks_response(context, record, [*blocks])
+
+    def _query_encoded_blocks(self, context: Context, record: Record) -> Record:
+        return self._blocks_response(context, record, [*self._range(context, record)])
+
+    def _tip_of_chain(self, context: Context) -> Record:
+        length = self.book(context.changes).length()
+        return {"certification": optional(context.certificate), "tip_index": length - 1}
+
+
+def _tokens(e8s: int) -> Record:
+    return {"e8s": e8s}
+
+
+def _decimal(e8s: int) -> str:
+    """As the ledger writes amounts in texts."""
+    return f"{e8s // 10**8}.{e8s % 10**8:08}"
+
+
+def _checked_memo(record: Record) -> bytes | None:
+    memo: bytes | None = given(record["memo"])
+    if memo is not None and len(memo) > MAX_MEMO_LENGTH:
+        raise Trap("the memo field is too large")
+    return memo
+
+
+def _check_time_and_duplicate(book: Book, transaction: protobuf.Message, created_at_time: int | None, now: int) -> None:
+    check_created_at_time(created_at_time, now)
+    known = None if created_at_time is None else book.remembered(icp_blocks.transaction_hash(transaction))
+    if known is not None:
+        raise Failure("Duplicate", duplicate_of=known[0])
+
+
+def _as_transfer_error(failure: Failure) -> Failure:
+    """The `TransferError` of method `transfer` for one of ICRC-1."""
+    match failure.name, failure.content:
+        case "TooOld", _:
+            return Failure("TxTooOld", allowed_window_nanos=TRANSACTION_WINDOW)
+        case "CreatedInFuture", _:
+            return Failure("TxCreatedInFuture")
+        case "Duplicate", content:
+            return Failure("TxDuplicate", content)
+        case "InsufficientFunds", {"balance": balance}:
+            return Failure("InsufficientFunds", balance=_tokens(balance))
+    return failure

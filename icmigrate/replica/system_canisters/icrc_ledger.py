@@ -1,0 +1,127 @@
+"""ICRC-1 and ICRC-2 of the token standards: the methods that every ledger has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from icmigrate.protocol.candid import Types as T
+from icmigrate.replica.changes import Changes
+from icmigrate.replica.system_canisters import icrc
+from icmigrate.replica.system_canisters.book import Allowance, Book
+from icmigrate.replica.system_canisters.icrc import Account
+from icmigrate.replica.system_canisters.table import (
+    Context,
+    Failure,
+    NativeMethod,
+    Record,
+    TableCanister,
+    Trap,
+    given,
+    optional,
+    query,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a ledger says about its token. Amounts and fee are in its smallest units."""
+
+    name: str
+    symbol: str
+    decimals: int
+    fee: int
+    standards: dict[str, str]
+    """Names of the supported standards and where they are written."""
+
+
+class IcrcLedger(TableCanister):
+    """A ledger: the table of ICRC-1 and ICRC-2. How transactions are judged and noted differs between ledgers."""
+
+    token: Token
+
+    def methods(self) -> dict[str, NativeMethod]:
+        token = self.token
+        standards = [{"name": name, "url": url} for name, url in token.standards.items()]
+        return {
+            "icrc1_name": query(T.Text, lambda _: token.name),
+            "icrc1_symbol": query(T.Text, lambda _: token.symbol),
+            "icrc1_decimals": query(T.Nat8, lambda _: token.decimals),
+            "icrc1_fee": query(T.Nat, lambda _: token.fee),
+            "icrc1_metadata": query(icrc.METADATA, lambda _: self.metadata()),
+            "icrc1_minting_account": query(T.Opt(icrc.ACCOUNT), lambda _: []),
+            "icrc1_supported_standards": query(icrc.STANDARDS, lambda _: standards),
+            "icrc10_supported_standards": query(icrc.STANDARDS, lambda _: standards),
+            "icrc1_total_supply": query(T.Nat, lambda context: self.book(context.changes).total_supply()),
+            "icrc1_balance_of": query(T.Nat, self._balance_of, icrc.ACCOUNT),
+            "icrc1_transfer": NativeMethod((icrc.TRANSFER_ARG,), icrc.TRANSFER_RESULT, self._transfer),
+            "icrc2_transfer_from": NativeMethod(
+                (icrc.TRANSFER_FROM_ARGS,), icrc.TRANSFER_FROM_RESULT, self._transfer_from
+            ),
+            "icrc2_approve": NativeMethod((icrc.APPROVE_ARGS,), icrc.APPROVE_RESULT, self._approve),
+            "icrc2_allowance": query(icrc.ALLOWANCE, self._allowance, icrc.ALLOWANCE_ARGS),
+        }
+
+    def metadata(self) -> list[tuple[str, Record]]:
+        """What `icrc1_metadata` answers."""
+        token = self.token
+        return [
+            ("icrc1:decimals", {"Nat": token.decimals}),
+            ("icrc1:name", {"Text": token.name}),
+            ("icrc1:symbol", {"Text": token.symbol}),
+            ("icrc1:fee", {"Nat": token.fee}),
+        ]
+
+    def book(self, changes: Changes) -> Book:
+        return Book(changes, self.id)
+
+    # ------------------------------------------------------------------------------------ of each ledger
+
+    def account_key(self, account: Account) -> bytes:
+        """Under what the book knows an account."""
+        raise NotImplementedError
+
+    def balance(self, book: Book, account: Account) -> int:
+        return book.balance(self.account_key(account))
+
+    def transfer(self, context: Context, payer: Account, to: Account, spender: Account | None, record: Record) -> int:
+        """The block of a transfer, which `spender` asked for if it is not the payer. Raises Failure."""
+        raise NotImplementedError
+
+    def approve(self, context: Context, payer: Account, spender: Account, record: Record) -> int:
+        """The block of an approval. Raises Failure."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------------------------ methods
+
+    def _balance_of(self, context: Context, account: Record) -> int:
+        return self.balance(self.book(context.changes), Account.of(account))
+
+    def _transfer(self, context: Context, record: Record) -> Record:
+        payer = Account(context.caller, given(record["from_subaccount"]))
+        return {"Ok": self.transfer(context, payer, Account.of(record["to"]), None, record)}
+
+    def _transfer_from(self, context: Context, record: Record) -> Record:
+        spender = Account(context.caller, given(record["spender_subaccount"]))
+        payer, to = Account.of(record["from"]), Account.of(record["to"])
+        return {"Ok": self.transfer(context, payer, to, spender, record)}
+
+    def _approve(self, context: Context, record: Record) -> Record:
+        payer = Account(context.caller, given(record["from_subaccount"]))
+        spender = Account.of(record["spender"])
+        if payer.owner == spender.owner:
+            raise Trap("self approval is not allowed")
+        return {"Ok": self.approve(context, payer, spender, record)}
+
+    def _allowance(self, context: Context, record: Record) -> Record:
+        allowance = self.allowance(context, Account.of(record["account"]), Account.of(record["spender"]))
+        return {"allowance": allowance.amount, "expires_at": optional(allowance.expires_at)}
+
+    def allowance(self, context: Context, account: Account, spender: Account) -> Allowance:
+        """What the spender may take now."""
+        book = self.book(context.changes)
+        return book.allowance(self.account_key(account), self.account_key(spender)).at(context.now)
+
+    def check_fee(self, record: Record, expected: int) -> None:
+        """A fee that is given has to be the right one."""
+        if record["fee"] not in ([], [expected]):
+            raise Failure("BadFee", expected_fee=expected)

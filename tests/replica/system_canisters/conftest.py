@@ -1,0 +1,5 @@
+"""Plumbing: a fresh world for each test."""
+
+from tests.replica.system_canisters.world import world
+
+__all__ = ["world"]

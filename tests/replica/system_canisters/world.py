@@ -1,0 +1,123 @@
+"""Plumbing: the system canisters of one replica, called as the subnet calls them, at a time that tests choose."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from icmigrate.protocol import candid, cbor, hash_tree
+from icmigrate.protocol.principal import Principal
+from icmigrate.replica.changes import Changes
+from icmigrate.replica.native import NativeCall
+from icmigrate.replica.replica import Replica
+from icmigrate.replica.state import Reject, Reply, Settings, SystemOrigin, UserChange
+from icmigrate.replica.system_canisters import system_canisters
+from icmigrate.replica.system_canisters.table import NativeMethod
+
+SUBNET = Principal.self_authenticating(b"subnet")
+SECOND = 10**9
+HOUR = 3600 * SECOND
+
+
+def somebody() -> Principal:
+    """A user that nobody knows yet."""
+    return Principal.self_authenticating(os.urandom(16))
+
+
+def subaccount(number: int) -> bytes:
+    return number.to_bytes(32, "big")
+
+
+def account(owner: Principal, sub: bytes | None = None) -> dict[str, object]:
+    return {"owner": owner, "subaccount": [] if sub is None else [sub]}
+
+
+class Trapped(Exception):
+    """The canister trapped with this message."""
+
+
+class World:
+    """A replica and its system canisters. `now` is the subnet's time (nanoseconds); tests may move it."""
+
+    def __init__(self, replica: Replica) -> None:
+        self.replica = replica
+        self.now = replica.time_ns()
+        systems = system_canisters(replica, lambda canister_id: b"certificate of " + canister_id.bytes)
+        self.systems = {system.id: system for system in systems}
+
+    async def update(
+        self, canister_id: Principal, method: str, *arguments: Any, caller: Principal, cycles: int = 0
+    ) -> Any:
+        """The result of an update call, whose effects stay; fields of arguments that are opt may be left out."""
+        system = self.systems[canister_id]
+        row = system.methods()[method]
+        changes = Changes(self.replica.state, self.now)
+        call = NativeCall(SystemOrigin(), caller, method, _encoded(row, arguments), cycles)
+        value = self._value(row, await system.execute(call, changes))
+        self.replica.scheduler.commit(changes)
+        self.left_over = call.cycles
+        return value
+
+    async def query(self, canister_id: Principal, method: str, *arguments: Any, caller: Principal | None = None) -> Any:
+        row = self.systems[canister_id].methods()[method]
+        response = await self.systems[canister_id].query(caller or somebody(), method, _encoded(row, arguments))
+        return self._value(row, response)
+
+    def _value(self, row: NativeMethod, response: object) -> Any:
+        if isinstance(response, Reject):
+            raise Trapped(response.message)
+        assert isinstance(response, Reply)
+        return candid.decode(response.data, [row.result])[0]
+
+    def certified_data(self, canister_id: Principal) -> bytes | None:
+        return self.replica.state.native_certified_data(canister_id.bytes)
+
+    def canister(self, cycles: int = 0) -> Principal:
+        """A new empty canister."""
+        changes = self.replica.scheduler.changes()
+        made = self.replica.create_canister(changes, Settings(controllers=()), cycles, UserChange(somebody()))
+        self.replica.scheduler.commit(changes)
+        return made
+
+    def cycles_of(self, canister_id: Principal) -> int:
+        return self.replica.state.canisters[canister_id].cycles
+
+
+@asynccontextmanager
+async def open_world(folder: Path | None = None) -> AsyncIterator[World]:
+    replica = await Replica.open(folder, subnet_id=SUBNET, root_key=b"", run=False)
+    try:
+        yield World(replica)
+    finally:
+        await replica.close()
+
+
+def _encoded(row: NativeMethod, arguments: tuple[Any, ...]) -> bytes:
+    return candid.encode(
+        list(row.arguments), [_filled(type_, value) for type_, value in zip(row.arguments, arguments, strict=True)]
+    )
+
+
+def _filled(type_: Any, value: Any) -> Any:
+    if type(type_).__name__ != "RecordClass":
+        return value
+    absent: dict[str, object] = {
+        name: [] for name, field in type_._fields.items() if type(field).__name__ == "OptClass"
+    }
+    return {**absent, **value}
+
+
+def digest_of(encoded_tree: bytes) -> bytes:
+    """The root hash of a hash tree in CBOR."""
+    return hash_tree.digest(hash_tree.from_cbor_value(cbor.loads(encoded_tree)))
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with open_world() as opened:
+        yield opened
