@@ -29,6 +29,8 @@ __all__ = [
 REQUEST_DOMAIN = b"\x0aic-request"
 SENDER_INFO_DOMAIN = b"\x0eic-sender-info"
 MAX_NONCE = 32
+MAX_ITEMS = 150_000
+"""Elements of arrays and maps: more than 1,000 paths of 127 labels."""
 MAX_EXPIRY_NS = 5 * 60 * 10**9
 # How far the clocks of clients may go ahead.
 EXPIRY_SLACK_NS = 60 * 10**9
@@ -91,7 +93,7 @@ class Envelope:
 def parse(data: bytes | memoryview) -> Envelope:
     """The envelope that `data` encodes. Raises `EnvelopeError` unless its form is right."""
     try:
-        outer = cbor.loads(data)
+        outer = cbor.loads(data, max_items=MAX_ITEMS)
     except CborError as error:
         raise EnvelopeError(f"Could not parse body as CBOR: {error}") from None
     inner = outer.get("content") if isinstance(outer, dict) else None

@@ -5,7 +5,6 @@ Handlers read like the specification's steps: parse, authenticate, check the URL
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -22,10 +21,6 @@ from icmigrate.replica.state import Ingress, Refused, Reject
 
 SYNC_CALL_SECONDS = 10.0
 """How long a synchronous call waits for its certificate before it answers 202."""
-BODY_SECONDS = 60.0
-"""How long a client may take to send a request's body."""
-MAX_BODY = 4 << 20
-"""Bytes of a body that are read at all; what is allowed is less (`Limits.ingress_payload`)."""
 
 CBOR = "application/cbor"
 CORS = {
@@ -193,13 +188,7 @@ async def _unknown_path(request: web.Request) -> web.Response:
 async def _body(request: web.Request) -> bytes:
     if request.content_type != CBOR:
         raise BadRequest(400, f"Unexpected content-type, expected {CBOR}.")
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise BadRequest(413, f"The request body is larger than {MAX_BODY} bytes.") from None
-    except TimeoutError:
-        raise BadRequest(408, f"The request body was not received within {BODY_SECONDS:.0f} s.") from None
+    return await request.read()
 
 
 def _paths(parsed: Envelope) -> list[list[bytes]]:

@@ -13,13 +13,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiohttp import web
-
 from icmigrate.protocol.principal import Principal
+from icmigrate.replica import connections
 from icmigrate.replica.certifier import Certifier
 from icmigrate.replica.clock import Clock
 from icmigrate.replica.cycles import Fees
-from icmigrate.replica.endpoints import MAX_BODY, Endpoints
+from icmigrate.replica.endpoints import Endpoints
 from icmigrate.replica.gateway import Gateway, leave_untyped
 from icmigrate.replica.ingress import IngressFilter
 from icmigrate.replica.keys import Keys
@@ -28,10 +27,6 @@ from icmigrate.replica.management import ManagementCanister
 from icmigrate.replica.native import NativeCanister
 from icmigrate.replica.replica import Replica
 from icmigrate.replica.system_canisters import system_canisters
-
-HOSTS = ("127.0.0.1", "::1")
-"""Browsers take `<id>.localhost` for either; other machines cannot reach the replica."""
-BACKLOG = 1024
 
 
 @dataclass(frozen=True)
@@ -87,33 +82,17 @@ async def running_replica(
         for native in natives:
             replica.add_native(native)
         filter = IngressFilter(replica, management, [system.id for system in systems])
-        application = web.Application(client_max_size=MAX_BODY)
+        application = connections.application()
         application.on_response_prepare.append(leave_untyped)
         application.add_routes(Endpoints(replica, certifier, filter).routes())
         application.add_routes(Gateway(replica, filter, keys.root_key).routes())
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=2.0)
-        await runner.setup()
-        try:
-            port = await _listen(runner, port)
-            yield RunningReplica(f"http://127.0.0.1:{port}", port, replica, keys, clock)
-        finally:
-            replica.hold()
-            await runner.cleanup()
+        async with connections.served(application, port) as port:
+            try:
+                yield RunningReplica(f"http://127.0.0.1:{port}", port, replica, keys, clock)
+            finally:
+                replica.hold()
     finally:
         await replica.close()
-
-
-async def _listen(runner: web.AppRunner, port: int) -> int:
-    """Listens on every host of HOSTS at the same port; returns it. Machines without IPv6 are served without."""
-    first, *others = HOSTS
-    await web.TCPSite(runner, first, port, backlog=BACKLOG).start()
-    port = runner.addresses[0][1]
-    for host in others:
-        try:
-            await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
-        except OSError:
-            continue
-    return port
 
 
 async def serve(folder: Path | None, port: int, on_ready: Callable[[RunningReplica], None]) -> None:

@@ -113,3 +113,10 @@ def test_a_cbor_error_is_a_value_error_and_one_of_the_network() -> None:
 def test_a_value_without_cbor_is_a_mistake_of_the_caller() -> None:
     with pytest.raises(TypeError):
         cbor.dumps({1, 2})
+
+
+@pytest.mark.parametrize("body", [b"\x84\0\0\0\0", b"\x9f\0\0\0\0\xff", b"\x82\x81\0\x80", b"\xbf\1\0\2\x82\0\0\xff"])
+def test_more_elements_than_asked_for_are_not_decoded(body: bytes) -> None:
+    cbor.loads(body, max_items=5)
+    with pytest.raises(CborError, match="too many elements"):
+        cbor.loads(body, max_items=2)

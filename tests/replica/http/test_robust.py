@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 
 import aiohttp
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from icmigrate.protocol import cbor, envelope
-from icmigrate.replica.server import RunningReplica
+from icmigrate.replica import connections
+from icmigrate.replica.server import RunningReplica, running_replica
 from tests.replica.http.canisters import KEEPER, wasm
 from tests.replica.http.client import Client
 
@@ -34,6 +37,7 @@ FIELDS = st.sampled_from(
     ]
 )
 OUTER = st.sampled_from(["content", "sender_pubkey", "sender_sig", "sender_delegation", "x"])
+QUERY = "/api/v3/canister/rwlgt-iiaaa-aaaaa-aaaaa-cai/query"
 KINDS = st.sampled_from(["call", "query", "read_state"])
 
 
@@ -90,6 +94,29 @@ async def test_what_is_not_http_is_refused(running: RunningReplica) -> None:
         writer.close()
 
 
+async def answered(running: RunningReplica, data: bytes) -> bytes:
+    """The status line of the answer."""
+    reader, writer = await raw(running, data)
+    line = await reader.readline()
+    writer.close()
+    return line
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "x"])
+async def test_bodies_are_not_decompressed(running: RunningReplica, client: Client, encoding: str) -> None:
+    body = gzip.compress(bytes(5 << 20))
+    for data in (body, client.read_request([b"time"])):
+        lines = f"POST {QUERY} HTTP/1.1", "Host: x", "Content-Type: application/cbor", f"Content-Encoding: {encoding}"
+        line = await answered(running, "\r\n".join((*lines, f"Content-Length: {len(data)}", "\r\n")).encode() + data)
+        assert line.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_a_body_of_a_million_elements_is_refused_at_once(client: Client) -> None:
+    arrays = b"\x9a" + (4_000_000).to_bytes(4, "big") + bytes(4_000_000)
+    answer = await client.post(QUERY, arrays)
+    assert (answer.status, answer.body) == (400, b"Could not parse body as CBOR: too many elements")
+
+
 async def test_clients_that_send_nothing_or_half_do_not_hold_up_others(running: RunningReplica, client: Client) -> None:
     half = head("aaaaa-aa", 99) + b"\xd9"
     slow = [await raw(running, data) for data in [b"", b"POST", half] * 100]
@@ -140,3 +167,16 @@ async def test_a_busy_canister_does_not_hold_up_others(client: Client) -> None:
     await client.update(keeper, "set", os.urandom(8))
     assert not query.done()
     assert await query == b""
+
+
+async def test_a_connection_too_many_is_told_so_and_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 20)
+    async with running_replica() as small:
+        idle = [await raw(small, b"") for _ in range(30)]
+        assert b" 503 " in await idle[-1][0].readline()
+        for _, writer in idle[1:]:
+            writer.close()
+        reader, writer = idle[0]
+        writer.write(b"GET /api/v2/status HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 200 " in await reader.readline()
+        writer.close()
