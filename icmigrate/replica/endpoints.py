@@ -156,6 +156,8 @@ class Endpoints:
                 sender=parsed.sender,
                 effective=target.id,
                 is_subnet_request=target.is_subnet,
+                root_subnet=self.replica.subnet_id,
+                is_v2=request.path.startswith("/api/v2/"),
                 targets=_delegation_targets(parsed),
             )
         except state_tree.PathRefused as refused:

@@ -20,6 +20,7 @@ from icmigrate.replica.state_tree import in_canister_ranges
 
 SUBNET_CALLS = ("create_canister", "provisional_create_canister_with_cycles")
 SUBNET_QUERIES = ("list_canisters",)
+"""What can be called without naming a canister: by the id of the subnet, or by `aaaaa-aa`."""
 
 
 class BadRequest(Exception):
@@ -128,11 +129,9 @@ class IngressFilter:
                 raise BadRequest(400, "The subnet endpoint is for the management canister only.")
             _require_equal(call.canister_id, target.id)
             return
-        if target.is_subnet:
-            if call.method_name not in (SUBNET_QUERIES if is_query else SUBNET_CALLS):
-                raise BadRequest(400, f"The subnet endpoint is not for method {call.method_name}.")
-            self._management.effective_canister_id(call.method_name, call.arg, is_query=is_query)
-            return
+        names_no_canister = target.is_subnet or target.id == MANAGEMENT_CANISTER
+        if names_no_canister and call.method_name not in (SUBNET_QUERIES if is_query else SUBNET_CALLS):
+            raise BadRequest(400, f"Method {call.method_name} needs a canister in the URL.")
         expected = self._management.effective_canister_id(call.method_name, call.arg, is_query=is_query)
         if expected is not None:
             _require_equal(expected, target.id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from icmigrate.protocol.principal import Principal
+from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
 from icmigrate.replica.changes import Changes
 from icmigrate.replica.clock import Clock
 from icmigrate.replica.cycles import Fees
@@ -121,6 +121,8 @@ class Replica(Operations):
     def add_native(self, canister: NativeCanister) -> None:
         """Adds a native canister after opening (the management canister needs the replica to be made)."""
         self.scheduler.natives[canister.id] = canister
+        if canister.id == MANAGEMENT_CANISTER:  # which canisters of the root subnet reach by a subnet's id, too
+            self.scheduler.natives[self.subnet_id] = canister
 
     # ------------------------------------------------------------------------------------ calls from outside
 
@@ -135,7 +137,11 @@ class Replica(Operations):
         if self.scheduler.failure is not None:
             raise self.scheduler.failure
         status = IngressStatus(
-            IngressState.RECEIVED, ingress.sender, ingress.effective_canister_id, ingress.ingress_expiry
+            IngressState.RECEIVED,
+            ingress.sender,
+            ingress.effective_canister_id,
+            ingress.ingress_expiry,
+            canister_id=ingress.canister_id,
         )
         changes = self.scheduler.changes()
         self._forget_old(changes)

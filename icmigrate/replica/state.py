@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from enum import IntEnum, StrEnum
 from operator import attrgetter
 
-from icmigrate.protocol.principal import Principal
+from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
 
 WASM_PAGE = 65_536
 """Bytes of a page in which WebAssembly memories and stable memory grow."""
@@ -111,6 +111,8 @@ class IngressStatus:
     ingress_expiry: int
     response: Response | None = None
     answered_at: int = 0
+    canister_id: Principal = MANAGEMENT_CANISTER
+    """What was called."""
 
     @property
     def is_terminal(self) -> bool:

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from icmigrate.protocol import cbor, hash_tree, leb128
 from icmigrate.protocol.hash_tree import HashTree
-from icmigrate.protocol.principal import Principal
+from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
 from icmigrate.replica.state import (
     CERTIFIED_DATA,
     Canister,
@@ -36,7 +36,8 @@ LAST_CANISTER = Principal(b"\xff" * 8 + CANISTER_ID_SUFFIX)
 
 def in_canister_ranges(principal: Principal) -> bool:
     """Whether this subnet is where a canister of that id would live."""
-    return FIRST_CANISTER.bytes <= principal.bytes <= LAST_CANISTER.bytes
+    canister_id = principal.bytes
+    return len(canister_id) == len(FIRST_CANISTER.bytes) and FIRST_CANISTER.bytes <= canister_id <= LAST_CANISTER.bytes
 
 
 # ------------------------------------------------------------------------------------------ a lazy tree
@@ -263,7 +264,7 @@ class PathRefused(Exception):
 MAX_PATHS = 1000
 MAX_LABELS = 127
 BOUNDARY_NODE_LEAVES = (b"domain", b"ipv4_address", b"ipv6_address")
-SUBNET_LEAVES = (b"public_key", b"type", b"canister_ranges", b"node")
+SUBNET_LEAVES = (b"public_key", b"type", b"node")
 STATUS_LEAVES: tuple[list[bytes], ...] = (
     [],
     [b"status"],
@@ -282,6 +283,8 @@ def authorize(
     sender: Principal,
     effective: Principal,
     is_subnet_request: bool,
+    root_subnet: Principal,
+    is_v2: bool = False,
     targets: frozenset[bytes] | None = None,
 ) -> None:
     """Checks every path of a read_state request against the rules of the specification; raises PathRefused.
@@ -301,6 +304,8 @@ def authorize(
             case [b"api_boundary_nodes", _, leaf] if leaf in BOUNDARY_NODE_LEAVES:
                 pass
             case [b"subnet", _, leaf] if leaf in SUBNET_LEAVES:
+                pass
+            case [b"subnet", subnet, b"canister_ranges"] if is_v2 or subnet == root_subnet.bytes:
                 pass
             case [b"subnet", _, b"node", _] | [b"subnet", _, b"node", _, b"public_key"]:
                 pass
@@ -322,6 +327,8 @@ def authorize(
             "More than one non-unique request ID exists in request_status paths: "
             f"0x{first.hex()} and 0x{second.hex()}.",
         )
+    if effective == MANAGEMENT_CANISTER and not any(path[0] in (b"request_status", b"subnet") for path in paths):
+        raise PathRefused(400, f"canister_not_found: {effective.to_str()} is not hosted by this replica.")
     if len(shards) > 1:
         raise PathRefused(400, "More than one subnet ID exists in canister_ranges paths.")
 
@@ -373,7 +380,7 @@ def _authorize_request(
         raise PathRefused(403, "The user tries to access Request ID not signed by the caller.")
     if status.effective_canister_id != effective:
         raise PathRefused(403, "The user tries to access a request ID of another effective canister id or subnet id.")
-    if targets is not None and status.effective_canister_id.bytes not in targets:
+    if targets is not None and status.canister_id.bytes not in targets:
         raise PathRefused(
             403,
             "The user tries to access request IDs for canisters not belonging to sender delegation targets.",

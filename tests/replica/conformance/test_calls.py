@@ -8,6 +8,7 @@ import pytest
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.server import RunningReplica
+from tests.replica.conformance.candid_types import decode, encode
 from tests.replica.conformance.program import Program
 from tests.replica.conformance.world import ABSENT, TRILLION, Canister, Latch, User, number, rejected, user_of
 
@@ -265,3 +266,24 @@ async def test_a_bounded_wait_call_is_an_ordinary_one_while_there_is_time(canist
 async def test_the_largest_principal_is_just_another_absent_canister(canister: Canister) -> None:
     told = P.reply(P.msg_reject_code())
     assert number(await canister.update(P.call(Principal(b"\xff" * 29), b"", on_reject=told))) == 3
+
+
+# -------------------------------------------------------------------------------------- the subnet's id
+
+
+async def test_the_id_of_the_subnet_stands_for_its_management_canister(canister: Canister) -> None:
+    subnet = canister.user.replica.keys.subnet_id
+    create = P.call(subnet, encode("create_canister", {}), method="create_canister", cycles=3 * TRILLION)
+    made = decode("create_canister", await canister.update(create))["canister_id"]
+    status = encode("canister_status", {"canister_id": made})
+    told = await canister.update(P.call(subnet, status, method="canister_status"))
+    assert decode("canister_status", told)["settings"]["controllers"] == [canister.id]
+    random = await canister.update(P.call(subnet, encode("raw_rand"), method="raw_rand"))
+    assert len(decode("raw_rand", random)) == 32
+
+
+async def test_there_is_no_other_subnet(canister: Canister) -> None:
+    told = P.reply(P.msg_reject_code())
+    elsewhere = Principal(bytes(28) + b"\2")
+    answer = await canister.update(P.call(elsewhere, encode("raw_rand"), method="raw_rand", on_reject=told))
+    assert number(answer) == 3

@@ -141,7 +141,7 @@ async def test_a_method_can_be_called_from_where_the_specification_says(
 
 def _effective(method: str, canister_id: Principal) -> Principal:
     creates = method in ("create_canister", "provisional_create_canister_with_cycles")
-    return MANAGEMENT_CANISTER if creates or METHODS[method][0] is None else canister_id
+    return MANAGEMENT_CANISTER if creates else canister_id
 
 
 @pytest.mark.parametrize("method", [method for method, (places, _) in RIGHTS.items() if "ingress" in places])

@@ -22,7 +22,7 @@ from icmigrate.protocol.identity import (
     Prime256v1Identity,
     Secp256k1Identity,
 )
-from icmigrate.protocol.principal import ANONYMOUS, MANAGEMENT_CANISTER
+from icmigrate.protocol.principal import ANONYMOUS, MANAGEMENT_CANISTER, Principal
 from icmigrate.replica.server import RunningReplica
 from tests.protocol.passkeys import EdDsaPasskey, Es256Passkey, Rs256Passkey
 from tests.replica.conformance.candid_types import encode
@@ -225,6 +225,25 @@ async def test_a_management_call_goes_to_the_canister_it_manages(wire: Wire, tar
         assert (await wire.call({**content, "nonce": os.urandom(8)}, effective=effective)).map["status"] == "replied"
 
 
+@pytest.mark.parametrize("method", ["raw_rand", "canister_status", "deposit_cycles", "nowhere"])
+async def test_the_url_has_to_name_a_canister_unless_one_is_created(wire: Wire, target: Canister, method: str) -> None:
+    argument = encode("canister_status", {"canister_id": target.id})
+    for version in (2, 3, 4):
+        content = wire.call_content(MANAGEMENT_CANISTER, method, argument)
+        refused(await wire.call(content, effective=MANAGEMENT_CANISTER, version=version))
+    for version in (2, 3):
+        content = wire.query_content(MANAGEMENT_CANISTER, method, argument)
+        refused(await wire.query(content, effective=MANAGEMENT_CANISTER, version=version))
+
+
+@pytest.mark.parametrize("identifier", [b"foobar", bytes(8) + b"\1\1\1", bytes(28) + b"\2", b"\4"])
+async def test_an_id_outside_of_the_canister_ranges_is_not_hosted(wire: Wire, identifier: bytes) -> None:
+    elsewhere = Principal(identifier)
+    refused(await wire.call(wire.call_content(elsewhere, "run", CALLER)))
+    refused(await wire.query(wire.query_content(elsewhere, "run_query", CALLER)))
+    refused(await wire.read(elsewhere, [b"time"]))
+
+
 # ------------------------------------------------------------------------------------------ expiry
 
 
@@ -311,97 +330,6 @@ async def test_nobody_may_call_without_a_signature(wire: Wire, target: Canister)
     nobody = wire.used_by(AnonymousIdentity())
     content = nobody.call_content(target.id, "run", CALLER)
     assert nobody.outcome(await nobody.call(content), content) == b"\4"
-
-
-# ------------------------------------------------------------------------------------------ delegations
-
-
-def delegated(wire: Wire, length: int = 1, **restriction: Any) -> tuple[Identity, Identity]:
-    """An owner, and a key at the end of a chain of delegations; the first carries the restriction."""
-    owner: Identity = Ed25519Identity.generate()
-    chain = owner
-    for at in range(length):
-        given = {"expiration_ns": wire.replica.replica.time_ns() + 10 * MINUTE, **(restriction if at == 0 else {})}
-        chain = DelegatedIdentity.delegate(chain, Ed25519Identity.generate(), **given)
-    return owner, chain
-
-
-@pytest.mark.parametrize("length", [1, 2, 20])
-async def test_a_chain_of_delegations_acts_for_its_owner(wire: Wire, target: Canister, length: int) -> None:
-    owner, key = delegated(wire, length)
-    session = wire.used_by(key)
-    content = session.call_content(target.id, "run", CALLER)
-    assert session.outcome(await session.call(content), content) == owner.sender().bytes
-    query = await session.query(session.query_content(target.id, "run_query", CALLER))
-    assert query.map["reply"]["arg"] == owner.sender().bytes
-    assert (await session.read(target.id, [b"time"])).status == 200
-
-
-async def assert_allowed(session: Wire, target: Canister, *, calls: bool, queries: bool) -> None:
-    call = await session.call(session.call_content(target.id, "run", CALLER))
-    assert call.status == (200 if calls else 400)
-    query = await session.query(session.query_content(target.id, "run_query", CALLER))
-    assert query.status == (200 if queries else 400)
-
-
-async def test_a_chain_has_20_delegations_at_most(wire: Wire, target: Canister) -> None:
-    _, key = delegated(wire, 21)
-    await assert_allowed(wire.used_by(key), target, calls=False, queries=False)
-
-
-async def test_a_delegation_expires(wire: Wire, target: Canister) -> None:
-    _, key = delegated(wire, 2, expiration_ns=wire.replica.replica.time_ns() - SECOND)
-    await assert_allowed(wire.used_by(key), target, calls=False, queries=False)
-
-
-async def test_a_delegation_may_be_for_some_canisters_only(wire: Wire, target: Canister) -> None:
-    _, key = delegated(wire, 2, targets=[ABSENT, target.id])
-    await assert_allowed(wire.used_by(key), target, calls=True, queries=True)
-    _, key = delegated(wire, 2, targets=[ABSENT])
-    await assert_allowed(wire.used_by(key), target, calls=False, queries=False)
-    _, key = delegated(wire, 1, targets=[])
-    await assert_allowed(wire.used_by(key), target, calls=False, queries=False)
-
-
-async def test_a_delegation_names_1000_canisters_at_most(wire: Wire, target: Canister) -> None:
-    _, key = delegated(wire, 1, targets=[target.id] * 1000)
-    await assert_allowed(wire.used_by(key), target, calls=True, queries=True)
-    _, key = delegated(wire, 1, targets=[target.id] * 1001)
-    await assert_allowed(wire.used_by(key), target, calls=False, queries=False)
-
-
-@pytest.mark.parametrize(
-    ("permissions", "calls", "queries"), [("all", True, True), ("queries", False, True), ("none", False, False)]
-)
-async def test_a_delegation_may_be_for_queries_only_and_later_ones_cannot_lift_that(
-    wire: Wire, target: Canister, permissions: str, calls: bool, queries: bool
-) -> None:
-    _, key = delegated(wire, 2, permissions=permissions)
-    await assert_allowed(wire.used_by(key), target, calls=calls, queries=queries)
-
-
-async def test_a_key_appears_once_in_a_chain(wire: Wire, target: Canister) -> None:
-    first, second = Ed25519Identity.generate(), Ed25519Identity.generate()
-    later = wire.replica.replica.time_ns() + 10 * MINUTE
-    itself = DelegatedIdentity.delegate(first, first, expiration_ns=later)
-    there = DelegatedIdentity.delegate(first, second, expiration_ns=later)
-    circle = DelegatedIdentity.delegate(there, first, expiration_ns=later)
-    for key in (itself, circle):
-        await assert_allowed(wire.used_by(key), target, calls=False, queries=False)
-
-
-async def test_a_delegation_signed_by_somebody_else_is_worth_nothing(wire: Wire, target: Canister) -> None:
-    _, key = delegated(wire, 1)
-    signed = wire.used_by(key).sign(wire.used_by(key).query_content(target.id, "run_query", CALLER))
-    outer = cbor.loads(signed)
-    assert isinstance(outer, dict)
-    for part in ("signature", "delegation"):
-        forged = [{**item} for item in outer["sender_delegation"]]
-        if part == "signature":
-            forged[0]["signature"] = bytes(64)
-        else:
-            forged[0]["delegation"] = {**forged[0]["delegation"], "expiration": (1 << 64) - 1}
-        refused(await wire.post(f"/api/v3/canister/{target.id}/query", outside(signed, sender_delegation=forged)))
 
 
 # ------------------------------------------------------------------------------------------ calls

@@ -10,8 +10,9 @@ import pytest
 from icmigrate.errors import CertificateError
 from icmigrate.protocol import bls, cbor, certificate, envelope, hash_tree
 from icmigrate.protocol.leb128 import decode_unsigned
-from icmigrate.protocol.principal import Principal
+from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
 from icmigrate.replica.server import RunningReplica
+from tests.replica.conformance.candid_types import encode
 from tests.replica.conformance.program import Program
 from tests.replica.conformance.test_modules import EMPTY, custom
 from tests.replica.conformance.wire import Answer, Wire, wire_to
@@ -241,6 +242,24 @@ async def test_the_sharded_ranges_and_the_metrics_are_for_the_subnet_endpoint(wi
             assert encoded is not None
             metrics = cbor.loads(encoded)
             assert isinstance(metrics, dict)
+
+
+async def test_the_flat_ranges_of_other_subnets_are_for_v2(wire: Wire, target: Canister) -> None:
+    own, other = wire.replica.keys.subnet_id, Principal(bytes(28) + b"\2")
+    for place in (f"canister/{target.id}", f"subnet/{own}"):
+        for version, subnet, status in ((2, own, 200), (2, other, 200), (3, own, 200), (3, other, 404)):
+            body = wire.sign(wire.read_content([b"subnet", subnet.bytes, b"canister_ranges"]))
+            assert (await wire.post(f"/api/v{version}/{place}/read_state", body)).status == status
+
+
+async def test_the_management_canister_is_no_canister_to_read_but_requests_may_go_to_it(wire: Wire) -> None:
+    refused(await wire.read(MANAGEMENT_CANISTER, [b"time"]))
+    refused(await wire.read(MANAGEMENT_CANISTER))
+    create = "provisional_create_canister_with_cycles"
+    content = wire.call_content(MANAGEMENT_CANISTER, create, encode(create, {}))
+    assert (await wire.call(content, effective=MANAGEMENT_CANISTER)).status == 200
+    read = await wire.read(MANAGEMENT_CANISTER, [b"request_status", envelope.request_id(content)])
+    wire.reply_in(wire.verified(read.map["certificate"]), envelope.request_id(content))
 
 
 async def test_another_subnet_is_not_here(wire: Wire) -> None:

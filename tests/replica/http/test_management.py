@@ -62,7 +62,7 @@ async def test_each_method_is_open_to_the_contexts_and_callers_of_its_row(client
     canister_id = await client.install(KEEPER)
     stranger = client.as_user()
     arg = encode(row.argument, argument(method, canister_id))
-    effective = canister_id if row.target else MANAGEMENT_CANISTER
+    effective = canister_id if row.target else ABSENT
 
     outcome = await rejection(stranger.update(MANAGEMENT_CANISTER, method, arg, effective=effective))
     if From.INGRESS not in row.contexts:
@@ -102,14 +102,14 @@ async def test_each_method_says_that_a_canister_does_not_exist(client: Client, m
 async def test_each_method_refuses_what_is_not_its_argument(client: Client, method: str) -> None:
     for arg in (b"", b"DIDL", b"DIDL\x00\x01\x7d\x05", b"\xff" * 50):
         with pytest.raises(Rejected) as rejected:
-            await client.update(MANAGEMENT_CANISTER, method, arg, effective=MANAGEMENT_CANISTER)
+            await client.update(MANAGEMENT_CANISTER, method, arg, effective=ABSENT)
         assert rejected.value.error_code in ("IC0408", "IC0406")
 
 
 @pytest.mark.parametrize("method", ["nothing", "", "canister_status2", *sorted(UNAVAILABLE)])
 async def test_other_methods_are_refused(client: Client, method: str) -> None:
     with pytest.raises(Rejected) as rejected:
-        await client.update(MANAGEMENT_CANISTER, method, b"DIDL\0\0", effective=MANAGEMENT_CANISTER)
+        await client.update(MANAGEMENT_CANISTER, method, b"DIDL\0\0", effective=ABSENT)
     assert (rejected.value.certified, rejected.value.error_code) == (
         False,
         "IC0406" if method in UNAVAILABLE else "IC0536",

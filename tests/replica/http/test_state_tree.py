@@ -52,7 +52,7 @@ def a_state() -> SubnetState:
     state.canisters[CANISTER] = Canister(CANISTER, settings, created_at=5, module=module, installed_at=6)
     state.canisters[OTHER] = Canister(OTHER, settings, created_at=5)
     reject = Reject(RejectCode.CANISTER_ERROR, "it trapped", "IC0503")
-    state.ingress[REQUEST] = IngressStatus(IngressState.REJECTED, OWNER, CANISTER, 10, reject)
+    state.ingress[REQUEST] = IngressStatus(IngressState.REJECTED, OWNER, CANISTER, 10, reject, canister_id=CANISTER)
     state.ingress[FOREIGN] = IngressStatus(IngressState.PROCESSING, Principal(b"\x09"), CANISTER, 10)
     return state
 
@@ -189,7 +189,14 @@ def test_each_path_may_be_read_by_whom_the_specification_says(
 ) -> None:
     effective = SUBNET if is_subnet else CANISTER
     try:
-        authorize(paths, state=a_state(), sender=sender, effective=effective, is_subnet_request=is_subnet)
+        authorize(
+            paths,
+            state=a_state(),
+            sender=sender,
+            effective=effective,
+            is_subnet_request=is_subnet,
+            root_subnet=SUBNET,
+        )
     except PathRefused as refused:
         assert refused.status == status
     else:
@@ -205,6 +212,7 @@ def test_a_request_of_another_effective_canister_or_outside_the_delegation_is_no
                 sender=OWNER,
                 effective=effective,
                 is_subnet_request=False,
+                root_subnet=SUBNET,
                 targets=targets,
             )
         assert refused.value.status == 403
