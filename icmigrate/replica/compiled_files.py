@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+import time
 from importlib.metadata import version
 from pathlib import Path
 
 KEPT_FILES = 256
 """Files kept when a replica starts: those used last."""
+DRAFT_SECONDS = 3600.0
 ENGINE = f"wasmtime-{version('wasmtime')}"
 
 
@@ -34,7 +36,11 @@ def shared_folder(fallback: Path) -> Path:
 
 
 def prune(folder: Path, kept: int = KEPT_FILES) -> None:
-    """Removes all but the files used last."""
+    """Removes all but the files used last, and drafts that nobody finished."""
+    long_ago = time.time() - DRAFT_SECONDS
+    for draft in folder.glob("*.compiled.*"):
+        if _last_use(draft) < long_ago:
+            draft.unlink(missing_ok=True)
     by_use = sorted(folder.glob("*.compiled"), key=_last_use, reverse=True)
     for file in by_use[kept:]:
         file.unlink(missing_ok=True)
@@ -55,6 +61,10 @@ def used(file: Path) -> None:
 def write(file: Path, data: bytes | bytearray) -> None:
     """Writes a file whole or not at all, whoever else writes it at the same time."""
     handle, draft = tempfile.mkstemp(dir=file.parent, prefix=f"{file.name}.")
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(data)
-    Path(draft).replace(file)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        Path(draft).replace(file)
+    except OSError:
+        Path(draft).unlink()
+        raise

@@ -138,6 +138,7 @@ class Executor:
         """Ends every execution under way, and all that would follow, with `Interrupted`; from any thread."""
         self._interrupted.set()
         interrupt()
+        self.modules.interrupt()
 
     def close(self) -> None:
         for canister_id in list(self._warm):

@@ -18,6 +18,7 @@ import wasmtime
 
 from icmigrate.replica import compiled_files
 from icmigrate.replica import wasm_binary as binary
+from icmigrate.replica.compiler import Compiler
 from icmigrate.replica.engine import shared_engine
 from icmigrate.replica.faults import InvalidModule, documented
 from icmigrate.replica.imports import FUNCTIONS
@@ -318,6 +319,7 @@ class ModuleCache:
         self._lock = Lock()
         self._loading: dict[bytes, Lock] = {}
         self._ready: OrderedDict[bytes, CompiledModule] = OrderedDict()
+        self._compiler = Compiler()
 
     def get(self, module_hash: bytes, data: bytes) -> CompiledModule:
         """The compiled form of the module `data`, whose SHA-256 is `module_hash`. Raises InvalidModule."""
@@ -334,6 +336,10 @@ class ModuleCache:
             while len(self._ready) > _COMPILED_IN_MEMORY:
                 self._ready.popitem(last=False)
         return found
+
+    def interrupt(self) -> None:
+        """Ends every compilation, now and later, with `Interrupted`; from any thread."""
+        self._compiler.interrupt()
 
     def known(self, module_hash: bytes) -> CompiledModule | None:
         """The compiled module if it is in memory."""
@@ -355,9 +361,4 @@ class ModuleCache:
             except wasmtime.WasmtimeError:
                 path.unlink(missing_ok=True)
         installed, layout, wasm = check(data, self._limits)
-        try:
-            module = wasmtime.Module(shared_engine(), wasm)
-        except wasmtime.WasmtimeError as error:
-            raise InvalidModule(f"Wasmtime failed to validate wasm module {error}") from None
-        compiled_files.write(path, module.serialize())
-        return CompiledModule(installed, layout, module, self._limits)
+        return CompiledModule(installed, layout, self._compiler.compile(wasm, path), self._limits)

@@ -35,5 +35,8 @@ def test_the_files_used_last_are_kept(tmp_path: Path) -> None:
         compiled_files.write(file, b"code")
         os.utime(file, (1000 - age, 1000 - age))
     compiled_files.used(tmp_path / "oldest.compiled")
+    draft = tmp_path / "killed.compiled.x"
+    draft.write_bytes(b"")
+    os.utime(draft, (1000, 1000))
     compiled_files.prune(tmp_path, kept=2)
     assert sorted(file.stem for file in tmp_path.iterdir()) == ["old", "oldest"]
