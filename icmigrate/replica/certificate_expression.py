@@ -17,7 +17,7 @@ class ExpressionError(ValueError):
 
 @dataclass(frozen=True)
 class RequestCertification:
-    """What of the request is certified: headers by lower-case name, and query parameters."""
+    """What of the request is certified: headers and query parameters, by lower-case name."""
 
     headers: frozenset[str]
     query_parameters: frozenset[str]
@@ -63,7 +63,7 @@ def _certification(fields: dict[str, object]) -> Certification:
         }:
             request = RequestCertification(
                 _names(covered.get("certified_request_headers", [])),
-                frozenset(_strings(covered.get("certified_query_parameters", []))),
+                _names(covered.get("certified_query_parameters", [])),
             )
         case _:
             raise ExpressionError("a certification of neither request nor response")

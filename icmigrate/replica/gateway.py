@@ -1,94 +1,63 @@
 """HTTP Gateway Protocol: plain HTTP requests, answered by canisters.
 
-The canister is named by the host, `<canister id>.localhost`, or by `?canisterId=`. Responses to queries are
-verified like on the IC; below `<canister id>.raw.localhost` they are passed on as they are.
+Responses to queries are verified like on the IC; below `<canister id>.raw.localhost` they are passed on as they are.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import tempfile
+import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
-from typing import IO, Any
+from dataclasses import dataclass
 
 from aiohttp import web
 from multidict import CIMultiDict
 
-from icmigrate.protocol import candid
-from icmigrate.protocol.candid import Types as T
-from icmigrate.protocol.candid_extract import extract
 from icmigrate.protocol.hash_of_map import hash_of_map
 from icmigrate.protocol.principal import ANONYMOUS, Principal
-from icmigrate.replica import response_verification
+from icmigrate.replica import gateway_cors, gateway_request, response_verification
+from icmigrate.replica.gateway_errors import Cause, GatewayError, rejected
+from icmigrate.replica.gateway_request import CanisterRequest, Headers
+from icmigrate.replica.gateway_response import (
+    CanisterResponse,
+    Streaming,
+    decode_part,
+    decode_response,
+    require_well_formed,
+    unusable,
+)
 from icmigrate.replica.ingress import IngressFilter
 from icmigrate.replica.replica import Replica
 from icmigrate.replica.response_verification import HttpExchange, VerificationError
-from icmigrate.replica.state import Ingress, Refused, Reject, RejectCode, Reply, Response
+from icmigrate.replica.state import Ingress, Refused, Reply, Response
 
-BLOB = T.Vec(T.Nat8)
-HEADERS = T.Vec(T.Tuple(T.Text, T.Text))
-_REQUEST = {"method": T.Text, "url": T.Text, "headers": HEADERS, "body": BLOB}
-HTTP_REQUEST = T.Record({**_REQUEST, "certificate_version": T.Opt(T.Nat16)})
-HTTP_UPDATE_REQUEST = T.Record(_REQUEST)
-HTTP_RESPONSE = T.Record(
-    {
-        "status_code": T.Nat16,
-        "headers": HEADERS,
-        "body": BLOB,
-        "upgrade": T.Opt(T.Bool),
-        "streaming_strategy": T.Opt(T.Variant({"Callback": T.Record({"callback": T.Reserved, "token": T.Reserved})})),
-    }
-)
-STREAMING_RESPONSE = T.Record({"body": BLOB, "token": T.Opt(T.Reserved)})
-
-UPDATE_SECONDS = 60.0
-MAX_CALLBACKS = 10_000
-SPOOL_BYTES = 8 << 20
-"""Bytes of a body that is being verified which are kept in memory; more go to a temporary file."""
-PIECE = 1 << 20
-UNTYPED = web.ResponseKey("untyped", bool)
-"""Marks an answer for which the canister named no Content-Type."""
+METHODS = (*gateway_cors.METHODS, "OPTIONS")
+UPDATE_SECONDS = 300.0
+VERIFIED_CALLBACKS = 4
+"""Streamed bodies of up to so many callbacks are put together and verified. What is longer is passed on as it comes,
+not verified: nobody could hold it."""
+MAX_PARTS = 1000
+"""Parts of a body, at most."""
 
 NOT_PASSED_ON = frozenset(
     {"connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 )
 """Headers of one connection, which say nothing about the canister's response."""
 
-
-class GatewayError(Exception):
-    """The request is answered with this status and a line of text instead of a canister's response."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+CANISTER = web.RequestKey("canister", Principal)
+TYPED = web.ResponseKey("typed", bool)
+"""Whether the canister named a Content-Type."""
 
 
 @dataclass(frozen=True)
-class CanisterRequest:
-    """One HTTP request, as the canister sees it."""
+class Answer:
+    """What the client gets: `body` and, after it, `rest`; `length` of both where it is known."""
 
-    canister_id: Principal
-    is_raw: bool
-    method: str
-    url: str
-    headers: list[tuple[str, str]]
+    status: int
+    headers: Headers
     body: bytes
-
-    def candid(self) -> dict[str, object]:
-        return {"method": self.method, "url": self.url, "headers": self.headers, "body": self.body}
-
-
-@dataclass(frozen=True)
-class CanisterResponse:
-    """The first part of a canister's response; `next_token` (Candid) leads to the rest of the body."""
-
-    status_code: int
-    headers: list[tuple[str, str]]
-    body: bytes
-    callback: str = ""
-    next_token: bytes | None = None
+    length: int | None
+    rest: AsyncIterator[bytes] | None = None
 
 
 class Gateway:
@@ -104,34 +73,137 @@ class Gateway:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One HTTP request from a browser."""
+        is_preflight = request.method == "OPTIONS"
         try:
-            asked = await _canister_request(request)
-            response, is_replicated = await self._respond(asked)
-            if is_replicated or asked.is_raw:
-                return await self._pass_on(request, asked, response)
-            return await self._verify_and_pass_on(request, asked, response)
+            if request.method not in METHODS:
+                return _gateways_own(request, web.Response(status=405, headers={"Allow": ", ".join(METHODS)}))
+            answer = await self._answer(await _canister_request(request))
         except GatewayError as error:
-            return web.Response(status=error.status, text=f"{error}\n")
+            if is_preflight:
+                return _gateways_own(request, web.Response())
+            for_browser = request.headers.get("User-Agent", "").startswith("Mozilla/")
+            return _gateways_own(request, error.answer(for_browser=for_browser))
+        if is_preflight and not gateway_cors.answers_preflight(answer.status, answer.headers, answer.body):
+            return _gateways_own(request, web.Response())
+        return await _send(request, answer)
 
-    # ---------------------------------------------------------------------------------- asking the canister
+    # ---------------------------------------------------------------------------------- the protocol's steps
 
-    async def _respond(self, asked: CanisterRequest) -> tuple[CanisterResponse, bool]:
-        """The response, and whether it came by an update call and needs no certificate."""
-        if len(asked.body) > self._replica.limits.ingress_payload:
-            raise GatewayError(413, "payload_too_large")
-        arg = candid.encode([HTTP_REQUEST], [{**asked.candid(), "certificate_version": [2]}])
-        data = await self._query(asked.canister_id, "http_request", arg)
-        record = _decode(data, HTTP_RESPONSE)
-        if record["upgrade"] != [True]:
-            return _canister_response(asked.canister_id, data, record), False
-        arg = candid.encode([HTTP_UPDATE_REQUEST], [asked.candid()])
-        data = await self._update(asked.canister_id, "http_request_update", arg)
-        return _canister_response(asked.canister_id, data, _decode(data, HTTP_RESPONSE)), True
+    async def _answer(self, asked: CanisterRequest) -> Answer:
+        """Section "Overview", steps 4 to 10."""
+        response = await self._http_request(asked)
+        is_replicated = response.upgrade
+        if is_replicated:
+            response = await self._http_request_update(asked)
+        body, streaming = await self._streamed(asked, response)
+        headers = response.headers
+        if streaming is None and not is_replicated:
+            headers = self._certified_headers(asked, response, body)
+        require_well_formed(response.status_code, headers)
+        if streaming is not None:
+            return Answer(response.status_code, headers, body, None, self._further_parts(asked, streaming))
+        if response.status_code == 206 and not asked.is_range_request:
+            return self._joined(asked, response, headers)
+        return Answer(response.status_code, headers, body, len(body))
+
+    async def _http_request(self, asked: CanisterRequest) -> CanisterResponse:
+        data = await self._query(asked.target.canister_id, "http_request", asked.query_arg())
+        return decode_response(data, asked.target.canister_id)
+
+    async def _http_request_update(self, asked: CanisterRequest) -> CanisterResponse:
+        """Section "Upgrade to Update Calls"."""
+        data = await self._update(asked.target.canister_id, "http_request_update", asked.update_arg())
+        return decode_response(data, asked.target.canister_id)
+
+    def _certified_headers(self, asked: CanisterRequest, response: CanisterResponse, body: bytes) -> Headers:
+        """Section "Response Verification": the headers that may be passed on."""
+        if asked.target.is_raw:
+            return response.headers
+        exchange = HttpExchange(
+            asked.method, asked.url, asked.headers, asked.body, response.status_code, response.headers, body
+        )
+        try:
+            verified = response_verification.verify(
+                exchange,
+                canister_id=asked.target.canister_id,
+                root_key=self._root_key,
+                now_ns=self._replica.time_ns(),
+                minimum_version=self._minimum_version(asked.target.canister_id),
+            )
+        except VerificationError as error:
+            raise GatewayError(Cause.BACKEND_RESPONSE_VERIFICATION, str(error)) from None
+        if verified.version == 1 and 300 <= response.status_code <= 399:
+            raise GatewayError(Cause.INTERNAL_SERVER_ERROR, "Response verification v1 does not allow redirects")
+        return verified.headers
+
+    def _minimum_version(self, canister_id: Principal) -> int:
+        """The highest version that the canister says it supports ("Response Verification Version Assertion")."""
+        canister = self._replica.state.canisters.get(canister_id)
+        sections = canister.module.sections if canister and canister.module else ()
+        for section in sections:
+            if section.name == "supported_certificate_versions" and section.is_public:
+                versions = section.content.decode(errors="replace").split(",")
+                return max((int(version) for version in versions if version.strip() in ("1", "2")), default=1)
+        return 1
+
+    # ---------------------------------------------------------------------------------- bodies of several messages
+
+    async def _streamed(self, asked: CanisterRequest, response: CanisterResponse) -> tuple[bytes, Streaming | None]:
+        """The body as far as it can be verified, and where it goes on if that is not all of it."""
+        parts, streaming = [response.body], response.streaming
+        for _ in range(VERIFIED_CALLBACKS):
+            if streaming is None:
+                break
+            part, streaming = await self._next_part(asked, streaming)
+            parts.append(part)
+        return b"".join(parts), streaming
+
+    async def _further_parts(self, asked: CanisterRequest, streaming: Streaming) -> AsyncIterator[bytes]:
+        following: Streaming | None = streaming
+        for _ in range(MAX_PARTS):
+            if following is None:
+                return
+            part, following = await self._next_part(asked, following)
+            yield part
+        raise unusable("The streaming callback does not come to an end")
+
+    async def _next_part(self, asked: CanisterRequest, streaming: Streaming) -> tuple[bytes, Streaming | None]:
+        """Section "Response Body Streaming"."""
+        part, token = decode_part(await self._query(asked.target.canister_id, streaming.callback, streaming.token))
+        return part, None if token is None else Streaming(streaming.callback, token)
+
+    def _joined(self, asked: CanisterRequest, response: CanisterResponse, headers: Headers) -> Answer:
+        """The whole of a body whose first part came with status 206, unasked: the other way to stream."""
+        part = response.content_range()
+        if part.first != 0:
+            raise unusable("the first chunk does not begin at byte 0")
+        kept = [(name, value) for name, value in headers if name.lower() not in ("content-range", "content-length")]
+        further = self._further_ranges(asked, part.last + 1, part.total)
+        return Answer(200, kept, response.body, part.total, further)
+
+    async def _further_ranges(self, asked: CanisterRequest, received: int, total: int) -> AsyncIterator[bytes]:
+        """The parts that follow the first `received` bytes, each verified by itself."""
+        for _ in range(MAX_PARTS):
+            if received == total:
+                return
+            range_asked = asked.from_byte(received)
+            response = await self._http_request(range_asked)
+            self._certified_headers(range_asked, response, response.body)
+            part = response.content_range()
+            if response.streaming or not part.first <= received <= part.last or part.total != total:
+                raise unusable(f"bytes from {received} were asked for, and {part} came")
+            yield response.body[received - part.first :]
+            received = part.last + 1
+        raise unusable("The body has too many parts")
+
+    # ---------------------------------------------------------------------------------- calls
 
     async def _query(self, canister_id: Principal, method_name: str, arg: bytes) -> bytes:
         return _reply(await self._replica.query(ANONYMOUS, canister_id, method_name, arg))
 
     async def _update(self, canister_id: Principal, method_name: str, arg: bytes) -> bytes:
+        if len(arg) > self._replica.limits.ingress_payload:
+            raise GatewayError(Cause.CLIENT_BODY_TOO_LARGE)
         expiry = self._replica.time_ns() + self._replica.limits.ingress_ttl
         content = {
             "request_type": "call",
@@ -146,198 +218,81 @@ class Gateway:
         try:
             await self._filter.check_call(ingress)
         except Refused as refused:
-            raise _rejected(refused.reject) from None
+            raise rejected(refused.reject) from None
         await self._replica.submit(ingress)
         status = await self._replica.wait(ingress.request_id, UPDATE_SECONDS)
         if status is None or status.response is None:
-            raise GatewayError(504, "The canister did not answer in time.")
+            raise GatewayError(Cause.BACKEND_HTTP_GATEWAY, "The request timed out.")
         return _reply(status.response)
-
-    async def _body(self, asked: CanisterRequest, response: CanisterResponse) -> AsyncIterator[bytes]:
-        """The whole body, part by part ("Response Body Streaming")."""
-        yield response.body
-        token = response.next_token
-        for _ in range(MAX_CALLBACKS):
-            if token is None:
-                return
-            data = await self._query(asked.canister_id, response.callback, token)
-            yield _decode(data, STREAMING_RESPONSE)["body"]
-            token = extract(data, ["token"], content=True)  # decoded just now: it cannot fail
-        raise GatewayError(502, "The canister's streaming callback does not come to an end.")
-
-    # ---------------------------------------------------------------------------------- answering
-
-    async def _pass_on(
-        self, request: web.Request, asked: CanisterRequest, response: CanisterResponse
-    ) -> web.StreamResponse:
-        """Sends the response part by part as it comes."""
-        if response.next_token is None or asked.method == "HEAD":
-            return _whole(response)
-        answer = _in_parts(response)
-        await answer.prepare(request)
-        try:
-            async for part in self._body(asked, response):
-                await answer.write(part)
-        except GatewayError:
-            # The status is sent already: all that can be done is to end before the end, for the client to see.
-            if request.transport is not None:
-                request.transport.abort()
-            return answer
-        await answer.write_eof()
-        return answer
-
-    async def _verify_and_pass_on(
-        self, request: web.Request, asked: CanisterRequest, response: CanisterResponse
-    ) -> web.StreamResponse:
-        """Collects the whole body, verifies it, and only then sends anything."""
-        with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as body:
-            digest = hashlib.sha256()
-            async for part in self._body(asked, response):
-                digest.update(part)
-                body.write(part)
-            self._verify(asked, response, digest.digest(), body)
-            if response.next_token is None:
-                return _whole(response)
-            answer = _in_parts(response)
-            answer.content_length = body.tell()
-            await answer.prepare(request)
-            if asked.method != "HEAD":
-                body.seek(0)
-                while piece := body.read(PIECE):
-                    await answer.write(piece)
-            await answer.write_eof()
-            return answer
-
-    def _verify(self, asked: CanisterRequest, response: CanisterResponse, digest: bytes, body: IO[bytes]) -> None:
-        def read_body() -> bytes:
-            body.seek(0)
-            return body.read()
-
-        exchange = HttpExchange(
-            asked.method,
-            asked.url,
-            asked.headers,
-            asked.body,
-            response.status_code,
-            response.headers,
-            digest,
-            read_body,
-        )
-        try:
-            response_verification.verify(
-                exchange,
-                canister_id=asked.canister_id,
-                root_key=self._root_key,
-                now_ns=self._replica.time_ns(),
-                minimum_version=self._minimum_version(asked.canister_id),
-            )
-        except VerificationError as error:
-            raise GatewayError(503, f"response_verification_error: {error}") from None
-
-    def _minimum_version(self, canister_id: Principal) -> int:
-        """The highest version that the canister says it supports ("Response Verification Version Assertion")."""
-        canister = self._replica.state.canisters.get(canister_id)
-        sections = canister.module.sections if canister and canister.module else ()
-        for section in sections:
-            if section.name == "supported_certificate_versions" and section.is_public:
-                versions = section.content.decode(errors="replace").split(",")
-                return max((int(version) for version in versions if version.strip() in ("1", "2")), default=1)
-        return 1
-
-
-# ------------------------------------------------------------------------------------------- requests
-
-
-async def _canister_request(request: web.Request) -> CanisterRequest:
-    canister_id, is_raw = _resolve(request)
-    try:
-        body = await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise GatewayError(413, "payload_too_large") from None
-    headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in request.raw_headers]
-    return CanisterRequest(canister_id, is_raw, request.method, request.raw_path, headers, body)
-
-
-def _resolve(request: web.Request) -> tuple[Principal, bool]:
-    """The canister that a request is for, and whether unverified responses are asked for."""
-    host = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
-    labels = host.lower().split(".")
-    is_raw = labels[1:2] == ["raw"]
-    text = labels[0] if labels[-1] == "localhost" and len(labels) == (3 if is_raw else 2) else None
-    text = text or request.query.get("canisterId")
-    if text is None:
-        raise GatewayError(400, "canister_id_not_resolved: neither the host nor ?canisterId= names a canister")
-    try:
-        return Principal.from_str(text), is_raw
-    except ValueError:
-        raise GatewayError(400, f"canister_id_incorrect: {text!r} is not a canister id") from None
-
-
-# ------------------------------------------------------------------------------------------- responses
-
-
-def _decode(data: bytes, type_: Any) -> dict[str, Any]:
-    try:
-        (record,) = candid.decode(data, [type_])
-    except candid.CandidError as error:
-        raise GatewayError(502, f"The canister's response is not an HTTP response: {error}") from None
-    if not isinstance(record, dict):
-        raise TypeError(f"a record was decoded to {type(record).__name__}")
-    return record
-
-
-def _canister_response(canister_id: Principal, data: bytes, record: dict[str, Any]) -> CanisterResponse:
-    headers = [(name, value) for name, value in record["headers"]]
-    for name, value in headers:
-        if not name.isascii() or any(character in name + value for character in "\r\n\0"):
-            raise GatewayError(502, "The canister's response has a malformed header.")
-    response = CanisterResponse(record["status_code"], headers, record["body"])
-    if not 200 <= response.status_code <= 599:
-        raise GatewayError(502, f"The canister's response has the status {response.status_code}.")
-    if not record["streaming_strategy"]:
-        return response
-    callback = extract(data, ["streaming_strategy", "Callback", "callback"])
-    token = extract(data, ["streaming_strategy", "Callback", "token"])
-    if callback is None:
-        return response
-    (reference,) = candid.decode(callback)
-    if not isinstance(reference, list) or reference[0] != canister_id:
-        raise GatewayError(502, "The streaming callback is not a method of the canister.")
-    return replace(response, callback=str(reference[1]), next_token=token)
-
-
-def _headers(response: CanisterResponse) -> CIMultiDict[str]:
-    return CIMultiDict([(name, value) for name, value in response.headers if name.lower() not in NOT_PASSED_ON])
-
-
-def _in_parts(response: CanisterResponse) -> web.StreamResponse:
-    """The answer to be streamed."""
-    answer = web.StreamResponse(status=response.status_code, headers=_headers(response))
-    answer[UNTYPED] = "Content-Type" not in answer.headers
-    return answer
-
-
-def _whole(response: CanisterResponse) -> web.Response:
-    answer = web.Response(status=response.status_code, headers=_headers(response), body=response.body)
-    answer[UNTYPED] = "Content-Type" not in answer.headers
-    return answer
-
-
-async def leave_untyped(_request: web.Request, answer: web.StreamResponse) -> None:
-    """Before an answer is sent: where the canister names no Content-Type, the gateway does not either, so that
-    browsers look for themselves. aiohttp would call it a download."""
-    if answer.get(UNTYPED):
-        answer.headers.popall("Content-Type", None)
 
 
 def _reply(response: Response) -> bytes:
     if isinstance(response, Reply):
         return response.data
-    raise _rejected(response)
+    raise rejected(response)
 
 
-def _rejected(reject: Reject) -> GatewayError:
-    status = 404 if reject.code is RejectCode.DESTINATION_INVALID else 502
-    return GatewayError(
-        status, f"Replica Error: reject code {reject.code.name}, error code {reject.error_code}, {reject.message}"
-    )
+# ------------------------------------------------------------------------------------------- plain HTTP
+
+
+async def _canister_request(request: web.Request) -> CanisterRequest:
+    target = gateway_request.target(request.headers, request.rel_url)
+    request[CANISTER] = target.canister_id
+    url = gateway_request.path_and_query(request.raw_path)
+    headers = gateway_request.text_headers(request.raw_headers)
+    try:
+        body = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise GatewayError(Cause.CLIENT_BODY_TOO_LARGE) from None
+    return CanisterRequest(target, request.method, url, headers, body)
+
+
+async def _send(request: web.Request, answer: Answer) -> web.StreamResponse:
+    headers = CIMultiDict((name, value) for name, value in answer.headers if name.lower() not in NOT_PASSED_ON)
+    sent = web.StreamResponse(status=answer.status, headers=headers)
+    sent[TYPED] = "Content-Type" in headers
+    sent.content_length = answer.length
+    has_body = request.method != "HEAD" and answer.status not in (204, 304)
+    if not has_body:
+        sent.content_length = _named_length(answer.headers) or answer.length
+    await sent.prepare(request)
+    try:
+        if has_body:
+            await sent.write(answer.body)
+            if answer.rest is not None:
+                async for part in answer.rest:
+                    await sent.write(part)
+    except GatewayError:
+        # The status is sent already: all that can be done is to end before the end, for the client to see.
+        if request.transport is not None:
+            request.transport.abort()
+        return sent
+    await sent.write_eof()
+    return sent
+
+
+def _named_length(headers: Headers) -> int | None:
+    """The Content-Length that the canister says the body would have."""
+    lengths = [value for name, value in headers if name.lower() == "content-length"]
+    return int(lengths[0]) if lengths and lengths[0].isdecimal() else None
+
+
+def _gateways_own(request: web.Request, answer: web.Response) -> web.Response:
+    answer[TYPED] = bool(answer.body)
+    return answer
+
+
+async def complete_headers(request: web.Request, answer: web.StreamResponse) -> None:
+    """Before an answer of the gateway is sent: what the gateway adds to it, and what only aiohttp would.
+
+    Where the canister names no Content-Type, the gateway does not either, so that browsers look for themselves.
+    """
+    if TYPED not in answer:
+        return
+    if not answer[TYPED]:
+        answer.headers.popall("Content-Type", None)
+    for name, value in gateway_cors.headers_for(request.method).items():
+        answer.headers.setdefault(name, value)
+    answer.headers["X-Request-Id"] = str(uuid.uuid4())
+    if CANISTER in request:
+        answer.headers["X-IC-Canister-Id"] = request[CANISTER].to_str()

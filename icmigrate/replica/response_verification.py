@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -26,7 +26,7 @@ EXPRESSION_HEADER = "ic-certificateexpression"
 MAX_DECODED_BODY = 64 << 20
 """Bytes that a compressed body may unpack to."""
 
-Headers = Sequence[tuple[str, str]]
+Headers = list[tuple[str, str]]
 
 
 class VerificationError(Exception):
@@ -35,11 +35,7 @@ class VerificationError(Exception):
 
 @dataclass(frozen=True)
 class HttpExchange:
-    """A request and its complete response. `url` is path and query as the canister saw them.
-
-    `body_digest` is the SHA-256 of the response's body; `read_body` gives the body itself, for version 1 with
-    a content encoding.
-    """
+    """A request and its complete response. `url` is path and query as the canister saw them."""
 
     method: str
     url: str
@@ -47,8 +43,19 @@ class HttpExchange:
     request_body: bytes
     status_code: int
     headers: Headers
-    body_digest: bytes
-    read_body: Callable[[], bytes]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Verified:
+    """By which version a response is certified, and its headers that may be passed on.
+
+    With version 2 those are the certified ones, or all if the canister chose to certify nothing. Version 1 knows no
+    headers: all but the one that would let a forged body live on in caches.
+    """
+
+    version: int
+    headers: Headers
 
 
 def header(headers: Headers, name: str) -> str | None:
@@ -64,7 +71,7 @@ def verify(
     root_key: bytes,
     now_ns: int,
     minimum_version: int = 1,
-) -> None:
+) -> Verified:
     """Raises VerificationError unless the canister certified this response to this request.
 
     `minimum_version` is the highest version that the canister says it supports.
@@ -81,8 +88,8 @@ def verify(
         raise VerificationError(f"the canister supports version {minimum_version} but the response uses {int(version)}")
     if version == b"1":
         _verify_v1(exchange, tree)
-    else:
-        _verify_v2(exchange, tree, fields)
+        return Verified(1, [(name, value) for name, value in exchange.headers if name.lower() != "cache-control"])
+    return Verified(2, _verify_v2(exchange, tree, fields))
 
 
 _FIELD = re.compile(r"\s*([a-z_]+)\s*=\s*(?::([A-Za-z0-9+/=]*):|([0-9]+))\s*(?:,|$)")
@@ -126,22 +133,23 @@ def _certified_tree(fields: dict[str, bytes], canister_id: Principal, root_key: 
 
 
 def _verify_v1(exchange: HttpExchange, tree: HashTree) -> None:
-    path = unquote(exchange.url.partition("?")[0])
+    path = _path(exchange.url)
     certified = hash_tree.lookup(tree, [b"http_assets", path.encode()])
-    if isinstance(certified, Absent):
+    if not isinstance(certified, Found):
         certified = hash_tree.lookup(tree, [b"http_assets", b"/index.html"])
     if not isinstance(certified, Found):
         raise VerificationError(f"the tree has no asset {path}")
     encoding = header(exchange.headers, "content-encoding")
-    digests = [exchange.body_digest]
+    digests = [_sha256(exchange.body)]
     if encoding is not None:
-        digests.append(hashlib.sha256(_decoded(exchange.read_body(), encoding)).digest())
+        digests.append(_sha256(_decoded(exchange.body, encoding)))
     if certified.value not in digests:
         raise VerificationError("the body is not the certified one")
 
 
 def _decoded(body: bytes, encoding: str) -> bytes:
-    window = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}.get(encoding.strip().lower())
+    # Like the official verifier, "deflate" without the header that RFC 9110 asks for.
+    window = {"gzip": zlib.MAX_WBITS | 16, "deflate": -zlib.MAX_WBITS}.get(encoding)
     if window is None:
         return body
     try:
@@ -157,7 +165,8 @@ def _decoded(body: bytes, encoding: str) -> bytes:
 # ------------------------------------------------------------------------------------------- version 2
 
 
-def _verify_v2(exchange: HttpExchange, tree: HashTree, fields: dict[str, bytes]) -> None:
+def _verify_v2(exchange: HttpExchange, tree: HashTree, fields: dict[str, bytes]) -> Headers:
+    """The headers that may be passed on."""
     expression = header(exchange.headers, EXPRESSION_HEADER)
     if expression is None:
         raise VerificationError("the response has no IC-CertificateExpression header")
@@ -172,11 +181,13 @@ def _verify_v2(exchange: HttpExchange, tree: HashTree, fields: dict[str, bytes])
     if not isinstance(below, FoundTree):
         raise VerificationError("the certificate expression is not the certified one")
     if certification is None:
-        return
+        return exchange.headers
+    headers = _certified_headers(exchange.headers, certification)
     request_hash = b"" if certification.request is None else _request_hash(exchange, certification)
-    certified = hash_tree.lookup(below.tree, [request_hash, _response_hash(exchange, certification)])
+    certified = hash_tree.lookup(below.tree, [request_hash, _response_hash(exchange, headers)])
     if certified != Found(b""):
         raise VerificationError("the response is not the certified one")
+    return [*headers, (CERTIFICATE_HEADER, header(exchange.headers, CERTIFICATE_HEADER) or "")]
 
 
 def _parse_expression_path(fields: dict[str, bytes]) -> list[bytes]:
@@ -196,7 +207,7 @@ def _verify_expression_path(path: list[bytes], url: str, tree: HashTree) -> None
     """The path has to fit the URL, and nothing in the tree may fit it more closely."""
     if path[:1] != [b"http_expr"] or path[-1] not in (EXACT, WILDCARD):
         raise VerificationError("malformed expr_path")
-    request_path = unquote(url.partition("?")[0])
+    request_path = _path(url)
     segments = [segment.encode() for segment in request_path.split("/") if segment]
     if request_path.endswith("/"):
         segments.append(b"")
@@ -206,29 +217,34 @@ def _verify_expression_path(path: list[bytes], url: str, tree: HashTree) -> None
     prefix = path[1:-1]
     if path[-1] == EXACT or not _is_prefix(prefix, segments):
         raise VerificationError(f"expr_path does not fit the URL {url}")
-    for candidate in (exact, *_closer_wildcards(prefix, segments)):
-        if not isinstance(hash_tree.lookup_subtree(tree, candidate), Absent):
+    for closer in (exact, *([b"http_expr", *wildcard, WILDCARD] for wildcard in _closer_wildcards(prefix, segments))):
+        if not isinstance(hash_tree.lookup_subtree(tree, closer), Absent):
             raise VerificationError("the tree may have a more specific path for this URL")
 
 
-def _closer_wildcards(prefix: list[bytes], segments: list[bytes]) -> Iterator[list[bytes]]:
-    """The wildcard paths that fit the URL more closely than `prefix`: of its parts, and of its directories."""
-    for count in range(len(prefix) + 1, len(segments) + 1):
-        yield [b"http_expr", *segments[:count], WILDCARD]
-        if count < len(segments):
-            yield [b"http_expr", *segments[:count], b"", WILDCARD]
+def _path(url: str) -> str:
+    try:
+        return unquote(url.partition("?")[0], errors="strict")
+    except UnicodeDecodeError:
+        raise VerificationError(f"the path of {url} is not UTF-8") from None
 
 
 def _is_prefix(prefix: list[bytes], segments: list[bytes]) -> bool:
     # A wildcard for a directory ("/app/") has an empty last segment and fits everything below "/app".
-    if prefix[-1:] == [b""] and len(prefix) > 1:
-        return segments[: len(prefix) - 1] == prefix[:-1]
-    return segments[: len(prefix)] == prefix
+    return prefix == segments[: len(prefix)] or (prefix[-1:] == [b""] and prefix[:-1] == segments[: len(prefix) - 1])
+
+
+def _closer_wildcards(prefix: list[bytes], segments: list[bytes]) -> Iterator[list[bytes]]:
+    """The wildcards that fit the URL more closely than `prefix`: /a/b, then /a/ before /a, then / before none."""
+    wildcard = segments
+    while len(wildcard) > len(prefix) or wildcard[-1:] != prefix[-1:]:
+        yield wildcard
+        wildcard = wildcard[:-1] if wildcard[-1:] == [b""] else [*wildcard[:-1], b""]
 
 
 def _request_hash(exchange: HttpExchange, certification: Certification) -> bytes:
     assert certification.request is not None
-    headers = [
+    headers: list[tuple[str, str | int]] = [
         (name.lower(), value)
         for name, value in exchange.request_headers
         if name.lower() in certification.request.headers
@@ -236,23 +252,27 @@ def _request_hash(exchange: HttpExchange, certification: Certification) -> bytes
     headers.append((":ic-cert-method", exchange.method))
     query = exchange.url.partition("?")[2]
     parameters = certification.request.query_parameters
-    kept = [part for part in query.split("&") if part.partition("=")[0] in parameters]
+    kept = [part for part in query.split("&") if part.partition("=")[0].lower() in parameters]
     if kept:
         headers.append((":ic-cert-query", "&".join(kept)))
     return _sha256(_hash_of_headers(headers) + _sha256(exchange.request_body))
 
 
-def _response_hash(exchange: HttpExchange, certification: Certification) -> bytes:
-    headers: list[tuple[str, str | int]] = []
-    for key, value in exchange.headers:
-        name = key.lower()
-        if name == EXPRESSION_HEADER or (name != CERTIFICATE_HEADER and certification.covers(name)):
-            headers.append((name, value))
-    headers.append((":ic-cert-status", exchange.status_code))
-    return _sha256(_hash_of_headers(headers) + exchange.body_digest)
+def _certified_headers(headers: Headers, certification: Certification) -> Headers:
+    names = [(name.lower(), value) for name, value in headers]
+    return [
+        (name, value)
+        for name, value in names
+        if name == EXPRESSION_HEADER or (name != CERTIFICATE_HEADER and certification.covers(name))
+    ]
 
 
-def _hash_of_headers(headers: Sequence[tuple[str, str | int]]) -> bytes:
+def _response_hash(exchange: HttpExchange, headers: Headers) -> bytes:
+    with_status: list[tuple[str, str | int]] = [*headers, (":ic-cert-status", exchange.status_code)]
+    return _sha256(_hash_of_headers(with_status) + _sha256(exchange.body))
+
+
+def _hash_of_headers(headers: list[tuple[str, str | int]]) -> bytes:
     """The representation-independent hash of a map whose keys may repeat."""
     pairs = sorted(
         _sha256(name.encode()) + _sha256(encode_unsigned(value) if isinstance(value, int) else value.encode())

@@ -19,7 +19,7 @@ from icmigrate.replica.certifier import Certifier
 from icmigrate.replica.clock import Clock
 from icmigrate.replica.cycles import Fees
 from icmigrate.replica.endpoints import Endpoints
-from icmigrate.replica.gateway import Gateway, leave_untyped
+from icmigrate.replica.gateway import Gateway, complete_headers
 from icmigrate.replica.ingress import IngressFilter
 from icmigrate.replica.keys import Keys
 from icmigrate.replica.limits import Limits
@@ -83,7 +83,7 @@ async def running_replica(
             replica.add_native(native)
         filter = IngressFilter(replica, management, [system.id for system in systems])
         application = connections.application()
-        application.on_response_prepare.append(leave_untyped)
+        application.on_response_prepare.append(complete_headers)
         application.add_routes(Endpoints(replica, certifier, filter).routes())
         application.add_routes(Gateway(replica, filter, keys.root_key).routes())
         async with connections.served(application, port) as port:

@@ -1,160 +1,23 @@
-"""HTTP Gateway Protocol: what a browser gets from a canister."""
+"""HTTP Gateway Protocol: what a browser gets of a canister's response."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
-import aiohttp
 import pytest
 
-from icmigrate.protocol import candid
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.gateway import HTTP_REQUEST, HTTP_UPDATE_REQUEST
-from tests.replica.http.canisters import KEEPER, fixed_http, literal, wasm
+from tests.replica.http.canisters import KEEPER, fixed_http
 from tests.replica.http.certified_response import NO_CERTIFICATION, RESPONSE_ONLY
 from tests.replica.http.client import Answer, Client
-from tests.replica.http.http_canisters import certified_canister, response, streaming_canister
+from tests.replica.http.http_canisters import certified_canister, response
 
 
 async def get(client: Client, canister_id: Principal, path: str = "/", *, raw: bool = False, **options: Any) -> Answer:
     host = f"{canister_id.to_str()}.{'raw.' if raw else ''}localhost:{client.running.port}"
     return await client.get(path, host=host, **options)
-
-
-# --------------------------------------------------------------------------------------- which canister
-
-
-@pytest.mark.parametrize("form", ["{id}.raw.localhost", "{id}.raw.localhost:{port}", "{ID}.RAW.LOCALHOST:{port}"])
-async def test_the_host_names_the_canister(client: Client, form: str) -> None:
-    canister = await client.install(fixed_http(response(b"hello", headers=[("X-One", "1"), ("x-one", "2")])))
-    text = canister.to_str()
-    host = form.format(id=text, ID=text.upper(), port=client.running.port)
-    async with client.session.get(client.running.url + "/", headers={"Host": host}) as answer:
-        assert (answer.status, await answer.read()) == (200, b"hello")
-        assert answer.headers.getall("X-One") == ["1", "2"]
-
-
-async def test_a_query_parameter_names_the_canister(client: Client) -> None:
-    canister = await client.install(certified_canister(b"by parameter"))
-    for host in (None, "localhost"):
-        answer = await client.get(f"/page?canisterId={canister.to_str()}", host=host)
-        assert (answer.status, answer.body) == (200, b"by parameter")
-
-
-async def test_requests_that_name_no_canister_or_none_that_answers_are_refused(client: Client) -> None:
-    empty, keeper = await client.create(), await client.install(KEEPER)
-    absent = Principal((1 << 50).to_bytes(8, "big") + b"\x01\x01")
-    broken = await client.install(fixed_http(b"DIDL\x00\x01\x7d\x05"))
-    refusals = {
-        "/": 400,
-        "/?canisterId=nonsense": 400,
-        f"/?canisterId={absent.to_str()}": 404,
-        f"/?canisterId={empty.to_str()}": 502,
-        f"/?canisterId={keeper.to_str()}": 502,
-        f"/?canisterId={broken.to_str()}": 502,
-    }
-    for path, status in refusals.items():
-        answer = await client.get(path)
-        assert answer.status == status and answer.headers["Content-Type"].startswith("text/plain"), path
-    answer = await client.get("/", host="not-a-canister.localhost")
-    assert answer.status == 400
-
-
-# ------------------------------------------------------------------------------------------- requests
-
-
-ECHO = wasm(
-    "msg_reply", "msg_reply_data_append", "msg_arg_data_size", "msg_arg_data_copy",
-    body="""
-    (global $size (mut i32) (i32.const 0))
-    (func $keep
-      (global.set $size (call $msg_arg_data_size))
-      (call $msg_arg_data_copy (i32.const 4096) (i32.const 0) (global.get $size)))
-    (func (export "canister_query http_request")
-      (call $msg_reply_data_append (i32.const 0) (i32.const UPGRADE_SIZE)) (call $msg_reply))
-    (func (export "canister_update http_request_update")
-      (call $keep)
-      (call $msg_reply_data_append (i32.const 1024) (i32.const DONE_SIZE)) (call $msg_reply))
-    (func (export "canister_query seen")
-      (call $msg_reply_data_append (i32.const 4096) (global.get $size)) (call $msg_reply))
-    (data (i32.const 0) UPGRADE)
-    (data (i32.const 1024) DONE)
-    """.replace("UPGRADE_SIZE", str(len(response(upgrade=[True]))))
-    .replace("DONE_SIZE", str(len(response(b"done", 201))))
-    .replace("UPGRADE", literal(response(upgrade=[True])))
-    .replace("DONE", literal(response(b"done", 201))),
-)  # fmt: skip
-
-
-async def test_a_request_that_asks_for_an_update_gets_one_and_sees_everything(client: Client) -> None:
-    canister = await client.install(ECHO)
-    answer = await get(
-        client,
-        canister,
-        "/a%20b?x=%2F&y",
-        method="POST",
-        data=b"\x00\xffbody",
-        headers={"X-Mine": "v", "Cookie": "a=b"},
-    )
-    assert (answer.status, answer.body) == (201, b"done")
-    (seen,) = candid.decode(await client.query(canister, "seen"), [HTTP_UPDATE_REQUEST])
-    assert isinstance(seen, dict)
-    assert (seen["method"], seen["url"], seen["body"]) == ("POST", "/a%20b?x=%2F&y", b"\x00\xffbody")
-    headers = {name: value for name, value in seen["headers"]}
-    assert headers["x-mine"] == "v" and headers["cookie"] == "a=b"
-
-
-async def test_the_query_says_that_version_2_is_understood(client: Client) -> None:
-    shows_argument = wasm(
-        "msg_reply", "msg_reply_data_append", "msg_arg_data_size", "msg_arg_data_copy", "msg_reject",
-        body="""
-        (func (export "canister_query http_request")
-          (call $msg_arg_data_copy (i32.const 0) (i32.const 0) (call $msg_arg_data_size))
-          (call $msg_reply_data_append (i32.const 0) (call $msg_arg_data_size)) (call $msg_reply))
-        """,
-    )  # fmt: skip
-    canister = await client.install(shows_argument)
-    arg = candid.encode(
-        [HTTP_REQUEST], [{"method": "GET", "url": "/", "headers": [], "body": b"", "certificate_version": [2]}]
-    )
-    assert (await client.query(canister, "http_request", arg)) == arg
-    assert (await get(client, canister)).status == 502  # a request is not a response
-
-
-async def test_a_body_that_is_too_large_for_a_message_is_refused(client: Client) -> None:
-    canister = await client.install(ECHO)
-    assert (await get(client, canister, method="POST", data=bytes(5 << 20))).status == 413
-    assert (await get(client, canister, method="POST", data=bytes(3 << 20))).status == 413
-
-
-# --------------------------------------------------------------------------------------------- streaming
-
-
-async def test_a_streamed_body_is_put_together_with_the_tokens_given_out(client: Client) -> None:
-    canister = await client.create()
-    parts = (b"first,", b"second,", b"third")
-    await client.install(streaming_canister(canister, parts, [("Content-Type", "text/x")]), canister)
-    answer = await get(client, canister, raw=True)
-    assert (answer.status, answer.body) == (200, b"".join(parts))
-    assert answer.headers["Content-Type"] == "text/x"
-
-
-async def test_a_stream_that_breaks_off_is_seen_to_break_off(client: Client) -> None:
-    canister = await client.create()
-    module = streaming_canister(canister, (b"a", b"b"), [])
-    await client.install(
-        module.replace(b"next", b"tnex", 1).replace(b"canister_query next", b"canister_query tnex"), canister
-    )
-    with pytest.raises(aiohttp.ClientError):
-        await get(client, canister, raw=True)
-    assert (await client.get("/api/v2/status")).status == 200
-
-
-async def test_a_callback_of_another_canister_is_refused(client: Client) -> None:
-    canister, other = await client.create(), await client.create()
-    await client.install(streaming_canister(other, (b"a", b"b", b"c"), []), canister)
-    assert (await get(client, canister, raw=True)).status == 502
 
 
 # ------------------------------------------------------------------------------------------- verification
@@ -165,9 +28,87 @@ async def test_a_certified_page_is_served(client: Client, expression: str) -> No
     canister = await client.install(certified_canister(b"<h1>certified</h1>", expression=expression))
     answer = await get(client, canister, "/any/path?with=query")
     assert (answer.status, answer.body) == (200, b"<h1>certified</h1>")
-    assert {"IC-Certificate", "IC-CertificateExpression", "Cache-Control"} <= set(answer.headers)
+    assert answer.headers["Cache-Control"] == "no-store"
+    for name in ("IC-Certificate", "IC-CertificateExpression"):
+        assert name in answer.headers
     head = await get(client, canister, "/", method="HEAD")
-    assert (head.status, head.body) == (200, b"")
+    assert (head.status, head.body, head.headers["Content-Length"]) == (200, b"", "18")
+
+
+async def test_only_certified_headers_are_passed_on_unless_nothing_is_certified(client: Client) -> None:
+    chosen = await client.install(certified_canister(b"chosen", expression=RESPONSE_ONLY))
+    skipped = await client.install(certified_canister(b"skipped", expression=NO_CERTIFICATION))
+    assert "X-Not-Certified" not in (await get(client, chosen)).headers
+    assert "X-Not-Certified" in (await get(client, chosen, raw=True)).headers
+    assert "X-Not-Certified" in (await get(client, skipped)).headers
+
+
+async def test_a_page_that_is_not_the_certified_one_is_not_served_unless_raw(client: Client) -> None:
+    canister = await client.install(certified_canister(b"certified", forged=b"forged"))
+    answer = await get(client, canister)
+    assert (answer.status, json.loads(answer.body)["error_type"]) == (503, "backend_response_verification")
+    assert (await get(client, canister, raw=True)).body == b"forged"
+
+
+async def test_what_an_update_answers_needs_no_certificate(client: Client) -> None:
+    done = response(b"done", 302, headers=[("Location", "/"), ("X-Any", "1")])
+    canister = await client.install(fixed_http(response(upgrade=[True]), done))
+    answer = await get(client, canister, method="POST", data=b"form")
+    assert (answer.status, answer.body, answer.headers["X-Any"]) == (302, b"done", "1")
+
+
+async def test_a_large_certified_body_arrives_whole(client: Client) -> None:
+    body = hashlib.shake_256(b"large").digest(1000) * 10
+    canister = await client.install(certified_canister(body))
+    assert (await get(client, canister)).body == body
+
+
+# ------------------------------------------------------------------------------------------- status and headers
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 301, 304, 404, 418, 500, 599, 600, 999])
+async def test_the_status_is_the_canisters(client: Client, status: int) -> None:
+    canister = await client.install(fixed_http(response(b"", status)))
+    assert (await get(client, canister, raw=True)).status == status
+
+
+@pytest.mark.parametrize(
+    ("bad", "status"),
+    [
+        (response(headers=[("A", "b\r\nSet-Cookie: c")]), 503),
+        (response(headers=[("A\nB", "b")]), 503),
+        (response(headers=[("A B", "b")]), 503),
+        (response(headers=[("", "b")]), 503),
+        (response(headers=[("A", "b\x01")]), 503),
+        (response(status=0), 503),
+        (response(status=99), 503),
+        (response(status=1000), 503),
+        (response(status=100), 500),
+        (response(status=101), 500),
+    ],
+)
+async def test_what_http_does_not_have_does_not_reach_the_browser(client: Client, bad: bytes, status: int) -> None:
+    canister = await client.install(fixed_http(bad))
+    assert (await get(client, canister, raw=True)).status == status
+
+
+async def test_headers_come_as_often_and_in_the_order_that_the_canister_gives(client: Client) -> None:
+    headers = [("Set-Cookie", "a=1"), ("X-One", "1"), ("set-cookie", "b=2; Path=/"), ("X-Text", "caf\u00e9")]
+    hop_by_hop = [("Connection", "close"), ("Transfer-Encoding", "chunked"), ("Content-Length", "1000")]
+    canister = await client.install(fixed_http(response(b"body", headers=[*headers, *hop_by_hop])))
+    url = f"{client.running.url}/?canisterId={canister.to_str()}"
+    host = f"{canister.to_str()}.raw.localhost"
+    async with client.session.get(url, headers={"Host": host}) as answer:
+        assert await answer.read() == b"body"
+        assert answer.headers.getall("Set-Cookie") == ["a=1", "b=2; Path=/"]
+        assert [value for name, value in answer.raw_headers if name == b"X-Text"] == ["caf\u00e9".encode()]
+        assert answer.headers["Content-Length"] == "4" and "Transfer-Encoding" not in answer.headers
+
+
+async def test_a_head_has_the_length_that_the_canister_names(client: Client) -> None:
+    canister = await client.install(fixed_http(response(headers=[("Content-Length", "5000000")])))
+    answer = await get(client, canister, raw=True, method="HEAD")
+    assert (answer.status, answer.headers["Content-Length"]) == (200, "5000000")
 
 
 async def test_no_content_type_is_named_that_the_canister_did_not_name(client: Client) -> None:
@@ -176,27 +117,39 @@ async def test_no_content_type_is_named_that_the_canister_did_not_name(client: C
         assert "Content-Type" not in (await get(client, canister, raw=raw)).headers
 
 
-async def test_a_page_that_is_not_the_certified_one_is_not_served_unless_raw(client: Client) -> None:
-    canister = await client.install(certified_canister(b"certified", forged=b"forged"))
-    answer = await get(client, canister)
-    assert answer.status == 503 and b"response_verification_error" in answer.body
-    assert (await get(client, canister, raw=True)).body == b"forged"
-    uncertified = await client.install(fixed_http(response(b"plain")))
-    assert (await get(client, uncertified)).status == 503
+# ------------------------------------------------------------------------------------------- other origins
 
 
-async def test_malformed_headers_and_statuses_of_a_canister_do_not_reach_the_browser(client: Client) -> None:
-    for bad in (
-        response(headers=[("A", "b\r\nSet-Cookie: c")]),
-        response(headers=[("A\nB", "b")]),
-        response(status=99),
-        response(status=600),
-    ):
-        canister = await client.install(fixed_http(bad))
-        assert (await get(client, canister, raw=True)).status == 502
+async def test_pages_of_other_origins_may_read_everything(client: Client) -> None:
+    canister = await client.install(certified_canister(b"it"))
+    for answer in (await get(client, canister), await client.get("/?canisterId=x")):
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        assert "content-range" in answer.headers["Access-Control-Expose-Headers"]
+        assert len(answer.headers["X-Request-Id"]) == 36
 
 
-async def test_a_large_certified_body_arrives_whole(client: Client) -> None:
-    body = hashlib.shake_256(b"large").digest(1000) * 10
-    canister = await client.install(certified_canister(body))
-    assert (await get(client, canister)).body == body
+async def test_what_the_canister_says_of_origins_stands(client: Client) -> None:
+    own = [("Access-Control-Allow-Origin", "https://example.org"), ("Vary", "Accept")]
+    canister = await client.install(fixed_http(response(b"it", headers=own)))
+    answer = await get(client, canister, raw=True)
+    assert [answer.headers[name] for name, _ in own] == [value for _, value in own]
+    assert "Access-Control-Expose-Headers" in answer.headers
+
+
+@pytest.mark.parametrize("module", [KEEPER, fixed_http(response(b"it")), fixed_http(response(b"", 404))])
+async def test_the_gateway_answers_a_preflight_that_the_canister_does_not(client: Client, module: bytes) -> None:
+    canister = await client.install(module)
+    for raw in (False, True):
+        answer = await get(client, canister, method="OPTIONS", raw=raw)
+        assert (answer.status, answer.body) == (200, b"")
+        assert answer.headers["Access-Control-Allow-Methods"] == "HEAD, GET, POST, PUT, DELETE, PATCH"
+        assert "content-type" in answer.headers["Access-Control-Allow-Headers"]
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+async def test_a_canister_may_answer_a_preflight_itself(client: Client) -> None:
+    own = response(b"", 204, headers=[("Access-Control-Allow-Headers", "Authorization")])
+    canister = await client.install(fixed_http(own))
+    answer = await get(client, canister, method="OPTIONS", raw=True)
+    assert (answer.status, answer.headers["Access-Control-Allow-Headers"]) == (204, "Authorization")
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"

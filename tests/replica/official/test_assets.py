@@ -14,9 +14,9 @@ import pytest
 from icmigrate.protocol import candid
 from icmigrate.protocol.identity import Ed25519Identity
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.gateway import HTTP_REQUEST, HTTP_RESPONSE
+from icmigrate.replica.gateway_request import HTTP_REQUEST
+from icmigrate.replica.gateway_response import HTTP_RESPONSE
 from icmigrate.replica.response_verification import HttpExchange
-from tests.replica.http.certified_response import sha256
 from tests.replica.http.client import Answer, Client
 from tests.replica.official.conftest import Daemon, foreign_module, run_script
 from tests.replica.official.test_response_verification import as_case, judged_by_official_verifier
@@ -78,7 +78,7 @@ def test_the_gateway_serves_it_exact_and_the_official_verifier_agrees(
     assert answer.status == 200
     assert answer.body == content
     headers = list(answer.headers.items())
-    exchange = HttpExchange("GET", path, [], b"", 200, headers, sha256(content), lambda: content)
+    exchange = HttpExchange("GET", path, [], b"", 200, headers, content)
     assert site.verdict(npm_clients, exchange).get("version") == 2
 
 
@@ -92,7 +92,7 @@ def test_a_client_that_knows_only_the_first_certification_is_served_too(site: Si
     headers = [tuple(header) for header in response["headers"]]
     assert "ic-certificateexpression" not in {name.lower() for name, _ in headers}
     body = bytes(response["body"])
-    exchange = HttpExchange("GET", "/index.html", [], b"", 200, headers, sha256(body), lambda: body)
+    exchange = HttpExchange("GET", "/index.html", [], b"", 200, headers, body)
     assert body == PAGE
     assert site.verdict(npm_clients, exchange).get("version") == 1
 
