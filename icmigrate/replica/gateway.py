@@ -240,11 +240,7 @@ async def _canister_request(request: web.Request) -> CanisterRequest:
     request[CANISTER] = target.canister_id
     url = gateway_request.path_and_query(request.raw_path)
     headers = gateway_request.text_headers(request.raw_headers)
-    try:
-        body = await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise GatewayError(Cause.CLIENT_BODY_TOO_LARGE) from None
-    return CanisterRequest(target, request.method, url, headers, body)
+    return CanisterRequest(target, request.method, url, headers, await request.read())
 
 
 async def _send(request: web.Request, answer: Answer) -> web.StreamResponse:

@@ -271,6 +271,6 @@ async def test_a_body_that_does_not_fit_a_message_is_refused(client: Client) -> 
         return await client.get(f"/?canisterId={canister.to_str()}", method="POST", data=bytes(size))
 
     assert (await post(2_000_000)).status == 201
-    for size in (3 << 20, 5 << 20):
-        answer = await post(size)
-        assert (answer.status, json.loads(answer.body)["error_type"]) == (413, "client_body_too_large")
+    too_large = await post(3 << 20)
+    assert (too_large.status, json.loads(too_large.body)["error_type"]) == (413, "client_body_too_large")
+    assert (await post(5 << 20)).status == 413
