@@ -88,17 +88,34 @@ class _Running(threading.local):
 _running = _Running()
 
 
+def _features() -> wasmtime.Config:
+    """What of WebAssembly canisters may use."""
+    config = wasmtime.Config()
+    config.wasm_memory64 = True
+    config.wasm_tail_call = True
+    config.wasm_multi_memory = False
+    config.wasm_threads = False
+    config.wasm_relaxed_simd = False
+    config.wasm_function_references = False
+    config.wasm_gc = False
+    config.wasm_exceptions = False
+    config.wasm_wide_arithmetic = False
+    config.cranelift_nan_canonicalization = True
+    return config
+
+
+@cache
+def validation_engine() -> wasmtime.Engine:
+    """Says whether a module is one that canisters may be made of; executes nothing."""
+    return wasmtime.Engine(_features())
+
+
 @cache
 def shared_engine() -> wasmtime.Engine:
     """The one engine, made when it is first needed: its signal handlers must come after Python's faulthandler."""
-    config = wasmtime.Config()
-    config.consume_fuel = True
+    config = _features()
+    config.wasm_multi_memory = True  # for stable memory
     config.epoch_interruption = True
-    config.wasm_memory64 = True
-    config.wasm_multi_memory = True
-    config.wasm_threads = False
-    config.wasm_relaxed_simd_deterministic = True
-    config.cranelift_nan_canonicalization = True
     # Anonymous memory, so that dirty pages can be followed (dirty_pages.py).
     config.memory_init_cow = False
     config.max_wasm_stack = 2 << 20
@@ -165,12 +182,53 @@ def interrupt() -> None:
     shared_engine().increment_epoch()
 
 
+class Counter:
+    """The instructions that the execution under way has left: a global that metered code counts down."""
+
+    def __init__(self, store: wasmtime.Store, counter: wasmtime.Global) -> None:
+        self._context = store._context()
+        self._global = ctypes.byref(counter._global)
+        self._value = ffi.wasmtime_val_t()
+        self._reference = ctypes.byref(self._value)
+        self._get()
+        self.limit = 0
+
+    def _get(self) -> int:
+        ffi.wasmtime_global_get(self._context, self._global, self._reference)
+        return int(self._value.of.i64)
+
+    def begin(self, limit: int) -> None:
+        """A new execution may use `limit` instructions."""
+        self.limit = limit
+        self._set(limit)
+
+    def _set(self, left: int) -> None:
+        self._value.of.i64 = left
+        ffi.wasmtime_global_set(self._context, self._global, self._reference)
+
+    @property
+    def used(self) -> int:
+        """Instructions that the execution has used, `limit` at most."""
+        return self.limit - max(0, self._get())
+
+    @property
+    def exhausted(self) -> bool:
+        return self._get() < 0
+
+    def take(self, instructions: int) -> None:
+        """Counts what the replica did for the canister. Raises InstructionLimitExceeded."""
+        left = self._get() - instructions
+        self._set(max(left, -1))
+        if left < 0:
+            raise InstructionLimitExceeded(self.limit)
+
+
 def call(
-    store: wasmtime.Store, function: wasmtime.Func, arguments: Sequence[int], environment: Environment, limit: int
+    store: wasmtime.Store, function: wasmtime.Func, arguments: Sequence[int], environment: Environment, counter: Counter
 ) -> int:
     """Calls `function` whose parameters are all integers and whose result, if any, is an integer.
 
-    `environment` is what host functions see meanwhile, `limit` the fuel that there is. Returns the first
+    `environment` is what host functions see meanwhile, `counter` what the code counts down. Returns the first
     result slot. Raises the `Fault` that ended it, `Interrupted`, or whatever else a host function raised.
     """
     if environment.interrupted.is_set():
@@ -187,17 +245,20 @@ def call(
     finally:
         _running.environment = before
     if trap.value or error:
-        reason = _reason(trap.value, error, limit)
+        reason = _reason(trap.value, error, counter)
         failure, _running.failure = _running.failure, None
         raise failure or reason
     return int(slots[0].u64)
 
 
-def _reason(trap: int | None, error: int | None, limit: int) -> Fault:
+def _reason(trap: int | None, error: int | None, counter: Counter) -> Fault:
     """What wasmtime says, taking over its objects."""
     if trap:
         pointer = ctypes.cast(trap, ctypes.POINTER(ffi.wasm_trap_t))
-        return trap_fault(wasmtime.Trap._from_ptr(pointer), limit)
+        code = wasmtime.Trap._from_ptr(pointer).trap_code
+        if code == wasmtime.TrapCode.UNREACHABLE and counter.exhausted:
+            return InstructionLimitExceeded(counter.limit)
+        return Trapped(_REASONS.get(code, "unknown") if code is not None else "unknown")
     other = ctypes.cast(error, ctypes.POINTER(ffi.wasmtime_error_t))  # type: ignore[arg-type]
     return Trapped(str(wasmtime.WasmtimeError._from_ptr(other)))
 
@@ -209,14 +270,6 @@ _REASONS = {
     wasmtime.TrapCode.INTEGER_DIVISION_BY_ZERO: "integer division by 0",
     wasmtime.TrapCode.UNREACHABLE: "unreachable",
 }
-
-
-def trap_fault(trap: wasmtime.Trap, limit: int) -> Fault:
-    """A Wasm trap in the replica's words."""
-    code = trap.trap_code
-    if code == wasmtime.TrapCode.OUT_OF_FUEL:
-        return InstructionLimitExceeded(limit)
-    return Trapped(_REASONS.get(code, "unknown") if code is not None else "unknown")
 
 
 class Memory:

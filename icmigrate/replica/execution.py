@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Event, Lock
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.contexts import Context
 from icmigrate.replica.cycles import Fees
 from icmigrate.replica.engine import interrupt
-from icmigrate.replica.faults import Fault, InsufficientCyclesInMemoryGrow, OutOfMemory, WasmMemoryLimitExceeded
+from icmigrate.replica.faults import Fault
 from icmigrate.replica.instance import Instance
 from icmigrate.replica.limits import Limits
 from icmigrate.replica.module import CompiledModule, ModuleCache
 from icmigrate.replica.page_files import PageFiles
 from icmigrate.replica.state import (
-    WASM_PAGE,
     Callback,
     CallContext,
     Canister,
@@ -36,8 +35,6 @@ from icmigrate.replica.state import (
 from icmigrate.replica.store import Store
 from icmigrate.replica.system_api import SystemApi
 
-_LIMITED = frozenset({Context.UPDATE, Context.SYSTEM_TASK, Context.INIT, Context.START})
-"""The executions to which the canister's own wasm_memory_limit applies."""
 _LOG_OVERHEAD = 24
 
 
@@ -192,28 +189,9 @@ class Executor:
                 instance.run_closure(entry, api)
             else:
                 instance.run(entry, api)
-            self._check_growth(instance, canister, api)
         except Fault as caught:
             fault = caught
-        return Outcome(api, fault, api.instruction_limit - instance.fuel(), canister.memory)
-
-    def _check_growth(self, instance: Instance, canister: Canister, api: SystemApi) -> None:
-        """The limits of memory that `memory.grow` does not know of, judged when the execution is over."""
-        image = canister.memory
-        grown = (instance.heap.pages - image.heap_pages) + (instance.stable.pages - image.stable_pages)
-        if grown <= 0 or not api.context.replicated:
-            return
-        heap = instance.heap.size
-        limit = canister.settings.wasm_memory_limit
-        if limit and heap > limit and heap > image.heap_pages * WASM_PAGE and api.context in _LIMITED:
-            raise WasmMemoryLimitExceeded(heap, limit)
-        is_64 = instance.compiled.layout.is_64
-        if instance.heap.pages > (self.limits.heap_pages_64 if is_64 else self.limits.heap_pages_32):
-            raise OutOfMemory
-        memory = replace(image, heap_pages=instance.heap.pages, stable_pages=instance.stable.pages)
-        needed = self.fees.freezing_limit(canister.with_(memory=memory)) - canister.reserved_cycles
-        if api.balance < needed and needed > api.freezing_limit:
-            raise InsufficientCyclesInMemoryGrow(grown * WASM_PAGE, needed - api.balance)
+        return Outcome(api, fault, instance.counter.used, canister.memory)
 
     # -------------------------------------------------------------------------------------- settling
 

@@ -7,6 +7,7 @@ other exception is a mistake in the replica and must surface.
 from __future__ import annotations
 
 from icmigrate.protocol.principal import Principal
+from icmigrate.replica.limits import Limits
 from icmigrate.replica.state import Reject, RejectCode
 
 _DOCS = "https://internetcomputer.org/docs/current/references/execution-errors#"
@@ -139,15 +140,36 @@ class InstructionLimitExceeded(Fault):
         super().__init__(f"Canister exceeded the limit of {limit} instructions for single message execution.")
 
 
+class StableWriteLimitExceeded(Fault):
+    """A message wrote to too many pages of stable memory."""
+
+    error_code = "IC0524"
+    help = documented(
+        "Try optimizing the use of stable memory so that individual messages don't need to access as much stable "
+        "memory.",
+        "memory-access-limit-exceeded",
+    )
+
+    def __init__(self) -> None:
+        limits = Limits()
+        super().__init__(
+            "Canister exceeded memory access limits: Exceeded the limit for the number of modified pages in the "
+            f"stable memory in a single execution: limit {limits.dirty_pages_update * 4} KB for regular messages, "
+            f"{limits.dirty_pages_install * 4} KB for upgrade messages and {limits.dirty_pages_query * 4} KB for "
+            "queries."
+        )
+
+
 class InsufficientCyclesInMemoryGrow(Fault):
     error_code = "IC0532"
     help = documented("Try topping up the canister.", "insufficient-cycles-in-memory-grow")
 
-    def __init__(self, size: int, missing: int) -> None:
-        super().__init__(
-            f"Canister cannot grow memory by {size} bytes due to insufficient cycles. "
-            f"At least {missing} additional cycles are required."
-        )
+    def __init__(self, size: int, missing: int | None) -> None:
+        """`missing` is told to those who may top the canister up."""
+        text = f"Canister cannot grow memory by {size} bytes due to insufficient cycles."
+        if missing is not None:
+            text += f" At least {missing} additional cycles are required."
+        super().__init__(text)
 
 
 class MethodNotFound(Fault):
@@ -195,6 +217,22 @@ class InvalidModule(Fault):
         super().__init__(f"Canister's Wasm module is not valid: {reason}")
         if help is not None:
             self.help = help
+
+
+class NotInstrumented(InvalidModule):
+    """A valid module that the replica cannot prepare."""
+
+    def __init__(self, reason: str) -> None:
+        Fault.__init__(self, f"Could not instrument wasm module of canister: {reason}")
+
+
+class WasmEngineError(Fault):
+    """The engine refuses to run a prepared module."""
+
+    error_code = "IC0521"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Canister encountered a Wasm engine error: Failed to instantiate module: {reason}")
 
 
 class CleanupFailed(Fault):

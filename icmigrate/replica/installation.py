@@ -5,15 +5,17 @@ All phases succeed together or leave the canister as it was. Runs in a worker th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.contexts import Context
 from icmigrate.replica.execution import Executor, Outcome, discard, watch_memory
 from icmigrate.replica.faults import (
     Fault,
+    InsufficientCyclesInMemoryGrow,
     InvalidModule,
     NoModule,
+    WasmEngineError,
     invalid_persistence_option,
     missing_persistence_option,
     not_empty,
@@ -90,7 +92,7 @@ def install(executor: Executor, canister: Canister, wanted: Installation, now: i
         )
         try:
             instance = Instance(compiled, files)
-        except InvalidModule as fault:
+        except WasmEngineError as fault:
             raise _Failed(run.canister, fault, run.instructions) from None
         instance.load(fresh, fresh_heap=not keep_heap)
         run.canister = run.canister.with_(
@@ -106,6 +108,7 @@ def install(executor: Executor, canister: Canister, wanted: Installation, now: i
         hook = "canister_post_upgrade" if upgrade else "canister_init"
         if hook in compiled.installed.exports:
             run.phase(instance, Context.INIT, hook)
+        run.check_growth(canister, instance)
         memory = instance.commit(fresh, fresh_heap=not keep_heap)
     except _Failed as failed:
         if instance is not None:
@@ -155,6 +158,16 @@ class _Run:
         if outcome.fault is not None:
             raise _Failed(logged, outcome.fault, self.instructions)
         self.canister, _ = self.executor.settle(logged, outcome, None)
+
+    def check_growth(self, before: Canister, instance: Instance) -> None:
+        """A canister that has more memory now must have the cycles for it. Raises _Failed."""
+        memory = replace(self.canister.memory, heap_pages=instance.heap.pages, stable_pages=instance.stable.pages)
+        after = self.canister.with_(memory=memory)
+        size = after.memory_size - before.memory_size
+        missing = self.executor.fees.freezing_limit(after) - after.reserved_cycles - after.cycles
+        if size > 0 and missing > 0:
+            told = missing if self.wanted.sender in after.settings.controllers else None
+            raise _Failed(self.canister, InsufficientCyclesInMemoryGrow(size, told), self.instructions)
 
 
 def empty(canister: Canister) -> Canister:

@@ -16,23 +16,22 @@ from wasmtime import _bindings as ffi
 
 from icmigrate.replica import engine
 from icmigrate.replica.dirty_pages import PAGE, Ranges, follow, not_zero, runs
-from icmigrate.replica.engine import Memory, trap_fault
-from icmigrate.replica.faults import FunctionNotFound, InvalidModule
-from icmigrate.replica.imports import HOST_FUNCTIONS
-from icmigrate.replica.module import MEMORY, START, TABLE, CompiledModule
+from icmigrate.replica.engine import Counter, Memory
+from icmigrate.replica.faults import FunctionNotFound, WasmEngineError
+from icmigrate.replica.imports import GROW_CHECK, HOST_FUNCTIONS
+from icmigrate.replica.module import CHARGE, COUNTER, MEMORY, REPLICA_TABLE, START, TABLE, CompiledModule
 from icmigrate.replica.page_files import HEAP, STABLE, PageFiles
 from icmigrate.replica.stable_memory import NATIVE, Gate, StableMemory
 from icmigrate.replica.state import Closure, MemoryImage
 from icmigrate.replica.system_api import SystemApi
 
-_get_fuel = ffi.wasmtime_context_get_fuel
 _TYPE_NAMES = {False: ["i32"], True: ["i64"]}
 
 
 class Instance:
     """One canister in memory. Used by one thread at a time.
 
-    Raises InvalidModule for a module whose memory or segments cannot be had.
+    Raises WasmEngineError for a module whose memory or segments cannot be had.
     """
 
     def __init__(self, compiled: CompiledModule, files: PageFiles) -> None:
@@ -46,20 +45,19 @@ class Instance:
         imports: list[Any] = [
             gate.functions[name] if name in NATIVE else hosts[name].bind(self.store) for name in compiled.layout.imports
         ]
-        self.store.set_fuel(1 << 40)
         try:
-            exports = wasmtime.Instance(self.store, compiled.module, imports).exports(self.store)
-        except wasmtime.Trap as trap:
-            raise InvalidModule(f"Failed to instantiate the module: {trap_fault(trap, 0).text}") from None
-        except wasmtime.WasmtimeError as error:
-            raise InvalidModule(f"Failed to instantiate the module: {error}") from None
+            exports: Any = wasmtime.Instance(self.store, compiled.module, imports).exports(self.store)
+        except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
+            raise WasmEngineError(str(error)) from None
+        is_64 = compiled.layout.is_64
         heap: Any = exports[MEMORY] if compiled.layout.has_memory else gate.no_memory
         self.heap = Memory(self.store, heap)
-        self.stable = StableMemory(self.store, gate, heap, compiled.layout.is_64)
+        self.counter = Counter(self.store, exports[COUNTER])
+        self.stable = StableMemory(self.store, gate, exports[CHARGE], heap, is_64)
+        exports[REPLICA_TABLE].set(self.store, 0, GROW_CHECK[is_64].bind(self.store))
         self._table: Any = exports[TABLE] if compiled.layout.has_table else None
         self._globals: list[tuple[Any, int]] = [
-            (exports[name]._global, width)  # type: ignore[union-attr]
-            for name, width in compiled.layout.globals
+            (exports[name]._global, width) for name, width in compiled.layout.globals
         ]
         names = list(compiled.installed.exports) + ([START] if compiled.layout.has_start else [])
         self._functions: dict[str, Any] = {name: exports[name] for name in names}
@@ -85,15 +83,10 @@ class Instance:
         self._run(function, [closure.env], api)
 
     def _run(self, function: wasmtime.Func, arguments: list[int], api: SystemApi) -> None:
-        self.store.set_fuel(api.instruction_limit)
-        api.attach(self.heap, self.stable, self.fuel)
-        engine.call(self.store, function, arguments, api, api.instruction_limit)
-
-    def fuel(self) -> int:
-        """Instructions that are left."""
-        left = ctypes.c_uint64()
-        _get_fuel(self._context, ctypes.byref(left))
-        return left.value
+        self.counter.begin(api.instruction_limit)
+        self.stable.allow(api.dirty_page_limit)
+        api.attach(self.heap, self.stable, self.counter)
+        engine.call(self.store, function, arguments, api, self.counter)
 
     # -------------------------------------------------------------------------------------- state
 

@@ -12,8 +12,7 @@ BILLION = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Instructions are counted by wasmtime's fuel, one for nearly every operator: close to the IC's
-    weights, not equal to them. Sizes in bytes, times in nanoseconds unless named otherwise."""
+    """Instructions are counted with the IC's weights. Sizes in bytes, times in nanoseconds unless named otherwise."""
 
     update_instructions: int = 40 * BILLION
     query_instructions: int = 5 * BILLION
@@ -41,6 +40,9 @@ class Limits:
     heap_pages_32: int = 65_536
     heap_pages_64: int = 6 * GIB // 65_536
     stable_pages: int = 500 * GIB // 65_536
+    dirty_pages_update: int = 2 * GIB // 4096
+    dirty_pages_install: int = 8 * GIB // 4096
+    dirty_pages_query: int = 1 * GIB // 4096
     certified_data: int = 32
 
     queue_capacity: int = 500

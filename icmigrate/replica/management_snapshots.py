@@ -8,8 +8,8 @@ from icmigrate.protocol.principal import Principal
 from icmigrate.replica import refusals, wasm_binary
 from icmigrate.replica.faults import InvalidModule
 from icmigrate.replica.management_context import Context, Record, optional
-from icmigrate.replica.module import unpack
 from icmigrate.replica.state import WASM_PAGE, InstalledModule, Refused, Reject, Snapshot
+from icmigrate.replica.validation import unpack
 
 MAX_SLICE = 2_000_000
 """Bytes that read_canister_snapshot_data gives at once."""

@@ -15,6 +15,7 @@ from icmigrate.replica import faults, messages
 from icmigrate.replica.clock import Clock
 from icmigrate.replica.contexts import Context
 from icmigrate.replica.dirty_pages import PAGE
+from icmigrate.replica.engine import Memory
 from icmigrate.replica.execution import Executor, Outcome, discard
 from icmigrate.replica.faults import CleanupFailed, MethodNotFound
 from icmigrate.replica.instance import Instance
@@ -31,46 +32,49 @@ class _Overlay:
 
     def __init__(self, canister: Canister, instance: Instance) -> None:
         self._image = canister.memory
-        self._instance = instance
+        self.instance = instance
         self._pages: tuple[dict[int, bytes], dict[int, bytes]] = ({}, {})
         self._globals = canister.memory.globals
+        self._heap_pages = canister.memory.heap_pages
         self._stable_pages = canister.memory.stable_pages
 
     def keep(self) -> None:
         """The last execution succeeded."""
-        instance = self._instance
-        memories = (instance.heap, instance.stable.memory)
-        for memory, ranges, pages in zip(memories, instance.take_dirty(), self._pages, strict=True):
+        instance = self.instance
+        for memory, ranges, pages in zip(self._memories(), instance.take_dirty(), self._pages, strict=True):
             for first, count in ranges:
                 for page in range(first, first + count):
                     pages[page] = memory.read(page * PAGE, PAGE)
         self._globals = instance.globals()
+        self._heap_pages = instance.heap.pages
         self._stable_pages = instance.stable.pages
 
-    def undo(self) -> None:
-        """The last execution trapped."""
-        instance = self._instance
-        dirty = instance.take_dirty()
-        instance.restore(self._image, *dirty)
-        memories = (instance.heap, instance.stable.memory)
-        for memory, ranges, pages in zip(memories, dirty, self._pages, strict=True):
-            for first, count in ranges:
-                for page in range(first, first + count):
-                    if page in pages:
-                        memory.write(page * PAGE, pages[page])
-        instance.take_dirty()
-        instance.set_globals(self._globals)
-        instance.stable.pages = self._stable_pages
+    def undo(self, fresh: Callable[[], Instance]) -> None:
+        """The last execution trapped. A heap that it grew cannot shrink: then the instance is built anew."""
+        if self.instance.heap.pages != self._heap_pages:
+            discard(self.instance)
+            self.instance = fresh()
+            self.instance.heap.grow(self._heap_pages - self.instance.heap.pages)
+        else:
+            self.instance.restore(self._image, *self.instance.take_dirty())
+        self.instance.stable.pages = self._stable_pages
+        for memory, pages in zip(self._memories(), self._pages, strict=True):
+            for page, content in pages.items():
+                memory.write(page * PAGE, content)
+        self.instance.take_dirty()
+        self.instance.set_globals(self._globals)
+
+    def _memories(self) -> tuple[Memory, Memory]:
+        return self.instance.heap, self.instance.stable.memory
 
 
 @dataclass(slots=True)
 class _Evaluation:
-    """One composite query being answered: its instance and what it has done so far."""
+    """One composite query being answered: its memory and what it has done so far."""
 
     canister: Canister
     caller: Principal
     sender_info: SenderInfo | None
-    instance: Instance
     path: tuple[Principal, ...]
     overlay: _Overlay
     instructions: int = 0
@@ -165,11 +169,11 @@ class Queries:
                 certificate()
             instance = await self._scheduler.in_query_thread(self._executor.fresh, canister)
         overlay = _Overlay(canister, instance)
-        evaluation = _Evaluation(canister, caller, sender_info, instance, (*path, canister_id), overlay)
+        evaluation = _Evaluation(canister, caller, sender_info, (*path, canister_id), overlay)
         try:
             response = await self._evaluate(evaluation, method_name, arg, certificate)
         finally:
-            discard(instance)
+            discard(overlay.instance)
         self._count(canister_id, evaluation.instructions, arg, response)
         return response
 
@@ -214,7 +218,7 @@ class Queries:
     async def _run(self, evaluation: _Evaluation, api: SystemApi, entry: str | Closure) -> Outcome:
         """One execution; its effects on memory stay until the evaluation is over, unless it traps."""
         outcome = await self._scheduler.in_query_thread(
-            self._executor.execute_on, evaluation.instance, evaluation.canister, api, entry
+            self._executor.execute_on, evaluation.overlay.instance, evaluation.canister, api, entry
         )
         evaluation.instructions += outcome.instructions
         if outcome.fault is None:
@@ -222,7 +226,8 @@ class Queries:
             evaluation.response = evaluation.response or api.response
             await self._scheduler.in_query_thread(evaluation.overlay.keep)
         else:
-            await self._scheduler.in_query_thread(evaluation.overlay.undo)
+            fresh = partial(self._executor.fresh, evaluation.canister)
+            await self._scheduler.in_query_thread(evaluation.overlay.undo, fresh)
         return outcome
 
     async def _call(self, evaluation: _Evaluation, call: OutgoingCall) -> Response:

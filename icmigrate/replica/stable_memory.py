@@ -8,7 +8,8 @@ the stable memory and fills the table with functions that copy between the two m
 The shim's memory "notes" is laid out as
     0   u64  how many pages are noted
     8   u64  size of the stable memory in Wasm pages (the memory itself may be larger, it cannot shrink)
-    16  u32  the first noted page number, and so on
+    16  u64  how many pages may be noted
+    24  u32  the first noted page number, and so on
 and its memory "marks" has one byte for each 4 KiB page, 1 when it is noted already.
 """
 
@@ -16,12 +17,13 @@ from __future__ import annotations
 
 import ctypes
 from array import array
+from collections.abc import Callable
 from functools import cache
 
 import wasmtime
 
 from icmigrate.replica.engine import HostFunction, Memory, shared_engine
-from icmigrate.replica.faults import Trapped
+from icmigrate.replica.faults import Fault, StableWriteLimitExceeded, Trapped
 
 PAGE = 4096
 PAGES_PER_WASM_PAGE = 16
@@ -33,7 +35,11 @@ NATIVE = {
     "stable_read": ("i32 i32 i32", ""),
     "stable_write": ("i32 i32 i32", ""),
 }
-"""The functions that are answered natively; growing is not (it is charged for)."""
+"""The functions that are answered natively; growing is not: it needs the canister's balance."""
+CALL_INSTRUCTIONS = 20
+"""What a read or write counts as, besides one for each byte."""
+DIRTY_PAGE_INSTRUCTIONS = 1_000
+"""What a page counts as when a message writes to it first."""
 
 
 def _gate_text() -> str:
@@ -65,6 +71,8 @@ def _shim_text(heap_64: bool) -> str:
       (import "host" "stable bounds" (func $stable_bounds))
       (import "host" "heap bounds" (func $heap_bounds))
       (import "host" "too big" (func $too_big))
+      (import "host" "too many pages" (func $too_many_pages))
+      (import "canister" "charge" (func $charge (param i64) (result i64)))
       (import "canister" "memory" (memory $heap {heap}))
       (import "gate" "table" (table {len(NATIVE)} funcref))
       (memory $stable (export "stable") i64 0)
@@ -73,25 +81,34 @@ def _shim_text(heap_64: bool) -> str:
       (elem (i32.const 0) func $size $read $write $size32 $read32 $write32)
 
       (func $size (result i64) (i64.load $notes (i64.const 8)))
+      (func $count (param $n i64) (drop (call $charge (local.get $n))))
       (func $check (param $o i64) (param $h i64) (param $n i64) (local $end i64)
         (local.set $end (i64.add (local.get $o) (local.get $n)))
         (if (i32.or (i64.lt_u (local.get $end) (local.get $o))
                     (i64.gt_u (local.get $end) (i64.shl (call $size) (i64.const 16))))
           (then (call $stable_bounds))){fits})
       (func $read (param $h i64) (param $o i64) (param $n i64)
+        (call $count (i64.add (local.get $n) (i64.const {CALL_INSTRUCTIONS})))
+        (if (i64.eqz (local.get $n)) (then (return)))
         (call $check (local.get $o) (local.get $h) (local.get $n))
         (memory.copy $heap $stable {h} (local.get $o) {n}))
       (func $note (param $page i64) (local $count i64) (local $at i64)
         (i64.store8 $marks (local.get $page) (i64.const 1))
         (local.set $count (i64.load $notes (i64.const 0)))
-        (local.set $at (i64.add (i64.const 16) (i64.shl (local.get $count) (i64.const 2))))
+        (local.set $at (i64.add (i64.const 24) (i64.shl (local.get $count) (i64.const 2))))
         (if (i64.gt_u (i64.add (local.get $at) (i64.const 4)) (i64.shl (memory.size $notes) (i64.const 16)))
           (then (drop (memory.grow $notes (i64.add (memory.size $notes) (i64.const 1))))))
         (i64.store32 $notes (local.get $at) (local.get $page))
         (i64.store $notes (i64.const 0) (i64.add (local.get $count) (i64.const 1))))
-      (func $write (param $o i64) (param $h i64) (param $n i64) (local $page i64) (local $last i64)
+      (func $write (param $o i64) (param $h i64) (param $n i64)
+        (call $count (i64.add (local.get $n) (i64.const {CALL_INSTRUCTIONS})))
+        (if (i64.eqz (local.get $n)) (then (return)))
+        (call $put (local.get $o) (local.get $h) (local.get $n)))
+      (func $put (param $o i64) (param $h i64) (param $n i64)
+          (local $page i64) (local $last i64) (local $before i64)
         (call $check (local.get $o) (local.get $h) (local.get $n))
         (if (i64.eqz (local.get $n)) (then (return)))
+        (local.set $before (i64.load $notes (i64.const 0)))
         (local.set $page (i64.shr_u (local.get $o) (i64.const 12)))
         (local.set $last (i64.shr_u (i64.sub (i64.add (local.get $o) (local.get $n)) (i64.const 1))
                                     (i64.const 12)))
@@ -99,16 +116,23 @@ def _shim_text(heap_64: bool) -> str:
           (if (i32.eqz (i32.load8_u $marks (local.get $page))) (then (call $note (local.get $page))))
           (local.set $page (i64.add (local.get $page) (i64.const 1)))
           (br_if $next (i64.le_u (local.get $page) (local.get $last))))
+        (if (i64.gt_u (i64.load $notes (i64.const 0)) (i64.load $notes (i64.const 16)))
+          (then (call $too_many_pages)))
+        (call $count (i64.mul (i64.sub (i64.load $notes (i64.const 0)) (local.get $before))
+                              (i64.const {DIRTY_PAGE_INSTRUCTIONS})))
         (memory.copy $stable $heap (local.get $o) {h} {n}))
 
       (func $narrow (if (i64.gt_u (call $size) (i64.const 65536)) (then (call $too_big))))
       (func $size32 (result i32) (call $narrow) (i32.wrap_i64 (call $size)))
-      (func $read32 (param $h i32) (param $o i32) (param $n i32) (call $narrow)
+      (func $read32 (param $h i32) (param $o i32) (param $n i32)
+        (if (local.get $n) (then (call $narrow)))
         (call $read (i64.extend_i32_u (local.get $h)) (i64.extend_i32_u (local.get $o))
                     (i64.extend_i32_u (local.get $n))))
-      (func $write32 (param $o i32) (param $h i32) (param $n i32) (call $narrow)
-        (call $write (i64.extend_i32_u (local.get $o)) (i64.extend_i32_u (local.get $h))
-                     (i64.extend_i32_u (local.get $n)))))"""
+      (func $write32 (param $o i32) (param $h i32) (param $n i32)
+        (call $count (i64.add (i64.extend_i32_u (local.get $n)) (i64.const {CALL_INSTRUCTIONS})))
+        (call $narrow)
+        (call $put (i64.extend_i32_u (local.get $o)) (i64.extend_i32_u (local.get $h))
+                   (i64.extend_i32_u (local.get $n)))))"""
 
 
 @cache
@@ -121,15 +145,20 @@ def _shim_module(heap_64: bool) -> wasmtime.Module:
     return wasmtime.Module(shared_engine(), _shim_text(heap_64))
 
 
-def _trap(reason: str) -> HostFunction:
+def _failing(fault: Callable[[], Fault]) -> HostFunction:
     def body(_environment: object, _slots: object) -> None:
-        raise Trapped(reason)
+        raise fault()
 
     return HostFunction([], [], body)
 
 
 TOO_BIG_FOR_32_BIT = "32 bit stable memory api used on a memory larger than 4GB"
-_BOUNDS = (_trap("stable memory out of bounds"), _trap("heap out of bounds"), _trap(TOO_BIG_FOR_32_BIT))
+_FAULTS = (
+    _failing(lambda: Trapped("stable memory out of bounds")),
+    _failing(lambda: Trapped("heap out of bounds")),
+    _failing(lambda: Trapped(TOO_BIG_FOR_32_BIT)),
+    _failing(StableWriteLimitExceeded),
+)
 
 
 class Gate:
@@ -145,8 +174,10 @@ class Gate:
 class StableMemory:
     """The stable memory of one instance."""
 
-    def __init__(self, store: wasmtime.Store, gate: Gate, heap: wasmtime.Memory, heap_64: bool) -> None:
-        imports = [*(function.bind(store) for function in _BOUNDS), heap, gate.table]
+    def __init__(
+        self, store: wasmtime.Store, gate: Gate, charge: wasmtime.Func, heap: wasmtime.Memory, heap_64: bool
+    ) -> None:
+        imports = [*(function.bind(store) for function in _FAULTS), charge, heap, gate.table]
         exports = wasmtime.Instance(store, _shim_module(heap_64), imports).exports(store)
         self.memory = Memory(store, exports["stable"])  # type: ignore[arg-type]
         self._marks = Memory(store, exports["marks"])  # type: ignore[arg-type]
@@ -167,6 +198,10 @@ class StableMemory:
                 self._marks.grow(needed - self._marks.pages)
         ctypes.c_uint64.from_address(self._notes.address + 8).value = pages
 
+    def allow(self, pages: int) -> None:
+        """How many 4 KiB pages the execution that begins may write to."""
+        ctypes.c_uint64.from_address(self._notes.address + 16).value = pages
+
     @property
     def capacity(self) -> int:
         """Bytes of memory behind it, for the accounting of warm instances."""
@@ -178,7 +213,7 @@ class StableMemory:
         count = ctypes.c_uint64.from_address(notes).value
         if not count:
             return []
-        pages = array("I", ctypes.string_at(notes + 16, 4 * count)).tolist()
+        pages = array("I", ctypes.string_at(notes + 24, 4 * count)).tolist()
         pages.sort()
         ctypes.c_uint64.from_address(notes).value = 0
         marks = self._marks.address

@@ -1,19 +1,18 @@
 """WebAssembly specification, "Binary Format": as much of it as is needed to check and rewrite a canister module.
 
-Function bodies, data and element segments are never decoded: they are carried over as they are. The full
-validation is wasmtime's.
+Function bodies are metering.py's; element segments are carried over as they are. The full validation is wasmtime's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 MAGIC = b"\0asm\1\0\0\0"
 CUSTOM, TYPE, IMPORT, FUNCTION, TABLE, MEMORY, GLOBAL = range(7)
 EXPORT, START, ELEMENT, CODE, DATA, DATA_COUNT = range(7, 13)
 FUNC_KIND, TABLE_KIND, MEMORY_KIND, GLOBAL_KIND = range(4)
-I32, I64, F32, F64, V128 = 0x7F, 0x7E, 0x7D, 0x7C, 0x7B
+I32, I64, F32, F64, V128, FUNCREF = 0x7F, 0x7E, 0x7D, 0x7C, 0x7B, 0x70
 WIDTHS = {I32: 4, I64: 8, F32: 4, F64: 8, V128: 16}
 """Bytes of the number types."""
 
@@ -58,11 +57,19 @@ class GlobalType:
     mutable: bool
 
 
+@dataclass(frozen=True, slots=True)
+class DataSegment:
+    """`offset` is the opcode and the immediate of the expression that says where it goes; None: it is passive."""
+
+    offset: tuple[int, int] | None
+    size: int
+
+
 @dataclass(slots=True)
 class Module:
-    """The parts that are looked at, and all sections as they came."""
+    """The parts that are looked at, and all sections but the custom ones as they came."""
 
-    sections: list[tuple[int, bytes]] = field(default_factory=list)
+    sections: dict[int, bytes] = field(default_factory=dict)
     types: list[FunctionType] = field(default_factory=list)
     imports: list[Import] = field(default_factory=list)
     functions: list[int] = field(default_factory=list)
@@ -73,7 +80,17 @@ class Module:
     exports: list[Export] = field(default_factory=list)
     start: int | None = None
     code_size: int = 0
+    data: list[DataSegment] = field(default_factory=list)
     custom: list[tuple[str, bytes]] = field(default_factory=list)
+
+    @property
+    def is_64(self) -> bool:
+        """Whether its memory has 64-bit addresses."""
+        return bool(self.memories) and self.memories[0].is_64
+
+    @property
+    def imported_functions(self) -> int:
+        return sum(entry.kind == FUNC_KIND for entry in self.imports)
 
     def function_type(self, index: int) -> FunctionType:
         """The type of a function by its index, imports first."""
@@ -111,10 +128,13 @@ class Reader:
             raise MalformedModule("integer too large")
         return result
 
-    def skip_signed(self) -> None:
-        for _ in range(10):
-            if self.byte() < 0x80:
-                return
+    def signed(self) -> int:
+        result = 0
+        for shift in range(0, 70, 7):
+            byte = self.byte()
+            result |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return result - ((byte & 0x40) << shift + 1)
         raise MalformedModule("integer representation too long")
 
     def bytes(self, size: int) -> bytes:
@@ -137,7 +157,7 @@ class Reader:
     def value_type(self) -> int:
         code = self.byte()
         if code in (0x63, 0x64):  # (ref null? heaptype)
-            self.skip_signed()
+            self.signed()
         return code
 
     def limits(self) -> MemoryType:
@@ -148,24 +168,24 @@ class Reader:
         maximum = self.unsigned(bits) if flags & 1 else None
         return MemoryType(minimum, maximum, is_64)
 
-    def skip_constant_expression(self) -> None:
-        """Skips the instructions of a constant expression up to and with its `end`."""
-        while True:
-            opcode = self.byte()
-            if opcode == 0x0B:
-                return
-            if opcode in (0x41, 0x42, 0xD0):
-                self.skip_signed()
-            elif opcode == 0x43:
-                self.bytes(4)
-            elif opcode == 0x44:
-                self.bytes(8)
-            elif opcode in (0x23, 0xD2):
-                self.unsigned()
-            elif opcode == 0xFD and self.unsigned() == 12:
-                self.bytes(16)
-            elif opcode not in (0x6A, 0x6B, 0x6C, 0x7C, 0x7D, 0x7E):
-                raise MalformedModule("illegal instruction in a constant expression")
+    def constant_expression(self) -> tuple[int, int]:
+        """Opcode and, where it is an integer, immediate of the one instruction that a constant expression has."""
+        opcode, value = self.byte(), 0
+        if opcode in (0x41, 0x42, 0xD0):
+            value = self.signed()
+        elif opcode in (0x23, 0xD2):
+            value = self.unsigned()
+        elif opcode == 0x43:
+            self.bytes(4)
+        elif opcode == 0x44:
+            self.bytes(8)
+        elif opcode == 0xFD and self.unsigned() == 12:
+            self.bytes(16)
+        else:
+            raise MalformedModule(f"constant expression required: non-constant opcode {opcode:#x}")
+        if self.byte() != 0x0B:
+            raise MalformedModule("constant expression required: more than one instruction")
+        return opcode, value
 
 
 def parse(data: bytes) -> Module:
@@ -181,7 +201,8 @@ def parse(data: bytes) -> Module:
         size = outer.unsigned()
         start = outer.position
         outer.bytes(size)
-        module.sections.append((section, data[start : outer.position]))
+        if section != CUSTOM:
+            module.sections[section] = data[start : outer.position]
         read = _READERS.get(section)
         if read is not None:
             read(Reader(data, start, outer.position), module)
@@ -237,7 +258,7 @@ def _globals(reader: Reader, module: Module) -> None:
     for _ in reader.vector():
         value_type, mutable = reader.value_type(), reader.byte()
         module.globals.append(GlobalType(value_type, mutable == 1))
-        reader.skip_constant_expression()
+        reader.constant_expression()
 
 
 def _exports(reader: Reader, module: Module) -> None:
@@ -253,6 +274,17 @@ def _code(reader: Reader, module: Module) -> None:
     module.code_size = reader.end - reader.position
 
 
+def _data(reader: Reader, module: Module) -> None:
+    for _ in reader.vector():
+        kind = reader.unsigned()
+        if kind == 2:
+            reader.unsigned()
+        offset = None if kind == 1 else reader.constant_expression()
+        size = reader.unsigned()
+        reader.bytes(size)
+        module.data.append(DataSegment(offset, size))
+
+
 _READERS = {
     CUSTOM: _custom,
     TYPE: _types,
@@ -264,10 +296,12 @@ _READERS = {
     EXPORT: _exports,
     START: _start,
     CODE: _code,
+    DATA: _data,
 }
 
 
-def encode_unsigned(value: int) -> bytes:
+def unsigned_leb(value: int) -> bytes:
+    """Unsigned LEB128."""
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)
@@ -276,32 +310,43 @@ def encode_unsigned(value: int) -> bytes:
     return bytes(out)
 
 
+def signed_leb(value: int) -> bytes:
+    """Signed LEB128."""
+    out = bytearray()
+    while not -0x40 <= value < 0x40:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value & 0x7F)
+    return bytes(out)
+
+
+def encode_limits(memory: MemoryType) -> bytes:
+    maximum = b"" if memory.maximum is None else unsigned_leb(memory.maximum)
+    flags = (4 if memory.is_64 else 0) | (1 if maximum else 0)
+    return bytes([flags]) + unsigned_leb(memory.minimum) + maximum
+
+
 def encode_exports(exports: Iterable[Export]) -> bytes:
     """The contents of an export section."""
     entries = [
-        encode_unsigned(len(export.name.encode())) + export.name.encode()
-        + bytes([export.kind]) + encode_unsigned(export.index)
+        unsigned_leb(len(export.name.encode())) + export.name.encode()
+        + bytes([export.kind]) + unsigned_leb(export.index)
         for export in exports
     ]  # fmt: skip
-    return encode_unsigned(len(entries)) + b"".join(entries)
+    return unsigned_leb(len(entries)) + b"".join(entries)
 
 
-def rewrite(module: Module, exports: Iterable[Export]) -> bytes:
-    """The module with these exports instead of its own, without start function and custom sections."""
-    parts = [MAGIC]
-    written = False
-    content = encode_exports(exports)
+def appended(section: bytes | None, entries: list[bytes]) -> bytes:
+    """The contents of a section, None where there was none, with more entries behind those that it has."""
+    reader = Reader(section or b"\0")
+    count = reader.unsigned()
+    return unsigned_leb(count + len(entries)) + reader.bytes(reader.end - reader.position) + b"".join(entries)
 
-    def put(section: int, body: bytes) -> None:
-        parts.extend((bytes([section]), encode_unsigned(len(body)), body))
 
-    for section, body in module.sections:
-        if section in (CUSTOM, EXPORT, START):
-            continue
-        if not written and section in (ELEMENT, CODE, DATA, DATA_COUNT):
-            put(EXPORT, content)
-            written = True
-        put(section, body)
-    if not written:
-        put(EXPORT, content)
-    return b"".join(parts)
+_ORDER = (TYPE, IMPORT, FUNCTION, TABLE, MEMORY, GLOBAL, EXPORT, START, ELEMENT, DATA_COUNT, CODE, DATA)
+
+
+def encode(sections: Mapping[int, bytes]) -> bytes:
+    """The module that consists of these sections."""
+    present = ((number, sections[number]) for number in _ORDER if number in sections)
+    return MAGIC + b"".join(bytes([number]) + unsigned_leb(len(body)) + body for number, body in present)

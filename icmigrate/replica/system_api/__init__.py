@@ -13,11 +13,12 @@ from icmigrate.replica.system_api.call import CallFunctions
 from icmigrate.replica.system_api.canister import CanisterFunctions
 from icmigrate.replica.system_api.cycles import CyclesFunctions
 from icmigrate.replica.system_api.execution_state import OutgoingCall
+from icmigrate.replica.system_api.memory import MemoryFunctions
 from icmigrate.replica.system_api.message import MessageFunctions
 
 __all__ = ["OutgoingCall", "SystemApi"]
 
 
 @dataclass(slots=True)
-class SystemApi(MessageFunctions, CyclesFunctions, CallFunctions, CanisterFunctions):
+class SystemApi(MessageFunctions, CyclesFunctions, CallFunctions, CanisterFunctions, MemoryFunctions):
     """All functions on one execution's state."""

@@ -10,10 +10,8 @@ from icmigrate.replica.faults import (
     ContractViolation,
     EnvironmentVariableMissing,
     InvalidPrincipal,
-    Trapped,
     documented,
 )
-from icmigrate.replica.stable_memory import TOO_BIG_FOR_32_BIT
 from icmigrate.replica.state import CanisterStatus
 from icmigrate.replica.system_api.execution_state import ExecutionState
 
@@ -101,23 +99,6 @@ class CanisterFunctions(ExecutionState):
             raise EnvironmentVariableMissing(f"Environment variable {name} not found.")
         return value.encode()
 
-    # ------------------------------------------------------------------------------------ stable memory
-
-    def stable64_grow(self, pages: int) -> int:
-        before = self.stable.pages
-        if before + pages > self.limits.stable_pages:
-            return -1
-        self.stable.pages = before + pages
-        return before
-
-    def stable_grow(self, pages: int) -> int:
-        before = self.stable.pages
-        if before > 65_536:
-            raise Trapped(TOO_BIG_FOR_32_BIT)
-        if before + pages > 65_536:
-            return -1
-        return self.stable64_grow(pages)
-
     # ------------------------------------------------------------------------------------ certified data, time
 
     def root_key_size(self) -> int:
@@ -159,7 +140,7 @@ class CanisterFunctions(ExecutionState):
         return before
 
     def performance_counter(self, kind: int) -> int:
-        used = self.instruction_limit - self.fuel()
+        used = self.counter.used
         if kind == 0:
             return used
         if kind == 1:
@@ -167,6 +148,12 @@ class CanisterFunctions(ExecutionState):
         raise ContractViolation(f"Error getting performance counter type {kind}")
 
     # ------------------------------------------------------------------------------------ debugging aids
+
+    def logging_price(self, size: int) -> int:
+        """What adding a line of `size` bytes to the log counts as: it is kept twice and sent once, at 50 a byte."""
+        capacity = self.canister.settings.log_memory_limit
+        left = max(0, capacity - sum(map(len, self.printed)))
+        return 2 * min(size, capacity) + 50 * min(size, left)
 
     def debug_print(self, src: int, size: int) -> None:
         size = min(size, MAX_TEXT)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.contexts import Context
 from icmigrate.replica.cycles import Fees
-from icmigrate.replica.engine import Memory
+from icmigrate.replica.engine import Counter, Memory
 from icmigrate.replica.faults import ContractViolation, documented
 from icmigrate.replica.limits import Limits
 from icmigrate.replica.stable_memory import StableMemory
@@ -78,7 +78,7 @@ class ExecutionState:
     # What the execution works on; set by `attach`.
     heap: Memory = field(init=False)
     stable: StableMemory = field(init=False)
-    fuel: Callable[[], int] = field(init=False)
+    counter: Counter = field(init=False)
 
     # Effects.
     reply_data: bytearray = field(default_factory=bytearray)
@@ -95,8 +95,8 @@ class ExecutionState:
     """What the response carries back."""
     printed: list[bytes] = field(default_factory=list)
 
-    def attach(self, heap: Memory, stable: StableMemory, fuel: Callable[[], int]) -> None:
-        self.heap, self.stable, self.fuel = heap, stable, fuel
+    def attach(self, heap: Memory, stable: StableMemory, counter: Counter) -> None:
+        self.heap, self.stable, self.counter = heap, stable, counter
 
     # ------------------------------------------------------------------------------------ bytes in and out
 

@@ -337,7 +337,7 @@ async def test_the_32_bit_interface_traps_when_stable_memory_is_larger_than_it(c
         P.word("stable_size"),
         P.word("stable_grow", 0),
         P.word("stable_write", 0, 0, 0),
-        P.word("stable_read", 0, 0, 0),
+        P.word("stable_read", 0, 0, 1),
     ):
         error = await rejected(canister.update(word.then(reply())))
         assert "32 bit stable memory api used on a memory larger than 4GB" in error.message

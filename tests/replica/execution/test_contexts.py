@@ -25,11 +25,11 @@ EVERYWHERE = "I G U RQ NRQ TQ CQ Ry Rt CRy CRt C CC F T"
 
 def probe(function: Function, is_64: bool) -> bytes:
     """A module that calls the function once with zeroes (cost_* and the like get room in memory)."""
-    pointer = "i64" if is_64 else "i32"
-    kinds = {"I": pointer, "i": "i32", "l": "i64"}
-    parameters = " ".join(f"(param {kinds[letter]})" for letter in function.parameters)
-    result = f"(result {kinds[function.result]})" if function.result else ""
-    arguments = " ".join(f"({kinds[letter]}.const 0)" for letter in function.parameters)
+    kinds = {"i": "i32", "l": "i64"}
+    taken, given = function.types("l" if is_64 else "i")
+    parameters = " ".join(f"(param {kinds[letter]})" for letter in taken)
+    result = f"(result {kinds[given]})" if given else ""
+    arguments = " ".join(f"({kinds[letter]}.const 0)" for letter in taken)
     call = f"(call $f {arguments})"
     memory = "i64 1" if is_64 else "1"
     return bytes(

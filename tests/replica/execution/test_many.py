@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from icmigrate.replica.limits import Limits
+from icmigrate.replica.module import REWRITE_VERSION
 from icmigrate.replica.state import Reply
 from tests.replica.execution.test_durability import COUNTER
 from tests.replica.execution.world import World, open_world, rejected, wasm
@@ -21,7 +22,9 @@ async def test_three_hundred_canisters_share_a_module_and_few_stay_in_memory(tmp
     answers = await asyncio.gather(*(world.call(canister_id, "count") for canister_id in canisters))
     assert set(answers) == {struct.pack("<I", 1)}
     assert len(world.replica.executor._warm) <= 16
-    assert len(list(world.replica.store.compiled.glob(f"{hashlib.sha256(COUNTER).hexdigest()}.*"))) == 1
+    assert (
+        len(list(world.replica.store.compiled.glob(f"{hashlib.sha256(COUNTER).hexdigest()}.{REWRITE_VERSION}.*"))) == 1
+    )
     await world.replica.close()
 
     begun = time.monotonic()

@@ -1,0 +1,69 @@
+"""Interface Specification, "Stable memory" and "Memory allocation": how the memories of a canister grow.
+
+What grows is judged when it grows. `memory.grow` has happened when it is judged; a message that may not have it ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from icmigrate.replica.contexts import Context
+from icmigrate.replica.faults import InsufficientCyclesInMemoryGrow, Trapped, WasmMemoryLimitExceeded
+from icmigrate.replica.stable_memory import TOO_BIG_FOR_32_BIT
+from icmigrate.replica.state import WASM_PAGE
+from icmigrate.replica.system_api.execution_state import ExecutionState
+
+_LIMITED = frozenset({Context.UPDATE, Context.INIT, Context.START})
+"""The executions to which the canister's own wasm_memory_limit applies."""
+_PAYING = frozenset({Context.UPDATE, Context.SYSTEM_TASK})
+"""The executions that must leave enough cycles for the new memory; install_code looks at its end."""
+_INSTALLING = frozenset({Context.INIT, Context.PRE_UPGRADE})
+MAX_32_BIT_PAGES = 65_536
+
+
+@dataclass(slots=True)
+class MemoryFunctions(ExecutionState):
+    """Growing, and what it needs."""
+
+    def stable64_grow(self, pages: int) -> int:
+        before = self.stable.pages
+        if before + pages > self.limits.stable_pages:
+            return -1
+        self._allocate(pages, self.heap.pages, before + pages)
+        self.stable.pages = before + pages
+        return before
+
+    def stable_grow(self, pages: int) -> int:
+        before = self.stable.pages
+        if before > MAX_32_BIT_PAGES:
+            raise Trapped(TOO_BIG_FOR_32_BIT)
+        if before + pages > MAX_32_BIT_PAGES:
+            return -1
+        return self.stable64_grow(pages)
+
+    def wasm_memory_grown(self, pages: int) -> None:
+        """`memory.grow` by `pages` succeeded. Raises the Fault that forbids it."""
+        size = self.heap.size
+        limit = self.canister.settings.wasm_memory_limit
+        if limit and size > limit and self.context in _LIMITED:
+            raise WasmMemoryLimitExceeded(size, limit)
+        self._allocate(pages, self.heap.pages, self.stable.pages)
+
+    def _allocate(self, pages: int, heap_pages: int, stable_pages: int) -> None:
+        """Makes sure that a canister with so much memory is not frozen. Raises InsufficientCyclesInMemoryGrow."""
+        memory = replace(self.canister.memory, heap_pages=heap_pages, stable_pages=stable_pages)
+        grown = self.canister.with_(memory=memory)
+        limit = self.fees.freezing_limit(grown)
+        if self.context in _PAYING and limit > self.freezing_limit:
+            missing = limit - self.canister.reserved_cycles - self.balance
+            if missing > 0:
+                told = missing if self.caller in self.canister.settings.controllers else None
+                raise InsufficientCyclesInMemoryGrow(pages * WASM_PAGE, told)
+        self.freezing_limit = limit
+
+    @property
+    def dirty_page_limit(self) -> int:
+        """Pages of 4 KiB of stable memory that this execution may write to."""
+        if not self.context.replicated:
+            return self.limits.dirty_pages_query
+        return self.limits.dirty_pages_install if self.context in _INSTALLING else self.limits.dirty_pages_update
