@@ -139,8 +139,8 @@ METHODS: dict[str, Method] = {
                types.UPLOADED_SNAPSHOT, snapshots.upload_canister_snapshot_metadata),
         Method("upload_canister_snapshot_data", BOTH, May.CONTROLLERS, types.UPLOAD_SNAPSHOT_DATA, None,
                snapshots.upload_canister_snapshot_data),
-        Method("fetch_canister_logs", From.QUERY, May.LOG_VIEWERS, types.CANISTER, types.CANISTER_LOGS,
-               run.fetch_canister_logs),
+        Method("fetch_canister_logs", From.QUERY, May.LOG_VIEWERS, types.FETCH_CANISTER_LOGS,
+               types.CANISTER_LOGS, run.fetch_canister_logs),
         Method("list_canisters", From.QUERY, May.ANYONE, None, types.CANISTER_RANGES, run.list_canisters,
                target=None),
     )

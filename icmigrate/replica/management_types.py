@@ -264,6 +264,10 @@ UPLOAD_SNAPSHOT_DATA = T.Record(
     }
 )
 
+_RANGE = T.Record({"start": T.Nat64, "end": T.Nat64})
+FETCH_CANISTER_LOGS = T.Record(
+    {"canister_id": T.Principal, "filter": T.Opt(T.Variant({"by_idx": _RANGE, "by_timestamp_nanos": _RANGE}))}
+)
 CANISTER_LOGS = T.Record(
     {"canister_log_records": T.Vec(T.Record({"idx": T.Nat64, "timestamp_nanos": T.Nat64, "content": BLOB}))}
 )
