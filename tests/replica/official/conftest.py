@@ -74,6 +74,10 @@ class Daemon:
 
     info: DaemonInfo
 
+    def subnet_id(self) -> str:
+        """The id of the one subnet, as text."""
+        return Principal.self_authenticating(bytes.fromhex(self.info.root_key)).to_str()
+
     def target(self) -> Target:
         return Target(self.info.url, bytes.fromhex(self.info.root_key), time.time_ns)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.replica.http.canisters import KEEPER
 from tests.replica.official.conftest import Daemon
-from tests.replica.official.test_icp_cli import Icp
+from tests.replica.official.icp import Icp, prebuilt
 
 ON = ("-e", "here")
 SUBACCOUNT = "1"
@@ -36,8 +37,9 @@ class Wallet:
 
 @pytest.fixture(scope="module")
 def icp(npm_clients: Path, replica: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Icp:
-    binary = npm_clients / "node_modules" / "@icp-sdk" / "icp-cli-linux-x64" / "bin" / "icp"
-    return Icp(binary, tmp_path_factory.mktemp("icp-cycles"), replica)
+    folder = tmp_path_factory.mktemp("icp-cycles")
+    (folder / "keeper.wasm").write_bytes(KEEPER)
+    return Icp(npm_clients, folder, replica, [prebuilt("keeper")])
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,7 @@ def test_spenders_are_approved(alice: Wallet, bob: Wallet, token: str) -> None:
 
 def test_a_canister_lives_on_minted_cycles(icp: Icp, alice: Wallet) -> None:
     alice.cycles("mint", "--icp", "2")
-    made = alice("canister", "create", "--detached", "--cycles", "3t", "-n", "here", "-q").strip()
-    assert json.loads(alice("canister", "status", made, "-n", "here", "--json"))["cycles"].startswith("2_")
-    alice("canister", "top-up", made, "--amount", "1t", "-n", "here")
-    assert json.loads(alice("canister", "status", made, "-n", "here", "--json"))["cycles"].startswith("3_")
+    made = alice("canister", "create", "--detached", "--cycles", "3t", "-q").strip()
+    assert json.loads(alice("canister", "status", made, "--json"))["cycles"].startswith("2_")
+    alice("canister", "top-up", made, "--amount", "1t")
+    assert json.loads(alice("canister", "status", made, "--json"))["cycles"].startswith("3_")

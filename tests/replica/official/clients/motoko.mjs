@@ -9,6 +9,7 @@ const require = createRequire(import.meta.url);
 const [compiler, library] = { classical: ['motoko-classical', 'base'], enhanced: ['motoko', 'core'] }[kind];
 const mo = require(compiler);
 mo.loadPackage(require(`${compiler}/packages/latest/${library}.json`));
+mo.setPublicMetadata(['candid:service', 'candid:args']);
 for (const version of versions) {
   mo.write('Main.mo', readFileSync(source, 'utf8').replaceAll('VERSION', version));
   writeFileSync(join(folder, `${version}.wasm`), mo.wasm('Main.mo', 'ic').wasm);

@@ -1,0 +1,76 @@
+"""icp with each kind of identity that it has: the replica accepts what they sign and knows who they are."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.replica.official.conftest import CLIENTS, Daemon, run_script
+from tests.replica.official.icp import Icp
+
+# How openssl makes the key of an identity that is imported.
+KEYS = {
+    "secp256k1": ["ecparam", "-name", "secp256k1", "-genkey", "-noout"],
+    "prime256v1": ["ecparam", "-name", "prime256v1", "-genkey", "-noout"],
+    "ed25519": ["genpkey", "-algorithm", "ed25519"],
+}
+PASSWORD = "correct horse"
+
+
+@pytest.fixture(scope="module")
+def icp(npm_clients: Path, replica: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Icp:
+    folder = tmp_path_factory.mktemp("identities")
+    run_script(npm_clients, "motoko.mjs", "enhanced", CLIENTS / "motoko/greeter.mo", folder, "one")
+    icp = Icp(npm_clients, folder, replica, [])
+    (folder / "password").write_text(PASSWORD)
+    icp("identity", "new", "locked", "--storage", "password", "--storage-password-file", "password", "-q")
+    icp("identity", "new", "sown", "--storage", "plaintext", "--output-seed", "seed")
+    for curve, command in KEYS.items():
+        key = subprocess.run(["openssl", *command], capture_output=True, check=True).stdout
+        (folder / f"{curve}.pem").write_bytes(key)
+        icp("identity", "import", curve, "--from-pem", f"{curve}.pem", "--storage", "plaintext")
+        icp("identity", "import", f"seed-{curve}", "--from-seed-file", "seed", "--seed-curve", curve,
+            "--storage", "plaintext")  # fmt: skip
+    return icp
+
+
+@pytest.fixture(scope="module")
+def greeter(icp: Icp) -> str:
+    canister_id = icp.created()
+    icp.canister("install", canister_id, "--wasm", "one.wasm", "--args", '("Hello")')
+    return canister_id
+
+
+IDENTITIES = ["tester", "anonymous", "locked", "sown", *KEYS, *(f"seed-{curve}" for curve in KEYS)]
+
+
+def is_known(icp: Icp, greeter: str, identity: str, principal: str) -> None:
+    """Whether calls and queries of the identity come from the principal, and it can own a canister."""
+    options = ["--identity", identity, "--identity-password-file", "password"]
+    for query in ([], ["--query"]):
+        assert principal in icp.canister("call", greeter, "whoami", "()", *query, *options)
+    assert icp.json("canister", "status", icp.created(*options), *options)["settings"]["controllers"] == [principal]
+
+
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_who_signs_is_who_is_known(icp: Icp, greeter: str, identity: str) -> None:
+    principal = icp("identity", "principal", "--identity", identity, "--identity-password-file", "password")
+    is_known(icp, greeter, identity, principal.strip())
+
+
+@pytest.mark.parametrize("owner", KEYS)
+def test_who_was_delegated_to_acts_for_the_owner_where_it_may(icp: Icp, greeter: str, owner: str) -> None:
+    principal = icp("identity", "principal", "--identity", owner).strip()
+    session, bound = f"session-{owner}", f"bound-{owner}"
+    for name, options in ((session, []), (bound, ["--canisters", greeter])):
+        public_key = icp("identity", "delegation", "request", name, "--storage", "plaintext")
+        (icp.folder / f"{name}.pub").write_text(public_key)
+        chain = icp("identity", "delegation", "sign", "--identity", owner, "--key-pem", f"{name}.pub",
+                    "--duration", "1h", *options)  # fmt: skip
+        (icp.folder / f"{name}.json").write_text(chain)
+        icp("identity", "delegation", "use", name, "--from-json", f"{name}.json")
+    is_known(icp, greeter, session, principal)
+    assert principal in icp.canister("call", greeter, "whoami", "()", "--identity", bound)
+    assert "delegation" in icp.canister("create", "--detached", "--identity", bound, fails=True)
