@@ -58,6 +58,21 @@ class Fees:
         per_bytes = self.http_request_byte * request_size + self.http_response_byte * maximum_response
         return self.http_request + per_bytes
 
+    def http_outcall_v2(
+        self,
+        request_bytes: int,
+        http_roundtrip_time_ms: int,
+        raw_response_bytes: int,
+        transformed_response_bytes: int,
+        transform_instructions: int,
+    ) -> int:
+        """An outcall that is paid by what it used, on a subnet of 13 nodes."""
+        nodes = 13
+        fixed = 1_000_000 + 140_000 * nodes + 800 * nodes * nodes
+        used = 50 * (request_bytes + raw_response_bytes) + 300 * http_roundtrip_time_ms
+        agreed = transform_instructions // nodes + (10 * nodes + 600) * transformed_response_bytes
+        return (fixed + used + agreed) * nodes
+
     def idle_per_day(self, canister: Canister) -> int:
         """Cycles that the canister burns in a day when nobody calls it."""
         memory = max(canister.memory_size, canister.settings.memory_allocation)

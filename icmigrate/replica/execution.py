@@ -242,7 +242,7 @@ class Executor:
 
     @staticmethod
     def log(canister: Canister, outcome: Outcome) -> Canister:
-        """Adds what was printed, and the trap, to the canister's log; the oldest lines make room."""
+        """Adds what was printed, and the trap, to the canister's log; long lines are cut, the oldest make room."""
         lines = list(outcome.api.printed)
         trap = outcome.fault.log_line() if outcome.fault else None
         if trap is not None:
@@ -250,9 +250,9 @@ class Executor:
         if not lines:
             return canister
         records = list(canister.logs)
-        for number, line in enumerate(lines, canister.next_log):
-            records.append(LogRecord(number, outcome.api.time, line))
         capacity = canister.settings.log_memory_limit
+        for number, line in enumerate(lines, canister.next_log):
+            records.append(LogRecord(number, outcome.api.time, line[: max(0, capacity - _LOG_OVERHEAD)]))
         size = sum(len(record.content) + _LOG_OVERHEAD for record in records)
         while records and size > capacity:
             size -= len(records.pop(0).content) + _LOG_OVERHEAD

@@ -62,89 +62,90 @@ def _rows(text: str, only_32_bit: bool = False) -> list[Function]:
 FUNCTIONS: dict[str, Function] = {
     row.name: row
     for row in _rows("""
-        msg_arg_data_size                | -> I         |  500 | I U RQ NRQ TQ CQ Ry CRy F
-        msg_arg_data_copy                | IIN ->       |  500 | I U RQ NRQ TQ CQ Ry CRy F
-        msg_caller_size                  | -> I         |  500 | *
-        msg_caller_copy                  | IIN ->       |  500 | *
-        msg_caller_info_data_size        | -> I         |  500 | U RQ NRQ CQ Ry Rt CRy CRt C CC F
-        msg_caller_info_data_copy        | IIN ->       |  500 | U RQ NRQ CQ Ry Rt CRy CRt C CC F
-        msg_caller_info_signer_size      | -> I         |  500 | U RQ NRQ CQ Ry Rt CRy CRt C CC F
-        msg_caller_info_signer_copy      | IIN ->       |  500 | U RQ NRQ CQ Ry Rt CRy CRt C CC F
-        msg_reject_code                  | -> i         |  500 | Ry Rt CRy CRt C
-        msg_reject_msg_size              | -> I         |  500 | Rt CRt
-        msg_reject_msg_copy              | IIN ->       |  500 | Rt CRt
-        msg_deadline                     | -> l         |  500 | U RQ NRQ TQ CQ Ry Rt CRy CRt
-        msg_reply_data_append            | IB ->        |  500 | U RQ NRQ TQ CQ Ry Rt CRy CRt
-        msg_reply                        | ->           |  500 | U RQ NRQ TQ CQ Ry Rt CRy CRt
-        msg_reject                       | IB ->        |  500 | U RQ NRQ TQ CQ Ry Rt CRy CRt
-        msg_cycles_available128          | I ->         |  500 | U RQ Rt Ry
-        msg_cycles_refunded128           | I ->         |  500 | Rt Ry
-        msg_cycles_accept128             | llI ->       |  500 | U RQ Rt Ry
-        cycles_burn128                   | llI ->       |  500 | I G U RQ Ry Rt C T
-        mint_cycles128                   | llI ->       |    0 | U Ry Rt T
-        canister_self_size               | -> I         |  500 | *
-        canister_self_copy               | IIN ->       |  500 | *
-        canister_cycle_balance128        | I ->         |  500 | *
-        canister_liquid_cycle_balance128 | I ->         |  500 | *
-        canister_status                  | -> i         |  500 | *
-        canister_version                 | -> l         |  500 | *
-        subnet_self_size                 | -> I         |  500 | *
-        subnet_self_copy                 | IIN ->       |  500 | *
-        msg_method_name_size             | -> I         |  500 | F
-        msg_method_name_copy             | IIN ->       |  500 | F
-        accept_message                   | ->           |  500 | F
-        call_new                         | ININIIII ->  | 1500 | U CQ Ry Rt CRy CRt T
-        call_on_cleanup                  | II ->        |  500 | U CQ Ry Rt CRy CRt T
-        call_data_append                 | IB ->        |  500 | U CQ Ry Rt CRy CRt T
-        call_with_best_effort_response   | i ->         |  500 | U CQ Ry Rt CRy CRt T
-        call_cycles_add128               | ll ->        |  500 | U Ry Rt T
-        call_perform                     | -> i         | 5000 | U CQ Ry Rt CRy CRt T
-        stable64_size                    | -> l         |    0 | * s
-        stable64_grow                    | l -> l       |  100 | * s
-        stable64_write                   | lll ->       |   20 | * s
-        stable64_read                    | lll ->       |   20 | * s
-        root_key_size                    | -> I         |  500 | I G U RQ Ry Rt C T
-        root_key_copy                    | IIN ->       |  500 | I G U RQ Ry Rt C T
-        certified_data_set               | IN ->        |  500 | I G U Ry Rt T
-        data_certificate_present         | -> i         |  500 | *
-        data_certificate_size            | -> I         |  500 | NRQ CQ
-        data_certificate_copy            | IIN ->       |  500 | NRQ CQ
-        time                             | -> l         |  500 | *
-        global_timer_set                 | l -> l       |  500 | I G U Ry Rt C T
-        performance_counter              | i -> l       |  200 | * s
-        is_controller                    | IN -> i      | 1000 | * s
-        in_replicated_execution          | -> i         |  500 | * s
-        cost_call                        | llI ->       |  500 | * s
-        cost_create_canister             | I ->         |  500 | * s
-        cost_http_request                | llI ->       |  500 | * s
-        cost_sign_with_ecdsa             | INiI -> i    |  500 | * s
-        cost_sign_with_schnorr           | INiI -> i    |  500 | * s
-        cost_vetkd_derive_key            | INiI -> i    |  500 | * s
-        env_var_count                    | -> I         |  500 | *
-        env_var_name_size                | I -> I       |  500 | *
-        env_var_name_copy                | IIIN ->      |  500 | *
-        env_var_name_exists              | II -> i      |  500 | *
-        env_var_value_size               | II -> I      |  500 | *
-        env_var_value_copy               | IIIIN ->     |  500 | *
-        debug_print                      | IL ->        |  100 | * s
-        trap                             | IL ->        |  500 | * s
+        msg_arg_data_size                | -> I         |   500 | I U RQ NRQ TQ CQ Ry CRy F
+        msg_arg_data_copy                | IIN ->       |   500 | I U RQ NRQ TQ CQ Ry CRy F
+        msg_caller_size                  | -> I         |   500 | *
+        msg_caller_copy                  | IIN ->       |   500 | *
+        msg_caller_info_data_size        | -> I         |   500 | U RQ NRQ CQ Ry Rt CRy CRt C CC F
+        msg_caller_info_data_copy        | IIN ->       |   500 | U RQ NRQ CQ Ry Rt CRy CRt C CC F
+        msg_caller_info_signer_size      | -> I         |   500 | U RQ NRQ CQ Ry Rt CRy CRt C CC F
+        msg_caller_info_signer_copy      | IIN ->       |   500 | U RQ NRQ CQ Ry Rt CRy CRt C CC F
+        msg_reject_code                  | -> i         |   500 | Ry Rt CRy CRt C
+        msg_reject_msg_size              | -> I         |   500 | Rt CRt
+        msg_reject_msg_copy              | IIN ->       |   500 | Rt CRt
+        msg_deadline                     | -> l         |   500 | U RQ NRQ TQ CQ Ry Rt CRy CRt
+        msg_reply_data_append            | IB ->        |   500 | U RQ NRQ TQ CQ Ry Rt CRy CRt
+        msg_reply                        | ->           |   500 | U RQ NRQ TQ CQ Ry Rt CRy CRt
+        msg_reject                       | IB ->        |   500 | U RQ NRQ TQ CQ Ry Rt CRy CRt
+        msg_cycles_available128          | I ->         |   500 | U RQ Rt Ry
+        msg_cycles_refunded128           | I ->         |   500 | Rt Ry
+        msg_cycles_accept128             | llI ->       |   500 | U RQ Rt Ry
+        cycles_burn128                   | llI ->       |   500 | I G U RQ Ry Rt C T
+        mint_cycles128                   | llI ->       |     0 | U Ry Rt T
+        canister_self_size               | -> I         |   500 | *
+        canister_self_copy               | IIN ->       |   500 | *
+        canister_cycle_balance128        | I ->         |   500 | *
+        canister_liquid_cycle_balance128 | I ->         |   500 | *
+        canister_status                  | -> i         |   500 | *
+        canister_version                 | -> l         |   500 | *
+        subnet_self_size                 | -> I         |   500 | *
+        subnet_self_copy                 | IIN ->       |   500 | *
+        msg_method_name_size             | -> I         |   500 | F
+        msg_method_name_copy             | IIN ->       |   500 | F
+        accept_message                   | ->           |   500 | F
+        call_new                         | ININIIII ->  |  1500 | U CQ Ry Rt CRy CRt T
+        call_on_cleanup                  | II ->        |   500 | U CQ Ry Rt CRy CRt T
+        call_data_append                 | IB ->        |   500 | U CQ Ry Rt CRy CRt T
+        call_with_best_effort_response   | i ->         |   500 | U CQ Ry Rt CRy CRt T
+        call_cycles_add128               | ll ->        |   500 | U Ry Rt T
+        call_perform                     | -> i         |  5000 | U CQ Ry Rt CRy CRt T
+        stable64_size                    | -> l         |     0 | * s
+        stable64_grow                    | l -> l       |   100 | * s
+        stable64_write                   | lll ->       |    20 | * s
+        stable64_read                    | lll ->       |    20 | * s
+        root_key_size                    | -> I         |   500 | I G U RQ Ry Rt C T
+        root_key_copy                    | IIN ->       |   500 | I G U RQ Ry Rt C T
+        certified_data_set               | IN ->        |   500 | I G U Ry Rt T
+        data_certificate_present         | -> i         |   500 | *
+        data_certificate_size            | -> I         |   500 | NRQ CQ
+        data_certificate_copy            | IIN ->       |   500 | NRQ CQ
+        time                             | -> l         |   500 | *
+        global_timer_set                 | l -> l       |   500 | I G U Ry Rt C T
+        performance_counter              | i -> l       |   200 | * s
+        is_controller                    | IN -> i      |  1000 | * s
+        in_replicated_execution          | -> i         |   500 | * s
+        cost_call                        | llI ->       |   500 | * s
+        cost_create_canister             | I ->         |   500 | * s
+        cost_http_request                | llI ->       |   500 | * s
+        cost_http_request_v2             | III ->       | 10000 | * s
+        cost_sign_with_ecdsa             | INiI -> i    |   500 | * s
+        cost_sign_with_schnorr           | INiI -> i    |   500 | * s
+        cost_vetkd_derive_key            | INiI -> i    |   500 | * s
+        env_var_count                    | -> I         |   500 | *
+        env_var_name_size                | I -> I       |   500 | *
+        env_var_name_copy                | IIIN ->      |   500 | *
+        env_var_name_exists              | II -> i      |   500 | *
+        env_var_value_size               | II -> I      |   500 | *
+        env_var_value_copy               | IIIIN ->     |   500 | *
+        debug_print                      | IL ->        |   100 | * s
+        trap                             | IL ->        |   500 | * s
     """)
     + _rows(
         """
-        msg_cycles_available             | -> l         |  500 | U RQ Rt Ry
-        msg_cycles_refunded              | -> l         |  500 | Rt Ry
-        msg_cycles_accept                | l -> l       |  500 | U RQ Rt Ry
-        canister_cycle_balance           | -> l         |  500 | *
-        call_cycles_add                  | l ->         |  500 | U Ry Rt T
-        stable_size                      | -> i         |    0 | * s
-        stable_grow                      | i -> i       |  100 | * s
-        stable_write                     | iii ->       |   20 | * s
-        stable_read                      | iii ->       |   20 | * s
+        msg_cycles_available             | -> l         |   500 | U RQ Rt Ry
+        msg_cycles_refunded              | -> l         |   500 | Rt Ry
+        msg_cycles_accept                | l -> l       |   500 | U RQ Rt Ry
+        canister_cycle_balance           | -> l         |   500 | *
+        call_cycles_add                  | l ->         |   500 | U Ry Rt T
+        stable_size                      | -> i         |     0 | * s
+        stable_grow                      | i -> i       |   100 | * s
+        stable_write                     | iii ->       |    20 | * s
+        stable_read                      | iii ->       |    20 | * s
         """,
         only_32_bit=True,
     )
 }
-"""Every function of `ic0`. mint_cycles128 is not in the specification but in the real replica."""
+"""Every function of `ic0`. mint_cycles128 and cost_http_request_v2 are not in the specification but on the IC."""
 
 _TYPES = {"i": wasmtime.ValType.i32, "l": wasmtime.ValType.i64}
 _MEMBERS = {"i": "u32", "l": "u64"}

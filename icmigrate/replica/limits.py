@@ -51,7 +51,6 @@ class Limits:
     chunk_size: int = 1 * MIB
     chunk_store: int = 100 * MIB
     controllers: int = 10
-    log_record: int = 32 * KIB
     environment_variables: int = 20
 
     ingress_ttl: int = 300 * BILLION

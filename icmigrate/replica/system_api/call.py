@@ -12,6 +12,7 @@ from icmigrate.replica.faults import (
     InsufficientCycles,
     InvalidPrincipal,
     documented,
+    out_of_cycles,
 )
 from icmigrate.replica.state import Closure, RejectCode
 from icmigrate.replica.system_api.execution_state import ExecutionState, OutgoingCall
@@ -106,7 +107,8 @@ class CallFunctions(ExecutionState):
     def _add_cycles(self, name: str, amount: int) -> None:
         call = self._call(name)
         if amount > self.liquid:
-            raise InsufficientCycles(f"Canister {self.canister.id.to_str()} is out of cycles")
+            missing = self._told(max(0, self.freezing_limit - self.canister.reserved_cycles) + amount - self.balance)
+            raise InsufficientCycles(out_of_cycles(self.canister.id, missing).message)
         self.balance -= amount
         call.cycles += amount
 

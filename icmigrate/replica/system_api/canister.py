@@ -87,10 +87,14 @@ class CanisterFunctions(ExecutionState):
     def _variable(self, function: str, src: int, size: int) -> tuple[str, str | None]:
         if size > MAX_ENVIRONMENT_NAME:
             raise ContractViolation(f"ic0.{function}: Variable name is too large.", "")
+        part = "name" if function == "env_var_value_copy" else "heap"
         try:
-            name = self.take(f"ic0.{function} heap", src, size).decode()
+            name = self.take(f"ic0.{function} {part}", src, size).decode()
         except UnicodeDecodeError:
-            raise ContractViolation(f"ic0.{function}: Variable name is not a valid UTF-8 string.", "") from None
+            raise ContractViolation(
+                f"ic0.{function}: Variable name is not a valid UTF-8 string.",
+                "Provide a valid UTF-8 string for the environment variable name. See documentation: ",
+            ) from None
         return name, dict(self.canister.settings.environment_variables).get(name)
 
     def _variable_value(self, function: str, src: int, size: int) -> bytes:
@@ -117,7 +121,8 @@ class CanisterFunctions(ExecutionState):
                     "certified_data_set-payload-too-large",
                 ),
             )
-        self.certified_data = self.take("ic0_certified_data_set", src, size)
+        self._check_range("certified_data_set", "src", src, size, self.heap.size)
+        self.certified_data = self.heap.read(src, size)
 
     def data_certificate_present(self) -> int:
         return int(self.data_certificate is not None)
@@ -127,7 +132,17 @@ class CanisterFunctions(ExecutionState):
 
     def data_certificate_copy(self, dst: int, offset: int, size: int) -> None:
         certificate = self._certificate("data_certificate_copy")
-        self.give("data_certificate_copy", "certificate", dst, offset, size, certificate)
+        self._check_range("data_certificate_copy", "offset", offset, size, len(certificate))
+        self._check_range("data_certificate_copy", "dst", dst, size, self.heap.size)
+        self.heap.write(dst, certificate[offset : offset + size])
+
+    @staticmethod
+    def _check_range(function: str, what: str, start: int, size: int, limit: int) -> None:
+        if start + size > limit:
+            raise ContractViolation(
+                f"ic0_{function} failed because {what} + size is out of bounds. "
+                f"Found {what} = {start} and size = {size} while {what} + size must be <= {limit}"
+            )
 
     def _certificate(self, name: str) -> bytes:
         if self.data_certificate is None:
@@ -145,7 +160,7 @@ class CanisterFunctions(ExecutionState):
             return used
         if kind == 1:
             return self.instructions_before + used
-        raise ContractViolation(f"Error getting performance counter type {kind}")
+        raise ContractViolation(f"Error getting performance counter type {kind}", "")
 
     # ------------------------------------------------------------------------------------ debugging aids
 
@@ -156,11 +171,10 @@ class CanisterFunctions(ExecutionState):
         return 2 * min(size, capacity) + 50 * min(size, left)
 
     def debug_print(self, src: int, size: int) -> None:
-        size = min(size, MAX_TEXT)
         if src + size > self.heap.size:
             self.printed.append(b"(debug_print message out of memory bounds)")
         else:
-            self.printed.append(self.heap.read(src, size))
+            self.printed.append(self.heap.read(src, min(size, self.canister.settings.log_memory_limit)))
 
     def trap(self, src: int, size: int) -> None:
         size = min(size, MAX_TEXT)

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from icmigrate.protocol import candid
+from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.faults import ContractViolation, Trapped
 from icmigrate.replica.system_api.execution_state import ExecutionState
 
 CYCLES_MINTING_CANISTER = Principal.from_str("rkp4c-7iaaa-aaaaa-aaaca-cai")
-_KEY_ALGORITHMS = {"ecdsa": 1, "schnorr": 2, "vetkd": 1}
+_KEY_ALGORITHMS = {"sign_with_ecdsa": 1, "sign_with_schnorr": 2, "vetkd_derive_key": 1}
 """How many curves or algorithms each signing scheme numbers."""
+_HTTP_USAGE = T.Record(
+    {
+        "request_bytes": T.Nat64,
+        "http_roundtrip_time_ms": T.Nat64,
+        "raw_response_bytes": T.Nat64,
+        "transformed_response_bytes": T.Nat64,
+        "transform_instructions": T.Nat64,
+    }
+)
 
 
 @dataclass(slots=True)
@@ -85,14 +96,23 @@ class CyclesFunctions(ExecutionState):
     def cost_http_request(self, request_size: int, maximum_response: int, dst: int) -> None:
         self.give_cycles("cost_http_request", dst, self.fees.http_outcall(request_size, maximum_response))
 
+    def cost_http_request_v2(self, src: int, size: int, dst: int) -> None:
+        data = self.take("ic0.cost_http_request_v2 heap", src, size)
+        try:
+            (usage,) = candid.decode(data, [_HTTP_USAGE])
+        except candid.CandidError as error:
+            raise ContractViolation(f"Failed to decode HttpRequestV2CostParams from Candid: {error}") from None
+        assert isinstance(usage, dict)
+        self.give_cycles("cost_http_request_v2", dst, self.fees.http_outcall_v2(**usage))
+
     def cost_sign_with_ecdsa(self, src: int, size: int, curve: int, dst: int) -> int:
-        return self._signing_cost("ecdsa", src, size, curve)
+        return self._signing_cost("sign_with_ecdsa", src, size, curve)
 
     def cost_sign_with_schnorr(self, src: int, size: int, algorithm: int, dst: int) -> int:
-        return self._signing_cost("schnorr", src, size, algorithm)
+        return self._signing_cost("sign_with_schnorr", src, size, algorithm)
 
     def cost_vetkd_derive_key(self, src: int, size: int, curve: int, dst: int) -> int:
-        return self._signing_cost("vetkd", src, size, curve)
+        return self._signing_cost("vetkd_derive_key", src, size, curve)
 
     def _signing_cost(self, scheme: str, src: int, size: int, algorithm: int) -> int:
         """1 for an unknown algorithm, else 2: this subnet holds no threshold key."""

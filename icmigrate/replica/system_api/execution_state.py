@@ -147,3 +147,7 @@ class ExecutionState:
         """Cycles that may be spent without freezing the canister."""
         reserved = self.canister.reserved_cycles
         return max(0, self.balance - max(0, self.freezing_limit - reserved))
+
+    def _told(self, missing: int) -> int | None:
+        """How many cycles are missing, if the caller may know."""
+        return missing if self.caller in self.canister.settings.controllers else None

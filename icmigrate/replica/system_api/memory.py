@@ -57,13 +57,12 @@ class MemoryFunctions(ExecutionState):
         if self.context in _PAYING and limit > self.freezing_limit:
             missing = limit - self.canister.reserved_cycles - self.balance
             if missing > 0:
-                told = missing if self.caller in self.canister.settings.controllers else None
-                raise InsufficientCyclesInMemoryGrow(pages * WASM_PAGE, told)
+                raise InsufficientCyclesInMemoryGrow(pages * WASM_PAGE, self._told(missing))
         self.freezing_limit = limit
 
     @property
     def dirty_page_limit(self) -> int:
         """Pages of 4 KiB of stable memory that this execution may write to."""
-        if not self.context.replicated:
+        if not self.context.replicated or self.context is Context.REPLICATED_QUERY:
             return self.limits.dirty_pages_query
         return self.limits.dirty_pages_install if self.context in _INSTALLING else self.limits.dirty_pages_update

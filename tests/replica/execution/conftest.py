@@ -1,12 +1,17 @@
-"""Plumbing: a fresh replica for each test."""
+"""Plumbing: a fresh replica for each test, or an executor for a file of them."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
-from tests.replica.execution.world import World, open_world
+from icmigrate.replica.cycles import Fees
+from icmigrate.replica.execution import Executor
+from icmigrate.replica.limits import Limits
+from icmigrate.replica.store import Store
+from tests.replica.execution.world import ROOT_KEY, SUBNET, World, open_world
 
 
 @pytest_asyncio.fixture
@@ -14,3 +19,8 @@ async def world() -> AsyncIterator[World]:
     opened = await open_world()
     yield opened
     await opened.replica.close()
+
+
+@pytest.fixture(scope="module")
+def executor(tmp_path_factory: pytest.TempPathFactory) -> Executor:
+    return Executor(Store(tmp_path_factory.mktemp("executor")), Fees(), Limits(), SUBNET, ROOT_KEY)

@@ -10,15 +10,12 @@ import wasmtime
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.contexts import Context
-from icmigrate.replica.cycles import Fees
 from icmigrate.replica.execution import Executor
 from icmigrate.replica.faults import ContractViolation, Fault
 from icmigrate.replica.imports import FUNCTIONS, Function
 from icmigrate.replica.instance import Instance
-from icmigrate.replica.limits import Limits
 from icmigrate.replica.state import Canister, Closure, Reject, RejectCode, Settings
-from icmigrate.replica.store import Store
-from tests.replica.execution.world import OWNER, ROOT_KEY, SUBNET, World, replied, wasm
+from tests.replica.execution.world import OWNER, World, replied, wasm
 
 EVERYWHERE = "I G U RQ NRQ TQ CQ Ry Rt CRy CRt C CC F T"
 
@@ -38,12 +35,6 @@ def probe(function: Function, is_64: bool) -> bytes:
             (memory {memory}) (func (export "canister_update probe") {f"(drop {call})" if result else call}))"""
         )
     )
-
-
-@pytest.fixture(scope="module")
-def executor(tmp_path_factory: pytest.TempPathFactory) -> Executor:
-    store = Store(tmp_path_factory.mktemp("contexts"))
-    return Executor(store, Fees(), Limits(), SUBNET, ROOT_KEY)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +74,7 @@ def test_the_table_is_the_specification_s() -> None:
     assert FUNCTIONS["call_perform"].contexts == {Context(each) for each in ["U", "CQ", "Ry", "Rt", "CRy", "CRt", "T"]}
     assert FUNCTIONS["time"].contexts == {Context(each) for each in EVERYWHERE.split()}
     assert FUNCTIONS["trap"].contexts == set(Context)
-    assert len(FUNCTIONS) == 75
+    assert len(FUNCTIONS) == 76
 
 
 # The entry points run in the contexts that they should: `data_certificate_present` and the like tell.

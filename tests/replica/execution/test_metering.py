@@ -5,16 +5,11 @@ from __future__ import annotations
 import pytest
 import wasmtime
 
-from icmigrate.protocol.principal import Principal
-from icmigrate.replica.contexts import Context
-from icmigrate.replica.cycles import Fees
-from icmigrate.replica.execution import Executor, Outcome
+from icmigrate.replica.execution import Executor
 from icmigrate.replica.faults import InstructionLimitExceeded
-from icmigrate.replica.instance import Instance
 from icmigrate.replica.limits import Limits
-from icmigrate.replica.state import Canister, Settings
-from icmigrate.replica.store import Store
-from tests.replica.execution.world import OWNER, ROOT_KEY, SUBNET, World, rejected, wasm
+from tests.replica.execution.single import execute
+from tests.replica.execution.world import World, rejected, wasm
 
 COUNTED = {
     "": 1,
@@ -63,25 +58,6 @@ COUNTED = {
 }  # fmt: skip
 FUNCTION = """(global $g (mut i32) (i32.const 0)) (table $t 1 funcref) (elem (table $t) (i32.const 0) func $f)
   (data $d "abc") (func $f)"""
-
-
-@pytest.fixture(scope="module")
-def executor(tmp_path_factory: pytest.TempPathFactory) -> Executor:
-    return Executor(Store(tmp_path_factory.mktemp("metering")), Fees(), Limits(), SUBNET, ROOT_KEY)
-
-
-def execute(executor: Executor, module: bytes, limit: int = 1_000_000_000) -> Outcome:
-    """The outcome of the update method "go"."""
-    digest = executor.store.put(executor.store.modules, module)
-    compiled = executor.modules.get(digest, module)
-    canister = Canister(Principal(b"\0" * 8 + b"\1\1"), Settings((OWNER,)), 0, cycles=10**15, module=compiled.installed)
-    instance = Instance(compiled, executor.store.page_files(canister.id))
-    api = executor.api(Context.UPDATE, canister, OWNER, 1, limit)
-    api.must_respond, api.arg = True, b"argument"
-    try:
-        return executor.execute_on(instance, canister, api, "canister_update go")
-    finally:
-        instance.close()
 
 
 def method(body: str, memory: str = "(memory 2)") -> bytes:

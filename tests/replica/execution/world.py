@@ -82,6 +82,17 @@ IMPORTS = {
     "env_var_count": "(result i32)",
     "env_var_value_size": "(param i32 i32) (result i32)",
     "env_var_value_copy": "(param i32 i32 i32 i32 i32)",
+    "env_var_name_size": "(param i32) (result i32)",
+    "is_controller": "(param i32 i32) (result i32)",
+    "root_key_copy": "(param i32 i32 i32)",
+    "cost_call": "(param i64 i64 i32)",
+    "cost_http_request_v2": "(param i32 i32 i32)",
+    "cost_sign_with_ecdsa": "(param i32 i32 i32 i32) (result i32)",
+    "stable_size": "(result i32)",
+    "stable_grow": "(param i32) (result i32)",
+    "stable_read": "(param i32 i32 i32)",
+    "stable_write": "(param i32 i32 i32)",
+    "call_cycles_add": "(param i64)",
 }
 
 

@@ -1,0 +1,35 @@
+"""Plumbing: one execution of one module, without a replica around it."""
+
+from __future__ import annotations
+
+from icmigrate.protocol.principal import Principal
+from icmigrate.replica.contexts import Context
+from icmigrate.replica.execution import Executor, Outcome
+from icmigrate.replica.instance import Instance
+from icmigrate.replica.state import Canister, Settings
+from tests.replica.execution.world import OWNER
+
+ID = Principal(b"\0" * 8 + b"\1\1")
+
+
+def execute(
+    executor: Executor,
+    module: bytes,
+    limit: int = 1_000_000_000,
+    context: Context = Context.UPDATE,
+    cycles: int = 10**15,
+    caller: Principal = OWNER,
+) -> Outcome:
+    """The outcome of the update method "go"."""
+    digest = executor.store.put(executor.store.modules, module)
+    compiled = executor.modules.get(digest, module)
+    settings = Settings((OWNER,), environment_variables=(("NAME", "value"),))
+    canister = Canister(ID, settings, 0, cycles=cycles, module=compiled.installed)
+    instance = Instance(compiled, executor.store.page_files(canister.id))
+    api = executor.api(context, canister, caller, 1, limit)
+    api.must_respond, api.arg = True, b"argument"
+    api.data_certificate = lambda: b"certificate"
+    try:
+        return executor.execute_on(instance, canister, api, "canister_update go")
+    finally:
+        instance.close()
