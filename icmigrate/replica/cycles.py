@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from icmigrate.replica.limits import Limits
 from icmigrate.replica.state import Canister, CycleUse
 
+MAX_CYCLES = (1 << 128) - 1
+"""No amount is larger; what would be is this."""
 SECONDS_PER_DAY = 86_400
 NANOSECONDS = 1_000_000_000
 _GIB = 1 << 30
@@ -75,8 +77,7 @@ class Fees:
 
     def idle_per_day(self, canister: Canister) -> int:
         """Cycles that the canister burns in a day when nobody calls it."""
-        memory = max(canister.memory_size, canister.settings.memory_allocation)
-        storage = memory * self.gib_storage_second * SECONDS_PER_DAY // _GIB
+        storage = canister.allocated_memory * self.gib_storage_second * SECONDS_PER_DAY // _GIB
         return storage + self._compute_per_day(canister)
 
     def _compute_per_day(self, canister: Canister) -> int:

@@ -13,10 +13,10 @@ from icmigrate.protocol import envelope
 from icmigrate.protocol.envelope import Envelope, EnvelopeError
 from icmigrate.protocol.principal import ANONYMOUS, MANAGEMENT_CANISTER, Principal
 from icmigrate.replica import faults
+from icmigrate.replica.canister_ids import in_canister_ranges
 from icmigrate.replica.management import ManagementCanister
 from icmigrate.replica.replica import Replica
 from icmigrate.replica.state import CanisterStatus, Ingress, Refused, SenderInfo
-from icmigrate.replica.state_tree import in_canister_ranges
 
 SUBNET_CALLS = ("create_canister", "provisional_create_canister_with_cycles")
 SUBNET_QUERIES = ("list_canisters",)

@@ -51,6 +51,8 @@ class Limits:
     chunk_size: int = 1 * MIB
     chunk_store: int = 100 * MIB
     controllers: int = 10
+    subnet_memory: int = 2_048 * GIB
+    subnet_compute_percent: int = 200
     environment_variables: int = 20
 
     ingress_ttl: int = 300 * BILLION

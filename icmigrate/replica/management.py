@@ -250,7 +250,8 @@ class ManagementCanister:
 
     def filter_ingress(self, sender: Principal, method_name: str, canister: Canister) -> None:
         """Raises Refused when `sender` may not call this method on the canister that it targets."""
-        _authorize(METHODS[method_name], canister, sender)
+        if not may_call(METHODS[method_name].may, canister, sender):
+            raise Refused(refusals.not_a_controller(canister.id, method_name))
 
     # ------------------------------------------------------------------------------------------ calls
 

@@ -279,16 +279,12 @@ def _details(entry: HistoryEntry) -> Record | None:
 async def canister_metadata(context: Context, record: Record) -> Record:
     canister = context.changes.existing(record["canister_id"])
     if canister.module is None:
-        raise Refused(faults.NoModule().reject(canister.id))
+        raise Refused(refusals.no_metadata_without_module(canister.id))
     is_controller = context.caller in canister.settings.controllers
     for section in canister.module.sections:
         if section.name == record["name"] and (section.is_public or is_controller):
             return {"value": section.content}
-    raise Refused(
-        refusals.invalid_management_payload(
-            f"Canister {canister.id.to_str()} has no metadata section {record['name']} that the caller may read."
-        )
-    )
+    raise Refused(refusals.metadata_section_not_found(canister.id, record["name"]))
 
 
 async def fetch_canister_logs(context: Context, record: Record) -> Record:

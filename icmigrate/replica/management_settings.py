@@ -8,23 +8,25 @@ from typing import Any
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.limits import Limits
-from icmigrate.replica.refusals import contract_violation, invalid_management_payload
+from icmigrate.replica.refusals import contract_violation, invalid_management_payload, log_memory_limit
 from icmigrate.replica.state import LogVisibility, Refused, Settings, Visibility
 
 Record = Mapping[str, Any]
 """A decoded Candid record: `opt` is a list of none or one, a variant a dict of one."""
 
 MAX_ENVIRONMENT_VARIABLE_LENGTH = 128
-UPPER_BOUNDS = {
-    "compute_allocation": ("ComputeAllocation", 100),
-    "memory_allocation": ("MemoryAllocation", (1 << 64) - 1),
-    "freezing_threshold": ("Freezing threshold", (1 << 64) - 1),
-    "reserved_cycles_limit": ("Reserved cycles limit", (1 << 128) - 1),
-    "minimum_incoming_canister_call_cycles": ("Minimum incoming canister call cycles", (1 << 128) - 1),
-    "log_memory_limit": ("Log memory limit", (1 << 64) - 1),
-    "wasm_memory_limit": ("Wasm memory limit", 1 << 48),
-    "wasm_memory_threshold": ("Wasm memory threshold", 1 << 48),
+LOG_MEMORY_LIMITS = range(4 << 10, (2 << 20) + 1)
+RANGES = {
+    "compute_allocation": ("ComputeAllocation expected to be in the range [0..100]", 100),
+    "memory_allocation": ("MemoryAllocation expected to be in the range [0..2^64-1]", (1 << 64) - 1),
+    "freezing_threshold": ("Freezing threshold expected to be in the range of [0..2^64-1]", (1 << 64) - 1),
+    "reserved_cycles_limit": ("Cycles expected to be in the range of [0..2^128-1]", (1 << 128) - 1),
+    "minimum_incoming_canister_call_cycles": ("Cycles expected to be in the range of [0..2^128-1]", (1 << 128) - 1),
+    "log_memory_limit": ("Log memory limit expected to be in the range of [0..2^64-1]", (1 << 64) - 1),
+    "wasm_memory_limit": ("Wasm memory limit expected to be in the range of [0..2^48]", 1 << 48),
+    "wasm_memory_threshold": ("Wasm memory threshold expected to be in the range of [0..2^48]", 1 << 48),
 }
+"""The settings that are numbers: what is said of a value beyond the highest."""
 
 
 def updated(settings: Settings, given: Record, limits: Limits) -> Settings:
@@ -33,11 +35,16 @@ def updated(settings: Settings, given: Record, limits: Limits) -> Settings:
     Raises Refused when a value is out of its range.
     """
     changes: dict[str, object] = {}
-    for name, (title, highest) in UPPER_BOUNDS.items():
+    for name, (expected, highest) in RANGES.items():
         for value in given[name]:
             if value > highest:
-                raise Refused(contract_violation(f"{title} expected to be in the range [0..{highest}], got {value}"))
+                raise Refused(contract_violation(f"{expected}, got {value}"))
             changes[name] = value
+    for bytes_ in given["log_memory_limit"]:
+        if bytes_ not in LOG_MEMORY_LIMITS:
+            too_low = bytes_ < LOG_MEMORY_LIMITS.start
+            limit = LOG_MEMORY_LIMITS[0 if too_low else -1]
+            raise Refused(log_memory_limit(bytes_, limit, too="low" if too_low else "high"))
     for controllers in given["controllers"]:
         _check_length(controllers, limits.controllers)
         changes["controllers"] = tuple(sorted(set(controllers)))
@@ -90,7 +97,7 @@ def _environment(variables: list[Record], limits: Limits) -> tuple[tuple[str, st
 
 def definite(settings: Settings) -> Record:
     """The settings as a `definite_canister_settings` record."""
-    record: dict[str, object] = {name: getattr(settings, name) for name in UPPER_BOUNDS}
+    record: dict[str, object] = {name: getattr(settings, name) for name in RANGES}
     record["controllers"] = list(settings.controllers)
     for name in ("log_visibility", "snapshot_visibility", "status_visibility"):
         visibility: Visibility = getattr(settings, name)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import struct
 
-from icmigrate.protocol.principal import Principal
 from icmigrate.replica import refusals, wasm_binary
 from icmigrate.replica.faults import InvalidModule
 from icmigrate.replica.management_context import Context, Record, optional
-from icmigrate.replica.state import WASM_PAGE, InstalledModule, Refused, Reject, Snapshot
+from icmigrate.replica.state import WASM_PAGE, InstalledModule, Refused, Snapshot
 from icmigrate.replica.validation import unpack
 
 MAX_SLICE = 2_000_000
@@ -37,19 +36,12 @@ async def take_canister_snapshot(context: Context, record: Record) -> Record:
 
 
 async def load_canister_snapshot(context: Context, record: Record) -> None:
-    canister = context.changes.existing(record["canister_id"])
-    snapshot_id = record["snapshot_id"]
-    source = canister
-    if snapshot_id not in canister.snapshots:
-        owners = (other for other in context.replica.state.canisters.values() if snapshot_id in other.snapshots)
-        owner = next(owners, None)
-        if owner is None:
-            raise Refused(refusals.snapshot_not_found(canister.id, snapshot_id))
-        source = owner
-        if context.caller not in source.settings.controllers:
-            raise Refused(refusals.invalid_controller(source.id, source.settings.controllers, context.caller))
+    canister_id, snapshot_id = record["canister_id"], record["snapshot_id"]
+    source = context.replica.snapshot_owner(canister_id, snapshot_id)
+    if context.caller not in context.changes.existing(source).settings.controllers:
+        raise Refused(refusals.snapshot_not_controller(canister_id, snapshot_id, context.caller))
     await context.replica.load_snapshot(
-        context.changes, canister.id, source.id, snapshot_id, context.change_origin(record)
+        context.changes, canister_id, source, snapshot_id, context.change_origin(record)
     )
 
 
@@ -73,9 +65,7 @@ async def read_canister_snapshot_metadata(context: Context, record: Record) -> R
         "wasm_module_size": snapshot.module.size if snapshot.module else 0,
         "globals": [
             {kind: _global_value(kind, pattern)}
-            for kind, pattern in zip(
-                _global_kinds(context, record["canister_id"], snapshot), snapshot.globals, strict=True
-            )
+            for kind, pattern in zip(_global_kinds(context, snapshot), snapshot.globals, strict=True)
         ],
         "wasm_memory_size": snapshot.heap_pages * WASM_PAGE,
         "stable_memory_size": snapshot.stable_pages * WASM_PAGE,
@@ -91,32 +81,28 @@ async def read_canister_snapshot_data(context: Context, record: Record) -> Recor
     snapshot = _existing(context, record)
     ((kind, part),) = record["kind"].items()
     if kind == "wasm_chunk":
-        chunk = None
-        if part["hash"] in dict(snapshot.chunks):
-            chunk = context.replica.read_chunk(record["canister_id"], part["hash"])
-        if chunk is None:
-            raise Refused(refusals.wasm_chunk_store_error(f"Chunk hash {list(part['hash'])} was not found"))
-        return {"chunk": chunk}
+        return {"chunk": context.replica.read_snapshot_chunk(snapshot, part["hash"])}
     offset, size = part["offset"], part["size"]
     if size > MAX_SLICE:
         raise Refused(refusals.invalid_management_payload(f"Requested slice too large: {size} > {MAX_SLICE}"))
-    if offset + size > _sizes(snapshot)[kind]:
-        raise Refused(_invalid_slice(offset, size))
-    data = context.replica.read_snapshot(record["canister_id"], snapshot.id, kind, offset, size)
-    return {"chunk": data}
+    return {"chunk": context.replica.read_snapshot(snapshot, kind, offset, size)}
 
 
 async def upload_canister_snapshot_metadata(context: Context, record: Record) -> Record:
     canister = context.changes.existing(record["canister_id"])
     replaced = optional(record["replace_snapshot"])
-    if replaced is not None and replaced not in canister.snapshots:
-        raise Refused(refusals.snapshot_not_found(canister.id, replaced))
+    if replaced is not None:
+        context.replica.snapshot(context.changes, canister.id, replaced)
     limit = context.replica.limits.snapshots
     if replaced is None and len(canister.snapshots) >= limit:
         raise Refused(refusals.snapshot_limit_exceeded(canister.id, limit))
     for name in ("wasm_memory_size", "stable_memory_size"):
         if record[name] % WASM_PAGE:
-            raise Refused(refusals.invalid_management_payload(f"{name} must be a multiple of {WASM_PAGE} bytes."))
+            raise Refused(
+                refusals.invalid_management_payload(
+                    f"Snapshot Metadata contains invalid data: {name} is not a multiple of {WASM_PAGE} bytes"
+                )
+            )
     timer = optional(record["global_timer"])
     hook = optional(record["on_low_wasm_memory_hook_status"])
     wanted = Snapshot(
@@ -135,7 +121,7 @@ async def upload_canister_snapshot_metadata(context: Context, record: Record) ->
     )
     if replaced is not None:
         context.replica.delete_snapshot(context.changes, canister.id, replaced)
-    made = context.replica.create_snapshot(context.changes, canister.id, wanted, record["wasm_module_size"])
+    made = context.replica.create_snapshot(context.changes, canister.id, wanted)
     return {"snapshot_id": made.id}
 
 
@@ -145,52 +131,24 @@ async def upload_canister_snapshot_data(context: Context, record: Record) -> Non
         raise Refused(refusals.snapshot_immutable())
     ((kind, part),) = record["kind"].items()
     offset = 0 if part is None else part["offset"]
-    size = len(record["chunk"])
-    if kind != "wasm_chunk" and offset + size > _sizes(snapshot)[kind]:
-        raise Refused(_invalid_slice(offset, size))
-    context.replica.write_snapshot(
-        context.changes,
-        record["canister_id"],
-        snapshot.id,
-        "chunk" if kind == "wasm_chunk" else kind,
-        offset,
-        record["chunk"],
-    )
+    context.replica.write_snapshot(context.changes, record["canister_id"], snapshot.id, kind, offset, record["chunk"])
 
 
 def _existing(context: Context, record: Record) -> Snapshot:
-    canister = context.changes.existing(record["canister_id"])
-    snapshot = canister.snapshots.get(record["snapshot_id"])
-    if snapshot is None:
-        raise Refused(refusals.snapshot_not_found(canister.id, record["snapshot_id"]))
-    return snapshot
+    return context.replica.snapshot(context.changes, record["canister_id"], record["snapshot_id"])
 
 
 def _summary(snapshot: Snapshot) -> Record:
     return {"id": snapshot.id, "taken_at_timestamp": snapshot.taken_at, "total_size": snapshot.size}
 
 
-def _sizes(snapshot: Snapshot) -> dict[str, int]:
-    return {
-        "wasm_module": snapshot.module.size if snapshot.module else 0,
-        "wasm_memory": snapshot.heap_pages * WASM_PAGE,
-        "stable_memory": snapshot.stable_pages * WASM_PAGE,
-    }
-
-
-def _invalid_slice(offset: int, size: int) -> Reject:
-    return refusals.invalid_management_payload(
-        f"Invalid subslice into wasm module / main memory / stable memory: offset: {offset}, size: {size}"
-    )
-
-
-def _global_kinds(context: Context, canister_id: Principal, snapshot: Snapshot) -> list[str]:
+def _global_kinds(context: Context, snapshot: Snapshot) -> list[str]:
     """The types of the kept globals, as the module declares them.
 
     While the module of an uploaded snapshot is not complete, they are told by their widths only.
     """
     size = snapshot.module.size if snapshot.module else 0
-    data = context.replica.read_snapshot(canister_id, snapshot.id, "wasm_module", 0, size)
+    data = context.replica.read_snapshot(snapshot, "wasm_module", 0, size)
     try:
         module = wasm_binary.parse(unpack(data, context.replica.limits))
     except (wasm_binary.MalformedModule, InvalidModule):

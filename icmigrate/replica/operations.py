@@ -10,7 +10,9 @@ import hashlib
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica import faults, refusals
+from icmigrate.replica.canister_ids import canister_id, in_canister_ranges
 from icmigrate.replica.changes import Changes
+from icmigrate.replica.cycles import MAX_CYCLES
 from icmigrate.replica.execution import watch_memory
 from icmigrate.replica.installation import Installation, install
 from icmigrate.replica.messages import Answer
@@ -28,11 +30,6 @@ from icmigrate.replica.state import (
 )
 
 
-def canister_id(number: int) -> Principal:
-    """The canister id that a subnet gives for its n-th canister."""
-    return Principal(number.to_bytes(8, "big") + b"\x01\x01")
-
-
 class Operations(SnapshotOperations):
     """The operations of one subnet; `Replica` is the subnet."""
 
@@ -48,14 +45,16 @@ class Operations(SnapshotOperations):
         *,
         variables_hash: bytes | None = None,
     ) -> Principal:
-        """Makes an empty canister holding `cycles`. A taken `specified_id` is refused.
+        """Makes an empty canister holding `cycles`; `specified_id` has to be one of the subnet's and not taken.
 
         `variables_hash` is for the history, where environment variables were given.
         """
         if specified_id is not None:
             chosen = specified_id
             if changes.canister(chosen) is not None or chosen in self.scheduler.natives:
-                raise refuse(RejectCode.SYS_TRANSIENT, "IC0205", f"Canister {chosen.to_str()} is already installed.")
+                raise Refused(refusals.canister_already_exists(chosen))
+            if not in_canister_ranges(chosen):
+                raise Refused(refusals.canister_not_hosted_by_subnet(chosen, self.executor.subnet_id))
         else:
             chosen = canister_id(changes.fresh_canister_number())
             while changes.canister(chosen) is not None or chosen in self.scheduler.natives:
@@ -64,10 +63,10 @@ class Operations(SnapshotOperations):
             id=chosen,
             settings=settings,
             created_at=changes.time_ns,
-            cycles=cycles,
+            cycles=min(cycles, MAX_CYCLES),
             charged_until=changes.time_ns,
         )
-        self._check_affordable(canister, Settings(settings.controllers))
+        self._check_allocations(canister, Settings(settings.controllers))
         entry = HistoryEntry(
             changes.time_ns,
             0,
@@ -86,7 +85,7 @@ class Operations(SnapshotOperations):
         canister = self._charged(changes, canister_id)
         before = canister.settings
         canister = canister.with_(settings=settings, version=canister.version + 1)
-        self._check_affordable(canister, before)
+        self._check_allocations(canister, before)
         if controllers_by is not None:
             entry = HistoryEntry(
                 changes.time_ns,
@@ -98,13 +97,24 @@ class Operations(SnapshotOperations):
             canister = self._noted(canister, entry)
         changes.put(watch_memory(canister))
 
-    def _check_affordable(self, canister: Canister, before: Settings) -> None:
-        """Raises Refused when an allocation became larger and would freeze the canister for lack of cycles."""
+    def _check_allocations(self, canister: Canister, before: Settings) -> None:
+        """Raises Refused when an allocation became larger than the subnet or the canister's cycles allow."""
+        wanted, limits = canister.settings, self.limits
+        others = [each for each in self.scheduler.state.canisters.values() if each.id != canister.id]
+        if wanted.memory_allocation > before.memory_allocation:
+            memory = limits.subnet_memory - sum(each.allocated_memory for each in others)
+            if wanted.memory_allocation > memory:
+                raise Refused(refusals.subnet_memory_oversubscribed(wanted.memory_allocation, memory))
+        if wanted.compute_allocation > before.compute_allocation:
+            # One percent stays free.
+            compute = limits.subnet_compute_percent - 1 - sum(each.settings.compute_allocation for each in others)
+            if wanted.compute_allocation > compute:
+                raise Refused(refusals.subnet_compute_oversubscribed(wanted.compute_allocation, compute))
         missing = self.fees.freezing_limit(canister) - canister.reserved_cycles - canister.cycles
         if missing <= 0:
             return
         for what in ("compute", "memory"):
-            allocation: int = getattr(canister.settings, f"{what}_allocation")
+            allocation: int = getattr(wanted, f"{what}_allocation")
             if allocation > getattr(before, f"{what}_allocation"):
                 raise Refused(refusals.insufficient_cycles_in_allocation(what, allocation, missing))
 
@@ -182,9 +192,9 @@ class Operations(SnapshotOperations):
         changes.after_commit(forget)
 
     def deposit_cycles(self, changes: Changes, canister_id: Principal, amount: int) -> None:
-        """Adds cycles to the balance."""
+        """Adds cycles to the balance, which holds no more than 128 bits."""
         canister = changes.existing(canister_id)
-        changes.put(canister.with_(cycles=canister.cycles + amount))
+        changes.put(canister.with_(cycles=min(canister.cycles + amount, MAX_CYCLES)))
 
     # -------------------------------------------------------------------------------------- chunks
 

@@ -11,7 +11,7 @@ from icmigrate.protocol.principal import Principal
 from icmigrate.replica import faults, refusals
 from icmigrate.replica.changes import Changes
 from icmigrate.replica.cycles import Fees
-from icmigrate.replica.execution import Executor
+from icmigrate.replica.execution import Executor, has_low_memory
 from icmigrate.replica.limits import Limits
 from icmigrate.replica.module import check
 from icmigrate.replica.page_files import HEAP, STABLE, copy_sparse
@@ -29,7 +29,7 @@ from icmigrate.replica.state import (
 )
 from icmigrate.replica.store import Store
 
-_KINDS = {"wasm_memory": "heap", "stable_memory": "stable"}
+_FILES = {"wasm_module": "module", "wasm_memory": "heap", "stable_memory": "stable"}
 
 
 def refuse(code: RejectCode, error_code: str, text: str) -> Refused:
@@ -82,9 +82,7 @@ class SnapshotOperations:
             raise Refused(refusals.snapshot_of_empty_canister(canister_id))
         snapshots = dict(canister.snapshots)
         if replace is not None:
-            if replace not in snapshots:
-                raise _snapshot_missing(canister_id, replace)
-            del snapshots[replace]
+            del snapshots[self.snapshot(changes, canister_id, replace).id]
             changes.after_commit(lambda: self._remove_snapshot_files(replace))
         elif len(snapshots) >= self.limits.snapshots:
             raise Refused(refusals.snapshot_limit_exceeded(canister_id, self.limits.snapshots))
@@ -147,11 +145,8 @@ class SnapshotOperations:
     ) -> None:
         """Makes the canister what the snapshot (its own or another canister's) holds."""
         canister = self._charged(changes, canister_id)
-        owner = changes.existing(source_canister)
-        snapshot = owner.snapshots.get(snapshot_id)
-        if snapshot is None:
-            raise _snapshot_missing(source_canister, snapshot_id)
-        snapshot = await self.scheduler.in_thread(self._complete, owner.id, snapshot)
+        snapshot = self.snapshot(changes, source_canister, snapshot_id)
+        snapshot = await self.scheduler.in_thread(self._complete, source_canister, snapshot)
         image = canister.memory
         memory = MemoryImage(
             heap_pages=snapshot.heap_pages,
@@ -173,11 +168,11 @@ class SnapshotOperations:
             memory=memory,
             certified_data=snapshot.certified_data,
             chunks=dict(snapshot.chunks),
-            global_timer=snapshot.global_timer or 0,
-            low_memory_hook=snapshot.on_low_wasm_memory or "condition_not_satisfied",
             version=canister.version + 1,
             installed_at=changes.time_ns,
         )
+        if snapshot.source == "metadata_upload":
+            loaded = _with_uploaded_hooks(loaded, snapshot)
         entry = HistoryEntry(
             changes.time_ns,
             loaded.version,
@@ -204,10 +199,10 @@ class SnapshotOperations:
         except faults.InvalidModule as fault:
             raise Refused(fault.reject(owner)) from None
         if len(layout.globals) != len(snapshot.globals):
-            raise refuse(
-                RejectCode.CANISTER_ERROR,
-                "IC0504",
-                f"Canister {owner.to_str()}: the snapshot's globals do not fit its module.",
+            raise Refused(
+                refusals.snapshot_inconsistent(
+                    "Wasm exported globals of canister module and snapshot metadata do not match."
+                )
             )
         values = tuple(
             value[:width].ljust(width, b"\0")
@@ -218,36 +213,31 @@ class SnapshotOperations:
 
     def delete_snapshot(self, changes: Changes, canister_id: Principal, snapshot_id: bytes) -> None:
         canister = changes.existing(canister_id)
-        if snapshot_id not in canister.snapshots:
-            raise _snapshot_missing(canister_id, snapshot_id)
         snapshots = {key: each for key, each in canister.snapshots.items() if key != snapshot_id}
         changes.put(canister.with_(snapshots=snapshots))
         changes.after_commit(lambda: self._remove_snapshot_files(snapshot_id))
 
-    def _snapshot(self, canister_id: Principal, snapshot_id: bytes) -> Snapshot:
-        canister = self.scheduler.state.canisters.get(canister_id)
-        snapshot = canister.snapshots.get(snapshot_id) if canister else None
-        if snapshot is None:
-            raise _snapshot_missing(canister_id, snapshot_id)
-        return snapshot
+    def snapshot_owner(self, canister_id: Principal, snapshot_id: bytes) -> Principal:
+        """Whose a snapshot is. Raises Refused in the name of `canister_id` when there is none."""
+        for canister in self.scheduler.state.canisters.values():
+            if snapshot_id in canister.snapshots:
+                return canister.id
+        raise Refused(refusals.snapshot_not_found(canister_id, snapshot_id))
 
-    def read_snapshot(self, canister_id: Principal, snapshot_id: bytes, kind: str, offset: int, size: int) -> bytes:
+    def snapshot(self, changes: Changes, canister_id: Principal, snapshot_id: bytes) -> Snapshot:
+        """A snapshot of this canister. Raises Refused when there is none, or it is another canister's."""
+        found = changes.existing(canister_id).snapshots.get(snapshot_id)
+        if found is None:
+            self.snapshot_owner(canister_id, snapshot_id)
+            raise Refused(refusals.snapshot_invalid_ownership(canister_id, snapshot_id))
+        return found
+
+    def read_snapshot(self, snapshot: Snapshot, kind: str, offset: int, size: int) -> bytes:
         """Bytes of a snapshot; `kind` is wasm_module, wasm_memory or stable_memory."""
-        snapshot = self._snapshot(canister_id, snapshot_id)
-        if kind == "wasm_module":
-            path = self.store.snapshot_path(snapshot_id, "module")
-            if not path.exists() and snapshot.module is not None:
-                path = self.store.modules / snapshot.module.hash.hex()
-            total = snapshot.module.size if snapshot.module else 0
-        else:
-            path = self.store.snapshot_path(snapshot_id, _KINDS[kind])
-            total = WASM_PAGE * (snapshot.heap_pages if kind == "wasm_memory" else snapshot.stable_pages)
-        if offset + size > total:
-            raise refuse(
-                RejectCode.CANISTER_REJECT,
-                "IC0406",
-                f"Invalid snapshot data range: offset {offset} plus size {size} exceeds {total}.",
-            )
+        _check_slice(snapshot, kind, offset, size)
+        path = self.store.snapshot_path(snapshot.id, _FILES[kind])
+        if kind == "wasm_module" and snapshot.module is not None and not path.exists():
+            path = self.store.modules / snapshot.module.hash.hex()
         data = b""
         if path.exists():
             with path.open("rb") as file:
@@ -255,18 +245,20 @@ class SnapshotOperations:
                 data = file.read(size)
         return data.ljust(size, b"\0")
 
-    def create_snapshot(
-        self, changes: Changes, canister_id: Principal, snapshot: Snapshot, module_size: int
-    ) -> Snapshot:
+    def read_snapshot_chunk(self, snapshot: Snapshot, digest: bytes) -> bytes:
+        """A chunk of the chunk store as it was."""
+        chunk = self.store.get(self.store.chunks, digest) if digest in dict(snapshot.chunks) else None
+        if chunk is None:
+            written = ", ".join(f"{byte:02x}" for byte in digest)
+            raise Refused(refusals.wasm_chunk_store_error(f"WasmChunkHash [{written}] not found."))
+        return chunk
+
+    def create_snapshot(self, changes: Changes, canister_id: Principal, snapshot: Snapshot) -> Snapshot:
         """An empty snapshot of the given sizes, to be filled by `write_snapshot` (metadata upload)."""
         canister = changes.existing(canister_id)
         made = replace(snapshot, id=canister.next_snapshot.to_bytes(8, "big") + canister_id.bytes)
-        for name, size in (
-            ("heap", made.heap_pages * WASM_PAGE),
-            ("stable", made.stable_pages * WASM_PAGE),
-            ("module", module_size),
-        ):
-            with self.store.snapshot_path(made.id, name).open("wb") as file:
+        for kind, size in _sizes(made).items():
+            with self.store.snapshot_path(made.id, _FILES[kind]).open("wb") as file:
                 file.truncate(size)
         changes.put(
             canister.with_(snapshots={**canister.snapshots, made.id: made}, next_snapshot=canister.next_snapshot + 1)
@@ -282,33 +274,47 @@ class SnapshotOperations:
         offset: int,
         data: bytes,
     ) -> None:
-        """Fills a part of an uploaded snapshot; `kind` as in read_snapshot, or chunk (`offset` is ignored)."""
+        """Fills a part of an uploaded snapshot; `kind` as in read_snapshot, or wasm_chunk (`offset` is ignored)."""
         canister = changes.existing(canister_id)
-        snapshot = canister.snapshots.get(snapshot_id)
-        if snapshot is None:
-            raise _snapshot_missing(canister_id, snapshot_id)
-        if kind == "chunk":
+        snapshot = self.snapshot(changes, canister_id, snapshot_id)
+        if kind == "wasm_chunk":
             digest = self.store.put(self.store.chunks, data)
             chunks = dict(snapshot.chunks) | {digest: len(data)}
             changed = replace(snapshot, chunks=tuple(chunks.items()))
             changes.put(canister.with_(snapshots={**canister.snapshots, snapshot_id: changed}))
             return
-        name = "module" if kind == "wasm_module" else _KINDS[kind]
-        with self.store.snapshot_path(snapshot_id, name).open("r+b") as file:
-            end = file.seek(0, 2)
-            if offset + len(data) > end:
-                raise refuse(
-                    RejectCode.CANISTER_REJECT,
-                    "IC0406",
-                    f"Invalid snapshot data range: offset {offset} plus size {len(data)} exceeds {end}.",
-                )
+        _check_slice(snapshot, kind, offset, len(data))
+        with self.store.snapshot_path(snapshot_id, _FILES[kind]).open("r+b") as file:
             file.seek(offset)
             file.write(data)
 
 
-def _snapshot_missing(canister_id: Principal, snapshot_id: bytes) -> Refused:
-    return refuse(
-        RejectCode.DESTINATION_INVALID,
-        "IC0305",
-        f"Could not find the snapshot ID {snapshot_id.hex()} for canister {canister_id.to_str()}.",
-    )
+def _with_uploaded_hooks(canister: Canister, snapshot: Snapshot) -> Canister:
+    """With timer and hook status as far as they were uploaded; a snapshot that was taken changes neither."""
+    if snapshot.global_timer is not None:
+        canister = canister.with_(global_timer=snapshot.global_timer)
+    status = snapshot.on_low_wasm_memory
+    if status is None:
+        return canister
+    due = has_low_memory(canister)
+    if (status != "condition_not_satisfied") != due:
+        raise Refused(
+            refusals.snapshot_inconsistent(
+                f"Hook status ({status}) of uploaded snapshot is inconsistent with the canister's state "
+                f"(hook condition satisfied: {str(due).lower()})."
+            )
+        )
+    return canister.with_(low_memory_hook=status)
+
+
+def _sizes(snapshot: Snapshot) -> dict[str, int]:
+    return {
+        "wasm_module": snapshot.module.size if snapshot.module else 0,
+        "wasm_memory": snapshot.heap_pages * WASM_PAGE,
+        "stable_memory": snapshot.stable_pages * WASM_PAGE,
+    }
+
+
+def _check_slice(snapshot: Snapshot, kind: str, offset: int, size: int) -> None:
+    if offset + size > _sizes(snapshot)[kind]:
+        raise Refused(refusals.snapshot_invalid_slice(offset, size))

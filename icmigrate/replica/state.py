@@ -525,6 +525,11 @@ class Canister:
             + self.snapshots_size + self.log_memory_store_size
         )  # fmt: skip
 
+    @property
+    def allocated_memory(self) -> int:
+        """What the subnet sets aside for this canister."""
+        return max(self.memory_size, self.settings.memory_allocation)
+
 
 _CANISTER_FIELDS = tuple(each.name for each in fields(Canister))
 _canister_values = attrgetter(*_CANISTER_FIELDS)

@@ -17,6 +17,7 @@ from typing import Protocol
 from icmigrate.protocol import cbor, hash_tree, leb128
 from icmigrate.protocol.hash_tree import HashTree
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
+from icmigrate.replica.canister_ids import FIRST_CANISTER, LAST_CANISTER
 from icmigrate.replica.state import (
     CERTIFIED_DATA,
     Canister,
@@ -27,17 +28,6 @@ from icmigrate.replica.state import (
 )
 
 Path = Sequence[bytes]
-
-CANISTER_ID_SUFFIX = b"\x01\x01"
-FIRST_CANISTER = Principal(bytes(8) + CANISTER_ID_SUFFIX)
-LAST_CANISTER = Principal(b"\xff" * 8 + CANISTER_ID_SUFFIX)
-"""The subnet hosts every id of the form u64 || 01 01, also those of canisters not created yet."""
-
-
-def in_canister_ranges(principal: Principal) -> bool:
-    """Whether this subnet is where a canister of that id would live."""
-    canister_id = principal.bytes
-    return len(canister_id) == len(FIRST_CANISTER.bytes) and FIRST_CANISTER.bytes <= canister_id <= LAST_CANISTER.bytes
 
 
 # ------------------------------------------------------------------------------------------ a lazy tree

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.contexts import Context
-from icmigrate.replica.cycles import Fees
+from icmigrate.replica.cycles import MAX_CYCLES, Fees
 from icmigrate.replica.engine import Counter, Memory
 from icmigrate.replica.faults import ContractViolation, documented
 from icmigrate.replica.limits import Limits
@@ -131,7 +131,7 @@ class ExecutionState:
                 f"ic0_{what} failed because dst + size is out of bounds."
                 f"Found dst = {destination} and size = 16 while must be <= {limit}"
             )
-        self.heap.write(destination, amount.to_bytes(16, "little"))
+        self.heap.write(destination, min(amount, MAX_CYCLES).to_bytes(16, "little"))
 
     def forbidden(self, name: str) -> ContractViolation:
         return ContractViolation(

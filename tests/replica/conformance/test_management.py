@@ -246,31 +246,135 @@ async def test_each_setting_can_be_given_and_changed_alone(user: User, name: str
     assert {**after, name: before[name]} == before
 
 
-OUT_OF_RANGE: dict[str, Any] = {
-    "controllers": [Principal(bytes([n])) for n in range(11)],
-    "compute_allocation": 101,
-    "memory_allocation": 1 << 64,
-    "freezing_threshold": 1 << 64,
-    "reserved_cycles_limit": 1 << 128,
-    "wasm_memory_limit": (1 << 48) + 1,
-    "wasm_memory_threshold": (1 << 48) + 1,
-    "log_visibility": {"allowed_viewers": [Principal(bytes([n])) for n in range(11)]},
-    "environment_variables": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}],
+# fmt: off
+OUT_OF_RANGE: dict[str, list[tuple[Any, int, str, str]]] = {
+    # setting                 value, code, error code, text
+    "controllers":           [([ANONYMOUS] * 11, 4, "IC0408", "")],
+    "compute_allocation":    [(101, 5, "IC0504", "ComputeAllocation expected to be in the range [0..100], got 101"),
+                              (1 << 70, 5, "IC0504", "ComputeAllocation expected to be in the range")],
+    "memory_allocation":     [(1 << 64, 5, "IC0504", ""),
+                              (1 << 60, 1, "IC0101", "Canister requested 1.00 EiB of memory but only ")],
+    "freezing_threshold":    [(1 << 64, 5, "IC0504",
+                               f"Freezing threshold expected to be in the range of [0..2^64-1], got {1 << 64}")],
+    "reserved_cycles_limit": [(1 << 128, 5, "IC0504", "")],
+    "minimum_incoming_canister_call_cycles": [(1 << 128, 5, "IC0504", "")],
+    "wasm_memory_limit":     [((1 << 48) + 1, 5, "IC0504", "")],
+    "wasm_memory_threshold": [((1 << 48) + 1, 5, "IC0504", "")],
+    "log_visibility":        [({"allowed_viewers": [ANONYMOUS] * 11}, 4, "IC0408", "")],
+    "snapshot_visibility":   [({"allowed_viewers": [ANONYMOUS] * 11}, 4, "IC0408", "")],
+    "status_visibility":     [({"allowed_viewers": [ANONYMOUS] * 11}, 4, "IC0408", "")],
+    "environment_variables": [
+        ([{"name": "A", "value": "1"}, {"name": "A", "value": "2"}], 4, "IC0408", ""),
+        ([{"name": str(n), "value": ""} for n in range(21)], 4, "IC0408",
+         "Too many environment variables: 21 (max: 20)"),
+        ([{"name": "n" * 129, "value": ""}], 4, "IC0408",
+         'Environment variable name "' + "n" * 129 + '" exceeds the maximum allowed length of 128.'),
+        ([{"name": "n", "value": "v" * 129}], 4, "IC0408", ""),
+    ],
 }
+HIGHEST: dict[str, Any] = {
+    "controllers": [Principal(bytes([n])) for n in range(10)],
+    "compute_allocation": 100,
+    "freezing_threshold": (1 << 64) - 1,
+    "reserved_cycles_limit": (1 << 128) - 1,
+    "minimum_incoming_canister_call_cycles": (1 << 128) - 1,
+    "wasm_memory_limit": 1 << 48,
+    "wasm_memory_threshold": 1 << 48,
+    "log_visibility": {"allowed_viewers": [Principal(bytes([n])) for n in range(10)]},
+    "environment_variables": [{"name": f"{n:0>128}", "value": "v" * 128} for n in range(20)],
+}
+# fmt: on
 
 
-@pytest.mark.parametrize("name", OUT_OF_RANGE)
-async def test_a_setting_out_of_range_is_refused_and_changes_nothing(user: User, name: str) -> None:
-    canister = await user.create()
+@pytest.mark.parametrize(("name", "at"), [(name, at) for name, rows in OUT_OF_RANGE.items() for at in range(len(rows))])
+async def test_a_setting_out_of_range_is_refused_and_changes_nothing(
+    user: User, canister: Canister, name: str, at: int
+) -> None:
+    value, code, error_code, text = OUT_OF_RANGE[name][at]
     before = (await canister.status())["settings"]
-    error = await rejected(
-        canister.set(
-            **{name: OUT_OF_RANGE[name], **({} if name == "freezing_threshold" else {"freezing_threshold": 1})}
-        )
+    other = {} if name == "log_visibility" else {"log_visibility": "public"}
+    setting: dict[str, Any] = {name: value, **other}
+    by_canister = P.call(
+        MANAGEMENT_CANISTER,
+        encode("create_canister", {"settings": setting}),
+        method="create_canister",
+        cycles=TRILLION,
+        on_reject=told(),
     )
-    assert error.code in (4, 5)
+    for error in (await rejected(canister.set(**setting)), await rejected(user.create(**setting))):
+        assert (error.code, error.error_code) == (code, error_code) and text in error.message
+    answer = await canister.update(by_canister)
+    assert number(answer[:8]) == code and text in answer[8:].decode()
     assert (await canister.status())["settings"] == before
-    await rejected(user.create(**{name: OUT_OF_RANGE[name]}))
+
+
+@pytest.mark.parametrize("name", HIGHEST)
+async def test_a_setting_may_be_as_high_as_its_range(user: User, name: str) -> None:
+    value = HIGHEST[name]
+    if name == "controllers":
+        value = [user.principal, *value[1:]]
+    setting: dict[str, Any] = {name: value}
+    made, changed = await user.create(cycles=1 << 100), await user.create(cycles=1 << 100)
+    await changed.set(**setting)
+    if name == "compute_allocation":
+        await changed.set(compute_allocation=0)
+        await made.set(**setting)
+        seen = (await made.status())["settings"]
+        await made.set(compute_allocation=0)
+    else:
+        seen = (await (await user.create(cycles=1 << 100, **setting)).status())["settings"]
+        assert (await changed.status())["settings"][name] == seen[name]
+    assert seen[name] == (sorted(value) if name == "controllers" else value)
+
+
+async def test_the_subnet_has_only_so_much_to_allocate(user: User) -> None:
+    first, second = await user.create(cycles=1 << 100), await user.create(cycles=1 << 100)
+    await first.set(compute_allocation=100)
+    error = await rejected(second.set(compute_allocation=100))
+    assert (error.code, error.error_code) == (1, "IC0101")
+    expected = "Canister requested a compute allocation of 100% which cannot be satisfied because the Subnet's "
+    assert error.message.startswith(expected + "remaining compute capacity is 9")
+    await first.set(compute_allocation=0)
+    await second.set(compute_allocation=100)
+    await second.set(compute_allocation=0)
+
+
+async def test_allocations_have_to_be_paid_for(user: User) -> None:
+    for setting, error_code in (
+        ({"compute_allocation": 50}, "IC0530"),
+        ({"memory_allocation": 1 << 36}, "IC0531"),
+    ):
+        poor = await user.create(cycles=10**9)
+        for pending in (poor.set(**setting), user.create(cycles=10**9, **setting)):
+            error = await rejected(pending)
+            assert (error.code, error.error_code) == (5, error_code)
+            assert "due to insufficient cycles. At least " in error.message
+        await poor.set(freezing_threshold=1 << 40)  # freezes it, which is allowed
+
+
+async def test_an_id_may_be_wished_for_if_it_is_the_subnets_and_free(user: User) -> None:
+    create = "provisional_create_canister_with_cycles"
+    wished = Principal((1 << 40).to_bytes(8, "big") + b"\1\1")
+    assert (await user.manage(create, specified_id=wished))["canister_id"] == wished
+    error = await rejected(user.manage(create, specified_id=wished))
+    assert (error.code, error.error_code) == (5, "IC0538")
+    assert f"Canister {wished} is already installed." in error.message
+    for elsewhere in (Principal(b"\xde\xad\xbe\xef"), user.principal, MANAGEMENT_CANISTER):
+        error = await rejected(user.manage(create, specified_id=elsewhere))
+        if elsewhere != MANAGEMENT_CANISTER:
+            assert (error.code, error.error_code) == (4, "IC0405")
+    taken = Canister(user, wished)
+    await taken.stop()
+    await taken.manage("delete_canister")
+    assert (await user.manage(create, specified_id=wished))["canister_id"] == wished
+
+
+async def test_no_canister_has_more_cycles_than_128_bits_hold(user: User) -> None:
+    canister = await user.install(cycles=10 << 128)
+    await user.manage("provisional_top_up_canister", canister_id=canister.id, amount=10 << 128)
+    assert number(await canister.query(P.reply(P.balance()))) == (1 << 128) - 1
+    error = await rejected(canister.query(P.reply(P.to_bytes(P.word("canister_cycle_balance")))))
+    assert (error.code, error.error_code) == (5, "IC0502")
 
 
 async def test_the_callers_version_has_to_be_right_where_it_is_given(canister: Canister, other: Canister) -> None:
@@ -301,10 +405,7 @@ async def test_controllers_decide_who_controls(user: User, stranger: User) -> No
     await canister.set(controllers=[stranger.principal])
     error = await rejected(canister.set(controllers=[user.principal]))
     assert (error.code, error.error_code) == (5, "IC0512")
-    assert error.message.startswith(
-        f"Only the controllers of the canister {canister.id} can control it.\n"
-        f"Canister's controllers: {stranger.principal}\nSender's ID: {user.principal}"
-    )
+    assert error.message == f"Only controllers of canister {canister.id} can call ic00 method update_settings"
     await canister.used_by(stranger).set(controllers=[])
     for somebody in (user, stranger):
         await rejected(canister.used_by(somebody).start())
@@ -518,7 +619,10 @@ async def test_metadata_is_public_or_for_controllers(user: User, stranger: User)
         assert (await ask(canister, "canister_metadata", canister_id=described.id, name="open"))["value"] == b"to all"
     assert (await ask(controller, "canister_metadata", canister_id=described.id, name="closed"))["value"] == b"to some"
     for canister, name in ((other, "closed"), (other, "none"), (controller, "none")):
-        await rejected(ask(canister, "canister_metadata", canister_id=described.id, name=name))
+        error = await rejected(ask(canister, "canister_metadata", canister_id=described.id, name=name))
+        assert error.message == f"The canister {described.id} has no metadata section with the name {name}."
+    error = await rejected(ask(other, "canister_metadata", canister_id=(await user.create()).id, name="open"))
+    assert error.message.endswith("has no Wasm module and hence no metadata is available.")
 
 
 async def test_metrics_count_what_was_consumed(canister: Canister) -> None:
@@ -550,95 +654,6 @@ async def test_top_ups_and_deposits_add_cycles(user: User, canister: Canister) -
     arg = encode("deposit_cycles", {"canister_id": other.id})
     await canister.update(P.call(MANAGEMENT_CANISTER, arg, method="deposit_cycles", cycles=7 * TRILLION))
     assert round((await other.status())["cycles"] / TRILLION) == 13
-
-
-# ------------------------------------------------------------------------------------------ snapshots
-
-
-async def test_a_snapshot_brings_back_everything(canister: Canister) -> None:
-    state = P.set(b"before").stable64_grow(1).drop().stable64_write(0, b"before").certified_data_set(b"before")
-    await canister.update(state.reply())
-    snapshot = await canister.manage("take_canister_snapshot")
-    assert [item["id"] for item in await canister.manage("list_canister_snapshots")] == [snapshot["id"]]
-    assert snapshot["total_size"] > 2 * PAGE
-    await canister.update(P.set(b"after").stable64_grow(5).drop().stable64_write(0, b"after!").reply())
-    await canister.upgrade(module=EMPTY)
-    await canister.stop()
-    await canister.manage("load_canister_snapshot", snapshot_id=snapshot["id"])
-    await canister.start()
-    seen = await canister.query(P.reply(P.get(), P.stable64_read(0, 6), P.word("stable64_size")))
-    assert seen == b"beforebefore\1" + bytes(7)
-    assert (await canister.status())["module_hash"] == hashlib.sha256(PROGRAMMABLE).digest()
-    await canister.manage("delete_canister_snapshot", snapshot_id=snapshot["id"])
-    assert await canister.manage("list_canister_snapshots") == []
-    error = await rejected(canister.manage("load_canister_snapshot", snapshot_id=snapshot["id"]))
-    assert (error.code, error.error_code) == (3, "IC0305")
-
-
-async def test_a_snapshot_replaces_another_and_ten_are_the_most(canister: Canister) -> None:
-    taken = [await canister.manage("take_canister_snapshot") for _ in range(10)]
-    error = await rejected(canister.manage("take_canister_snapshot"))
-    assert error.code == 4
-    newest = await canister.manage("take_canister_snapshot", replace_snapshot=taken[0]["id"])
-    ids = [item["id"] for item in await canister.manage("list_canister_snapshots")]
-    assert sorted(ids) == sorted([item["id"] for item in taken[1:]] + [newest["id"]])
-
-
-async def test_an_empty_canister_has_nothing_to_take(user: User) -> None:
-    error = await rejected((await user.create()).manage("take_canister_snapshot"))
-    assert (error.code, error.error_code) == (4, "IC0406")
-
-
-async def test_a_snapshot_is_read_and_uploaded_elsewhere(user: User) -> None:
-    source, target = await user.install(P.set(b"moved").stable64_grow(1).drop()), await user.create()
-    taken = await source.manage("take_canister_snapshot")
-    about = await source.manage("read_canister_snapshot_metadata", snapshot_id=taken["id"])
-    made = await target.manage(
-        "upload_canister_snapshot_metadata",
-        **{
-            name: about[name]
-            for name in (
-                "wasm_module_size",
-                "globals",
-                "wasm_memory_size",
-                "stable_memory_size",
-                "certified_data",
-                "global_timer",
-                "on_low_wasm_memory_hook_status",
-            )
-        },
-    )
-    for part in ("wasm_module", "wasm_memory", "stable_memory"):
-        size = about[f"{part}_size"]
-        for offset in range(0, size, MIB):
-            read = await source.manage(
-                "read_canister_snapshot_data",
-                snapshot_id=taken["id"],
-                kind={part: {"offset": offset, "size": min(MIB, size - offset)}},
-            )
-            await target.manage(
-                "upload_canister_snapshot_data",
-                snapshot_id=made["snapshot_id"],
-                kind={part: {"offset": offset}},
-                chunk=read["chunk"],
-            )
-    await target.manage("load_canister_snapshot", snapshot_id=made["snapshot_id"])
-    assert await target.remembered() == b"moved"
-    error = await rejected(
-        source.manage(
-            "read_canister_snapshot_data",
-            snapshot_id=taken["id"],
-            kind={"stable_memory": {"offset": PAGE, "size": 1}},
-        )
-    )
-    assert (error.code, error.error_code) == (4, "IC0408")
-
-
-async def test_a_snapshot_belongs_to_its_canister(canister: Canister, other: Canister) -> None:
-    taken = await canister.manage("take_canister_snapshot")
-    await rejected(other.manage("delete_canister_snapshot", snapshot_id=taken["id"]))
-    await rejected(other.manage("read_canister_snapshot_metadata", snapshot_id=taken["id"]))
-    assert len(await canister.manage("list_canister_snapshots")) == 1
 
 
 # ------------------------------------------------------------------------------------------ all at once

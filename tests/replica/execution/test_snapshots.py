@@ -70,8 +70,8 @@ async def test_a_snapshot_can_be_read_and_uploaded_again(world: World) -> None:
 
     def whole(kind: str, size: int) -> bytes:
         half = size // 2
-        parts = [world.replica.read_snapshot(first, snapshot.id, kind, at, half) for at in (0, half)]
-        return b"".join(parts) + world.replica.read_snapshot(first, snapshot.id, kind, 2 * half, size - 2 * half)
+        parts = [world.replica.read_snapshot(snapshot, kind, at, half) for at in (0, half)]
+        return b"".join(parts) + world.replica.read_snapshot(snapshot, kind, 2 * half, size - 2 * half)
 
     assert snapshot.module is not None
     data = {
@@ -81,18 +81,18 @@ async def test_a_snapshot_can_be_read_and_uploaded_again(world: World) -> None:
     }
     assert data["wasm_module"] == COUNTER
     with pytest.raises(Refused):
-        world.replica.read_snapshot(first, snapshot.id, "wasm_module", 1, len(COUNTER))
+        world.replica.read_snapshot(snapshot, "wasm_module", 1, len(COUNTER))
 
     second = await world.create()
     made: list[Snapshot] = []
     upload = Snapshot(
-        id=b"", taken_at=1, canister_version=0, source="metadata_upload", module=None,
+        id=b"", taken_at=1, canister_version=0, source="metadata_upload", module=snapshot.module,
         heap_pages=snapshot.heap_pages, stable_pages=snapshot.stable_pages, globals=snapshot.globals,
         certified_data=b"",
     )  # fmt: skip
     await world.change(
         second,
-        lambda changes: made.append(world.replica.create_snapshot(changes, second, upload, len(COUNTER))),
+        lambda changes: made.append(world.replica.create_snapshot(changes, second, upload)),
     )
 
     def write(changes: Changes) -> None:

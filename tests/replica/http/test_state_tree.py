@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from icmigrate.protocol import hash_tree
 from icmigrate.protocol.hash_tree import Absent, Found, FoundTree, Unknown
 from icmigrate.protocol.principal import ANONYMOUS, Principal
+from icmigrate.replica.canister_ids import FIRST_CANISTER, LAST_CANISTER, in_canister_ranges
 from icmigrate.replica.state import (
     Canister,
     CustomSection,
@@ -21,15 +22,12 @@ from icmigrate.replica.state import (
     SubnetState,
 )
 from icmigrate.replica.state_tree import (
-    FIRST_CANISTER,
-    LAST_CANISTER,
     Node,
     Path,
     PathRefused,
     SystemTree,
     authorize,
     children,
-    in_canister_ranges,
     witness,
 )
 
@@ -224,3 +222,4 @@ def test_the_ranges_hold_every_canister_id_and_no_user() -> None:
         assert in_canister_ranges(Principal.from_str(well_known))
     assert not in_canister_ranges(Principal(b""))
     assert not in_canister_ranges(Principal(b"\xff" * 29))
+    assert not in_canister_ranges(Principal(b"\x01" * 29))
