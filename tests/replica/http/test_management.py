@@ -182,7 +182,7 @@ BAD_SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"compute_allocation": 101}, "IC0504"),
     ({"compute_allocation": 4}, "IC0530"),
     ({"memory_allocation": 1 << 64}, "IC0504"),
-    ({"memory_allocation": 1 << 37}, "IC0531"),
+    ({"memory_allocation": 1 << 40}, "IC0531"),
     ({"freezing_threshold": 1 << 64}, "IC0504"),
     ({"reserved_cycles_limit": 1 << 128}, "IC0504"),
     ({"wasm_memory_limit": (1 << 48) + 1}, "IC0504"),
