@@ -1,15 +1,26 @@
-"""A page of a canister in a real browser: loaded by its host name, certified, its script running and calling back."""
+"""Pages of canisters in a real browser: certified, of several parts, and using the replica from their own origin."""
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import json
 import shutil
+import struct
 import subprocess
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
+import aiohttp
 import pytest
+from yarl import URL
 
-from tests.replica.http.http_canisters import certified_canister
-from tests.replica.official.conftest import Daemon
+from icmigrate.protocol.principal import Principal
+from tests.replica.http.canisters import fixed_http
+from tests.replica.http.http_canisters import certified_canister, response
+from tests.replica.official.asset_router import AssetRouter
+from tests.replica.official.conftest import CLIENTS, Daemon
 
 PAGE = b"""<!doctype html>
 <title>before</title>
@@ -18,9 +29,9 @@ PAGE = b"""<!doctype html>
   fetch('/index.html').then(async (again) => {
     const text = await again.text();
     const certified = again.headers.get('IC-Certificate') !== null;
-    document.title = `after ${again.status}`;
     document.getElementById('place').textContent =
-      `${location.hostname} certified=${certified} same=${text.includes('nothing' + ' yet')}`;
+      `${again.status} ${location.hostname} certified=${certified} same=${text.includes('nothing' + ' yet')}`;
+    document.title = 'done';
   });
 </script>
 """
@@ -33,16 +44,105 @@ def browser() -> str:
     return found
 
 
-def test_a_certified_page_loads_and_its_script_reaches_the_canister(replica: Daemon, tmp_path: Path) -> None:
-    program = browser()
-    canister = replica.install(certified_canister(PAGE)).to_str()
-    done = subprocess.run(
-        [
-            program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-            f"--user-data-dir={tmp_path}", "--virtual-time-budget=10000", "--dump-dom",
-            f"http://{canister}.localhost:{replica.info.port}/index.html",
-        ],
-        capture_output=True, text=True, timeout=120, check=False,
+async def seen_in(page: str, element: str, profile: Path) -> str:
+    """The text of an element when the page's title says "done"."""
+    process = await asyncio.create_subprocess_exec(
+        browser(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--mute-audio",
+        "--autoplay-policy=no-user-gesture-required", "--remote-debugging-port=0", f"--user-data-dir={profile}",
+        stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    assert "<title>after 200</title>" in done.stdout, done.stderr
-    assert f"{canister}.localhost certified=true same=true" in done.stdout
+    assert process.stderr is not None
+    while b"DevTools listening on" not in (line := await process.stderr.readline()):
+        assert line, "the browser ended"
+    unread = asyncio.create_task(process.stderr.read())
+    try:
+        async with asyncio.timeout(120), aiohttp.ClientSession() as session:
+            tools = URL(line.decode().split()[-1]).with_scheme("http").with_path("/json/list")
+            async with session.get(tools) as answer:
+                (target,) = [one for one in await answer.json() if one["type"] == "page"]
+            async with session.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=0) as socket:
+                await said(socket, "Page.navigate", url=page)
+                expression = WHEN_DONE % element
+                seen = await said(socket, "Runtime.evaluate", expression=expression, awaitPromise=True)
+                return str(seen["result"]["value"])
+    finally:
+        process.terminate()
+        await process.wait()
+        await unread
+
+
+async def said(socket: aiohttp.ClientWebSocketResponse, method: str, **parameters: object) -> dict[str, Any]:
+    """What the browser answers to a command of its DevTools protocol."""
+    await socket.send_json({"id": 1, "method": method, "params": parameters})
+    result: dict[str, Any] = (await socket.receive_json())["result"]
+    return result
+
+
+WHEN_DONE = """new Promise((resolve) => {
+  const look = () => document.title === 'done' && resolve(document.getElementById('%s').textContent);
+  new MutationObserver(look).observe(document, { childList: true, subtree: true, characterData: true });
+  look();
+})"""
+
+
+def test_a_certified_page_loads_and_its_script_reaches_the_canister(replica: Daemon, tmp_path: Path) -> None:
+    canister = replica.install(certified_canister(PAGE)).to_str()
+    page = f"http://{canister}.localhost:{replica.info.port}/index.html"
+    seen = asyncio.run(seen_in(page, "place", tmp_path))
+    assert seen == f"200 {canister}.localhost certified=true same=true"
+
+
+INDEX = b"""<!doctype html>
+<meta charset=utf-8><title>not done</title><link rel=stylesheet href=/style.css>
+<h1>A page</h1><img src=/image.svg alt="">
+<form method=post action=/posted target=frame><input name=word value="a b"></form><iframe name=frame></iframe>
+<pre id=outcome></pre>
+<script type=module src=/page.js></script>
+"""
+IMAGE = b'<svg xmlns="http://www.w3.org/2000/svg" width="32" height="16"/>'
+
+
+def sound(seconds: int, rate: int = 192_000) -> bytes:
+    """A WAV file of silence, two channels of 16 bits: of several parts, and short."""
+    size = seconds * rate * 4
+    return struct.pack(
+        "<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 2, rate, rate * 4, 4, 16, b"data", size
+    ) + bytes(size)
+
+
+def modules_of(package: str, folder: Path) -> tuple[str, dict[str, str]]:
+    """The path of a package's entry, and its modules by path."""
+    printed = subprocess.run(
+        ["node", "--experimental-import-meta-resolve", "--no-warnings", "modules.mjs", package],
+        cwd=folder, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    found = json.loads(printed)
+    return found["entry"], found["modules"]
+
+
+def test_a_page_does_what_pages_do(replica: Daemon, npm_clients: Path, keeper: Principal, tmp_path: Path) -> None:
+    entry, modules = modules_of("@icp-sdk/core/agent", npm_clients)
+    script = (CLIENTS / "page.js").read_text().replace("ENTRY", entry)
+    router = AssetRouter.install(replica)
+    router.publish(
+        {
+            "/index.html": ("text/html", INDEX),
+            "/style.css": ("text/css", b"h1 { color: rgb(1, 2, 3) }"),
+            "/image.svg": ("image/svg+xml", IMAGE),
+            "/sound.wav": ("audio/wav", sound(4)),
+            "/worker.js": ("text/javascript", b"self.addEventListener('fetch', () => {});"),
+            "/page.js": ("text/javascript", script.encode()),
+            **{path: ("text/javascript", source.encode()) for path, source in modules.items()},
+        }
+    )
+    other = replica.install(fixed_http(response(upgrade=[True]), response(b"of another canister")))
+    given = {
+        "keeper": keeper.to_str(),
+        "other": f"http://{other.to_str()}.localhost:{replica.info.port}/",
+        "digest": hashlib.sha256(sound(4)).hexdigest(),
+        "key": replica.info.root_key,
+    }
+    page = f"{router.url}/index.html?{urlencode(given)}"
+    outcome = asyncio.run(seen_in(page, "outcome", tmp_path))
+    verdicts = outcome.splitlines()
+    assert len(verdicts) == 7 and all(verdict.startswith("passed ") for verdict in verdicts), verdicts
