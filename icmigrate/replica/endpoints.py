@@ -25,9 +25,15 @@ SYNC_CALL_SECONDS = 10.0
 CBOR = "application/cbor"
 CORS = {
     "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Methods": "POST, GET",
-    "Access-Control-Allow-Headers": "Accept, Authorization, Content-Type",
+    "Access-Control-Allow-Methods": "HEAD, GET, POST",
+    "Access-Control-Allow-Headers": (
+        "Accept, Authorization, Cache-Control, Content-Type, Cookie, DNT, If-Modified-Since, If-None-Match, Range, "
+        "User-Agent, X-Requested-With, X-Ic-Canister-Id"
+    ),
+    "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range",
+    "Access-Control-Max-Age": "600",
 }
+"""What lets pages of any origin call, as the gateways before the replicas answer."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -57,6 +63,8 @@ class Endpoints:
             web.get("/api/v2/status", self._handler(self.status)),
             *(web.post(path, handler) for path, handler in posts.items()),
             *(web.options(path, preflight) for path in ("/api/v2/status", *posts)),
+            web.route("*", "/api/v2/status", _not_allowed("GET,HEAD")),
+            *(web.route("*", path, _not_allowed("POST")) for path in posts),
             # Other paths below /api may be a canister's own.
             web.route("*", "/api/{version:v[0-9]+}/{path:.*}", self._handler(_unknown_path)),
         ]
@@ -181,6 +189,13 @@ class Endpoints:
 async def preflight(request: web.Request) -> web.Response:
     """Lets pages of any origin use the interface."""
     return web.Response(status=204, headers=CORS)
+
+
+def _not_allowed(methods: str) -> Handler:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=405, text=f"Use {methods}.", headers={**CORS, "Allow": methods})
+
+    return refuse
 
 
 async def _unknown_path(request: web.Request) -> web.Response:

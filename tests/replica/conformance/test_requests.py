@@ -382,6 +382,49 @@ async def test_other_paths_are_not_found(wire: Wire, target: Canister, path: str
     assert (await wire.post(path.format(target.id), signed)).status in (400, 404)
 
 
+ENDPOINTS = {
+    "POST": ["v2/canister/{}/call", "v3/canister/{}/call", "v4/canister/{}/call", "v2/canister/{}/query",
+             "v3/canister/{}/query", "v2/canister/{}/read_state", "v3/canister/{}/read_state"],
+    "GET": ["v2/status"],
+}  # fmt: skip
+PLACES = [(method, path) for method, paths in ENDPOINTS.items() for path in paths]
+
+
+@pytest.mark.parametrize(("right", "path"), PLACES)
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH"])
+async def test_each_endpoint_has_one_method(wire: Wire, target: Canister, right: str, path: str, method: str) -> None:
+    url = f"{wire.replica.url}/api/{path.format(target.id)}"
+    async with wire.session.request(method, url) as answer:
+        assert (answer.status == 405) == (method != right)
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        if method != right:
+            assert right in answer.headers["Allow"]
+
+
+@pytest.mark.parametrize(("right", "path"), PLACES)
+async def test_a_page_of_another_origin_may_call(wire: Wire, target: Canister, right: str, path: str) -> None:
+    asks = {
+        "Origin": f"http://{target.id}.localhost:4943",
+        "Access-Control-Request-Method": right,
+        "Access-Control-Request-Headers": "content-type",
+    }
+    url = f"{wire.replica.url}/api/{path.format(target.id)}"
+    async with wire.session.options(url, headers=asks) as answer:
+        assert answer.status in (200, 204)
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        assert right in answer.headers["Access-Control-Allow-Methods"]
+        assert "Content-Type" in answer.headers["Access-Control-Allow-Headers"]
+
+
+@pytest.mark.parametrize("content_type", ["", "text/plain", "application/json", "application/octet-stream"])
+async def test_a_request_says_that_it_is_cbor(wire: Wire, target: Canister, content_type: str) -> None:
+    signed = wire.sign(wire.query_content(target.id, "run_query", CALLER))
+    text = refused(await wire.post(f"/api/v3/canister/{target.id}/query", signed, content_type))
+    assert text == "Unexpected content-type, expected application/cbor."
+    answer = await wire.post(f"/api/v3/canister/{target.id}/query", signed, "application/cbor; charset=utf-8")
+    assert answer.status == 200
+
+
 # ------------------------------------------------------------------------------------------ query signatures
 
 
