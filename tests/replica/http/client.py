@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -129,8 +130,20 @@ class Client:
         content = self.call_content(canister_id, method, arg)
         target = (effective or canister_id).to_str()
         answer = await self.post(f"/api/v{version}/canister/{target}/call", envelope.sign(content, self.identity))
+        if answer.status == 202:
+            return await self.polled(effective or canister_id, envelope.request_id(content))
         assert answer.status == 200, (answer.status, answer.body)
         return self.outcome(answer.cbor(), envelope.request_id(content))
+
+    async def polled(self, effective: Principal, request_id: bytes) -> bytes:
+        """The reply of a call that takes longer than a synchronous call waits. Raises Rejected."""
+        path = [b"request_status", request_id]
+        while (status := await self.read_state(effective, path)).lookup(*path, "status") not in (
+            b"replied",
+            b"rejected",
+        ):
+            await asyncio.sleep(0.2)
+        return self.reply(status, request_id)
 
     def outcome(self, answer: dict[str, Any], request_id: bytes) -> bytes:
         """The reply in the answer of a synchronous call. Raises Rejected."""
