@@ -36,6 +36,7 @@ class Fees:
     http_request_byte: int = 5_200
     http_response_byte: int = 10_400
     default_provisional_balance: int = 100_000_000_000_000
+    nodes: int = 13
 
     def ingress(self, size: int) -> int:
         """Taking in an ingress message of `size` bytes (argument, method name and nonce)."""
@@ -68,8 +69,8 @@ class Fees:
         transformed_response_bytes: int,
         transform_instructions: int,
     ) -> int:
-        """An outcall that is paid by what it used, on a subnet of 13 nodes."""
-        nodes = 13
+        """An outcall that is paid by what it used."""
+        nodes = self.nodes
         fixed = 1_000_000 + 140_000 * nodes + 800 * nodes * nodes
         used = 50 * (request_bytes + raw_response_bytes) + 300 * http_roundtrip_time_ms
         agreed = transform_instructions // nodes + (10 * nodes + 600) * transformed_response_bytes

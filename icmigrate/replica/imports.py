@@ -90,6 +90,7 @@ FUNCTIONS: dict[str, Function] = {
         canister_version                 | -> l         |   500 | *
         subnet_self_size                 | -> I         |   500 | *
         subnet_self_copy                 | IIN ->       |   500 | *
+        subnet_self_node_count           | -> i         |   500 | *
         msg_method_name_size             | -> I         |   500 | F
         msg_method_name_copy             | IIN ->       |   500 | F
         accept_message                   | ->           |   500 | F
@@ -145,7 +146,8 @@ FUNCTIONS: dict[str, Function] = {
         only_32_bit=True,
     )
 }
-"""Every function of `ic0`. mint_cycles128 and cost_http_request_v2 are not in the specification but on the IC."""
+"""Every function of `ic0`. mint_cycles128, cost_http_request_v2 and subnet_self_node_count are not in the specification
+but on the IC."""
 
 _TYPES = {"i": wasmtime.ValType.i32, "l": wasmtime.ValType.i64}
 _MEMBERS = {"i": "u32", "l": "u64"}

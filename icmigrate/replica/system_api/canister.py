@@ -44,6 +44,9 @@ class CanisterFunctions(ExecutionState):
     def subnet_self_copy(self, dst: int, offset: int, size: int) -> None:
         self.give("subnet_self_copy", "id", dst, offset, size, self.subnet_id.bytes)
 
+    def subnet_self_node_count(self) -> int:
+        return self.fees.nodes
+
     def is_controller(self, src: int, size: int) -> int:
         try:
             principal = Principal(self.take("ic0.is_controller", src, size))

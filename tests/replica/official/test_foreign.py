@@ -31,6 +31,7 @@ QUERIES: dict[str, tuple[list[Any], list[Any]]] = {
     "locks": ([], [T.Nat64]),
     "load": (PAIR, [BLOB]),
     "certificate": ([], [T.Opt(BLOB)]),
+    "outcall_costs": ([], PAIR),
     "variables": ([], [T.Vec(T.Tuple(T.Text, T.Text))]),
 }
 UPDATES: dict[str, tuple[list[Any], list[Any]]] = {
@@ -264,8 +265,17 @@ async def test_environment_variables_and_facts_about_itself(newest: World) -> No
     variables = [{"name": "ONE", "value": "1"}, {"name": "TWO", "value": "two"}]
     settings = given({"environment_variables": variables})
     await newest.client.manage("update_settings", {"canister_id": teller.id, "settings": settings})
-    assert await teller("variables") == [("ONE", "1"), ("TWO", "two")]
+    assert await teller("variables") == [["ONE", "1"], ["TWO", "two"]]
     by_controller, replicated, version, nodes = await teller("facts")
     assert (by_controller, replicated) == (True, True)
     assert version >= 2
     assert nodes == 13
+
+
+async def test_costs_of_outcalls_by_both_prices(newest: World) -> None:
+    teller = await newest.teller()
+    nodes = 13
+    usage = 50 * 3_000 + 300 * 2_000 + 1_000_000 // 13 + (10 * nodes + 600) * 2_000
+    base = 1_000_000 + 50 * 1_000 + 140_000 * nodes + 800 * nodes * nodes
+    before = (3_000_000 + 60_000 * nodes + 400 * 1_000 + 800 * 3_000) * nodes
+    assert await teller("outcall_costs") == [(base + usage) * nodes, before]

@@ -255,6 +255,28 @@ fn facts() -> (bool, bool, u64, u32) {
     (by_controller, api::in_replicated_execution(), api::canister_version(), api::subnet_self_node_count())
 }
 
+#[derive(CandidType)]
+struct Outcall {
+    request_bytes: u64,
+    http_roundtrip_time_ms: u64,
+    raw_response_bytes: u64,
+    transformed_response_bytes: u64,
+    transform_instructions: u64,
+}
+
+#[query]
+fn outcall_costs() -> (u64, u64) {
+    let usage = Outcall {
+        request_bytes: 1_000,
+        http_roundtrip_time_ms: 2_000,
+        raw_response_bytes: 3_000,
+        transformed_response_bytes: 2_000,
+        transform_instructions: 1_000_000,
+    };
+    let params = candid::encode_one(usage).expect("encoded");
+    (api::cost_http_request_v2(&params) as u64, api::cost_http_request(1_000, 3_000) as u64)
+}
+
 #[derive(CandidType, Deserialize)]
 struct HttpRequest {
     method: String,
