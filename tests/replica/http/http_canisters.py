@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from icmigrate.protocol import candid, cbor, hash_tree
@@ -185,17 +185,33 @@ def _request_hash(expression: str, first: int) -> bytes:
 
 
 def _certifying(expression: str, answers: dict[int, CertifiedAnswer]) -> bytes:
-    """Certifies the answers at its installation; which one is given says the request's "bytes=", 0 without it.
-
-    The certificate header has the certificate of the query, base64 encoded by the canister.
-    """
+    """Certifies the answers for every path, by version 2."""
     below: dict[bytes, Any] = {
         _request_hash(expression, first): {answer.certified_hash(expression): b""} for first, answer in answers.items()
     }
     tree = hash_tree.build({b"http_expr": {b"<*>": {sha256(expression.encode()): below}}})
-    encoded_tree = base64.b64encode(cbor.dumps(hash_tree.to_cbor_value(tree))).decode()
     path = base64.b64encode(cbor.dumps(["http_expr", "<*>"])).decode()
-    before, after = "certificate=:", f":, tree=:{encoded_tree}:, version=2, expr_path=:{path}:"
+    with_expression = {
+        first: replace(answer, headers=[("IC-CertificateExpression", expression), *answer.headers])
+        for first, answer in answers.items()
+    }
+    return _with_certificate(tree, f", version=2, expr_path=:{path}:", with_expression)
+
+
+def first_version_canister(body: bytes, status: int = 200) -> bytes:
+    """Certifies `body` for the path / as version 1 does, and answers queries with it."""
+    tree = hash_tree.build({b"http_assets": {b"/": sha256(body)}})
+    headers = [("Cache-Control", "no-store"), ("Location", "/elsewhere")]
+    return _with_certificate(tree, "", {0: CertifiedAnswer(status, headers, body, body)})
+
+
+def _with_certificate(tree: hash_tree.HashTree, fields: str, answers: dict[int, CertifiedAnswer]) -> bytes:
+    """Certifies a tree at its installation; which answer is given says the request's "bytes=", 0 without it.
+
+    The certificate header has the certificate of the query, base64 encoded by the canister, the tree, and `fields`.
+    """
+    encoded_tree = base64.b64encode(cbor.dumps(hash_tree.to_cbor_value(tree))).decode()
+    before, after = "certificate=:", f":, tree=:{encoded_tree}:{fields}"
     # Each message is cut where the header's value stands: head, its length (2 bytes of LEB128) and value, tail.
     marker = b"M" * 200
     pieces = {
@@ -205,7 +221,7 @@ def _certifying(expression: str, answers: dict[int, CertifiedAnswer]) -> bytes:
         "letters": b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
     }
     for first, answer in answers.items():
-        headers = [("IC-CertificateExpression", expression), *answer.headers, ("IC-Certificate", marker.decode())]
+        headers = [*answer.headers, ("IC-Certificate", marker.decode())]
         head, tail = response(answer.sent, answer.status, headers=headers).split(marker)
         pieces |= {f"head {first}": head[:-2], f"tail {first}": tail}
     static = b"".join(pieces.values())

@@ -12,7 +12,7 @@ from icmigrate.protocol.principal import Principal
 from tests.replica.http.canisters import KEEPER, fixed_http
 from tests.replica.http.certified_response import NO_CERTIFICATION, RESPONSE_ONLY
 from tests.replica.http.client import Answer, Client
-from tests.replica.http.http_canisters import certified_canister, response
+from tests.replica.http.http_canisters import certified_canister, first_version_canister, response
 
 
 async def get(client: Client, canister_id: Principal, path: str = "/", *, raw: bool = False, **options: Any) -> Answer:
@@ -48,6 +48,17 @@ async def test_a_page_that_is_not_the_certified_one_is_not_served_unless_raw(cli
     answer = await get(client, canister)
     assert (answer.status, json.loads(answer.body)["error_type"]) == (503, "backend_response_verification")
     assert (await get(client, canister, raw=True)).body == b"forged"
+
+
+async def test_the_first_version_certifies_no_caching_and_no_redirects(client: Client) -> None:
+    canister = await client.install(first_version_canister(b"by version 1"))
+    answer = await get(client, canister)
+    assert (answer.status, answer.body) == (200, b"by version 1")
+    assert "Cache-Control" not in answer.headers and "Location" in answer.headers
+    assert "Cache-Control" in (await get(client, canister, raw=True)).headers
+    redirecting = await client.install(first_version_canister(b"", 302))
+    assert (await get(client, redirecting)).status == 500
+    assert (await get(client, redirecting, raw=True)).status == 302
 
 
 async def test_what_an_update_answers_needs_no_certificate(client: Client) -> None:

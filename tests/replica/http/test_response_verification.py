@@ -68,6 +68,22 @@ def test_a_forged_response_is_refused(forgery: str) -> None:
         judge(FORGERIES[forgery](certified_v2(exchange(), FULL, EXACT)))
 
 
+def test_headers_that_are_not_certified_are_left_out_of_what_is_passed_on() -> None:
+    def names(response: HttpExchange) -> set[str]:
+        verified = verify(response, canister_id=CANISTER, root_key=ROOT_KEY, now_ns=NOW)
+        return {name.lower() for name, _ in verified.headers}
+
+    own = {"ic-certificate", "ic-certificateexpression"}
+    assert names(certified_v2(exchange(), FULL, EXACT)) == {"cache-control", *own}
+    assert names(certified_v2(exchange(), NO_CERTIFICATION, EXACT)) == {"cache-control", "date", *own}
+    assert names(certified_v1(exchange(b"hello", "/x"), "/x", sha256(b"hello"))) == {"date", "ic-certificate"}
+
+
+def test_a_path_that_is_not_utf_8_is_refused() -> None:
+    with pytest.raises(VerificationError):
+        judge(replace(certified_v2(exchange(), RESPONSE_ONLY, ["http_expr", "<*>"]), url="/%ff"))
+
+
 def test_what_is_not_certified_may_differ() -> None:
     response = certified_v2(exchange(), FULL, EXACT)
     judge(with_header(response, "Date", "tomorrow"))
@@ -81,6 +97,11 @@ def test_what_is_not_certified_may_differ() -> None:
         (["http_expr", "<*>"], [b"http_expr", b"a", b"b", b"<$>"]),
         (["http_expr", "<*>"], [b"http_expr", b"a", b"<*>"]),
         (["http_expr", "a", "<*>"], [b"http_expr", b"a", b"b", b"<*>"]),
+        (["http_expr", "<*>"], [b"http_expr", b"", b"<*>"]),
+        (["http_expr", "", "<*>"], [b"http_expr", b"a", b"<*>"]),
+        (["http_expr", "", "<*>"], [b"http_expr", b"a", b"", b"<*>"]),
+        (["http_expr", "a", "", "<*>"], [b"http_expr", b"a", b"b", b"<*>"]),
+        (["http_expr", "a", "<*>"], [b"http_expr", b"a", b"", b"<*>"]),
     ],
 )
 def test_a_less_specific_path_than_the_tree_has_is_refused(path: list[str], also: list[bytes]) -> None:

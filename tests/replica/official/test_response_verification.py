@@ -6,6 +6,7 @@ import base64
 import json
 import subprocess
 import time
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,8 @@ def as_case(name: str, given: HttpExchange, canister: Principal, root_key: bytes
 def test_both_verifiers_agree(npm_clients: Path) -> None:
     exact, wild = ["http_expr", "a", "b", "<$>"], ["http_expr", "<*>"]
     good = certified_v2(exchange(), FULL, exact)
+    packed = zlib.compress(b"hello", wbits=-zlib.MAX_WBITS)
+    deflated = replace(exchange(packed, "/x"), headers=[("Content-Encoding", "deflate")])
     cases: dict[str, HttpExchange] = {
         "full": good,
         "response only": certified_v2(exchange(), RESPONSE_ONLY, wild),
@@ -93,6 +96,16 @@ def test_both_verifiers_agree(npm_clients: Path) -> None:
         "another directory": certified_v2(exchange(), RESPONSE_ONLY, ["http_expr", "c", "<*>"]),
         "old": certified_v2(exchange(), FULL, exact, time_ns=NOW - 301 * 10**9),
         "another canister": certified_v2(exchange(), FULL, exact, canister=Principal(b"\x07")),
+        "directory of the root": certified_v2(exchange(), RESPONSE_ONLY, ["http_expr", "", "<*>"]),
+        "closer than the root": certified_v2(exchange(), RESPONSE_ONLY, wild, also=[[b"http_expr", b"", b"<*>"]]),
+        "closer than the directory of the root": certified_v2(
+            exchange(), RESPONSE_ONLY, ["http_expr", "", "<*>"], also=[[b"http_expr", b"a", b"<*>"]]
+        ),
+        "closer than a directory": certified_v2(
+            exchange(), RESPONSE_ONLY, ["http_expr", "a", "", "<*>"], also=[[b"http_expr", b"a", b"b", b"<*>"]]
+        ),
+        "not UTF-8": replace(certified_v2(exchange(), RESPONSE_ONLY, wild), url="/%ff"),
+        "version 1, deflated": certified_v1(deflated, "/x", sha256(b"hello")),
         "version 1, another body": certified_v1(exchange(b"hello", "/x"), "/x", sha256(b"other")),
     }
     official = judged_by_official_verifier(
@@ -100,7 +113,7 @@ def test_both_verifiers_agree(npm_clients: Path) -> None:
     )
     ours = {name: accepts(given) for name, given in cases.items()}
     assert ours == {name: "version" in official[name] for name in cases}
-    assert sum(ours.values()) == 9
+    assert sum(ours.values()) == 11
 
 
 def accepts(given: HttpExchange) -> bool:
