@@ -33,6 +33,10 @@ FILES_OF_CANISTERS = 512
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class CannotListen(Exception):
+    """The port is taken or not allowed."""
+
+
 def application() -> web.Application:
     """An application whose handlers find the body of a request complete."""
     return web.Application(client_max_size=MAX_BODY, middlewares=[_with_whole_body])
@@ -42,8 +46,7 @@ def application() -> web.Application:
 async def served(application: web.Application, port: int) -> AsyncIterator[int]:
     """Serves the application on every host of HOSTS at `port` (0: any free one), which is given.
 
-    Bodies stay as they were sent: nothing is decompressed on a client's word. Raises OSError when the port is
-    taken.
+    Bodies stay as they were sent: nothing is decompressed on a client's word. Raises CannotListen.
     """
     runner = web.AppRunner(
         application,
@@ -70,7 +73,10 @@ async def _listeners(connection: Callable[[], asyncio.Protocol], port: int) -> A
     """Machines without IPv6 are served without."""
     loop = asyncio.get_running_loop()
     first, *others = HOSTS
-    listener = await loop.create_server(connection, first, port, backlog=BACKLOG)
+    try:
+        listener = await loop.create_server(connection, first, port, backlog=BACKLOG)
+    except (OSError, OverflowError) as error:
+        raise CannotListen(f"The replica cannot listen on port {port}: {error}") from error
     yield listener
     port = listener.sockets[0].getsockname()[1]
     for host in others:

@@ -10,12 +10,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import fcntl
+import http.client
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -23,9 +26,13 @@ from pathlib import Path
 from typing import IO
 
 from icmigrate.errors import NetworkError
+from icmigrate.replica.storage_errors import StateDamaged, StateInUse, StateUnknown
 
 INFO, RUNNING, STARTING, LOG = "replica.json", "running.lock", "starting.lock", "replica.log"
 STOP_SECONDS = 60.0
+START_SECONDS = 30.0
+END_SECONDS = 15.0
+ANSWER_SECONDS = 2.0
 
 
 class ReplicaDaemonError(NetworkError):
@@ -47,17 +54,25 @@ def start(state_dir: Path, port: int) -> DaemonInfo:
 
     Returns when it answers requests. Raises ReplicaDaemonError with the reason when it cannot start.
     """
-    state_dir.mkdir(parents=True, exist_ok=True)
-    with _held(state_dir / STARTING):  # a second start waits here until the first one is done
-        return status(state_dir) or _spawn(state_dir, port)
+    with _usable(state_dir), _held(state_dir / STARTING):  # a second start waits here until the first one is done
+        deadline = time.monotonic() + START_SECONDS
+        while _is_held(state_dir / RUNNING):  # by one that runs, or one that is just ending or being started
+            info = status(state_dir)
+            if info is not None:
+                return info
+            if time.monotonic() > deadline:
+                raise ReplicaDaemonError(f"Another process holds {state_dir} and does not answer.")
+            time.sleep(0.05)
+        return _spawn(state_dir, port)
 
 
 def run(state_dir: Path, port: int, on_ready: Callable[[DaemonInfo], None]) -> None:
     """Serves in this process until SIGTERM or SIGINT. Raises ReplicaDaemonError when it cannot start."""
-    from icmigrate.replica.server import RunningReplica, serve  # slow to import, not needed to start and stop
+    # Slow to import, not needed to start and stop.
+    from icmigrate.replica.connections import CannotListen
+    from icmigrate.replica.server import RunningReplica, serve
 
-    state_dir.mkdir(parents=True, exist_ok=True)
-    with (state_dir / RUNNING).open("a") as lock:
+    with _usable(state_dir), (state_dir / RUNNING).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -71,9 +86,9 @@ def run(state_dir: Path, port: int, on_ready: Callable[[DaemonInfo], None]) -> N
             on_ready(info)
 
         try:
-            asyncio.run(serve(state_dir, port, ready))
-        except OSError as error:
-            raise ReplicaDaemonError(f"The replica cannot listen on port {port}: {error}") from error
+            asyncio.run(serve(state_dir, port, ready, _end_in_time))
+        except (CannotListen, StateInUse, StateUnknown, StateDamaged) as error:
+            raise ReplicaDaemonError(str(error)) from error
         finally:
             (state_dir / INFO).unlink(missing_ok=True)
 
@@ -84,9 +99,30 @@ def status(state_dir: Path) -> DaemonInfo | None:
     if not path.exists() or not _is_held(state_dir / RUNNING):
         return None
     try:
-        return DaemonInfo(**json.loads(path.read_text()))
+        info = DaemonInfo(**json.loads(path.read_text()))
     except FileNotFoundError:  # it ended in between
         return None
+    # A killed process holds its lock until its memory is freed, but answers no more. A busy one may be slow.
+    return info if _answers(info) or _is_held(state_dir / RUNNING) else None
+
+
+def _answers(info: DaemonInfo) -> bool:
+    """Whether the replica itself, not whoever has its port now, answers soon."""
+    connection = http.client.HTTPConnection("127.0.0.1", info.port, timeout=ANSWER_SECONDS)
+    try:
+        connection.request("GET", "/api/v2/status")
+        return bytes.fromhex(info.root_key) in connection.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _end_in_time() -> None:
+    """What a killed process loses nothing by is also good for one that cannot end: something is stuck in it."""
+    timer = threading.Timer(END_SECONDS, os._exit, [0])
+    timer.daemon = True
+    timer.start()
 
 
 def stop(state_dir: Path) -> bool:
@@ -144,6 +180,16 @@ def _wait_for(path: Path) -> None:
 
 
 @contextmanager
+def _usable(state_dir: Path) -> Iterator[None]:
+    """Makes the folder; raises ReplicaDaemonError when it or something in it cannot be written."""
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        yield
+    except (OSError, sqlite3.OperationalError) as error:
+        raise ReplicaDaemonError(f"The folder {state_dir} cannot be used: {error}") from error
+
+
+@contextmanager
 def _held(path: Path) -> Iterator[None]:
     with path.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -167,6 +213,7 @@ def main(arguments: list[str]) -> int:
     try:
         run(options.state_dir, options.port, lambda info: _report(report, asdict(info)))
     except ReplicaDaemonError as error:
+        print(error, file=sys.stderr, flush=True)
         if not report.closed:
             _report(report, {"error": str(error)})
         return error.exit_code

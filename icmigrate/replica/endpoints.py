@@ -5,6 +5,7 @@ Handlers read like the specification's steps: parse, authenticate, check the URL
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,6 +19,7 @@ from icmigrate.replica.certifier import Certifier
 from icmigrate.replica.ingress import BadRequest, IngressFilter, Target
 from icmigrate.replica.replica import Replica
 from icmigrate.replica.state import Ingress, Refused, Reject
+from icmigrate.replica.storage_errors import is_shortage
 
 SYNC_CALL_SECONDS = 10.0
 """How long a synchronous call waits for its certificate before it answers 202."""
@@ -77,6 +79,10 @@ class Endpoints:
                 return await handle(request)
             except BadRequest as refusal:
                 return web.Response(status=refusal.status, text=str(refusal), headers=CORS)
+            except (OSError, sqlite3.OperationalError) as error:
+                if not is_shortage(error):
+                    raise
+                return web.Response(status=503, text=f"The replica has no room: {error}.", headers=CORS)
 
         return answer
 

@@ -14,8 +14,10 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from icmigrate.errors import CborError
 from icmigrate.protocol import bls, cbor
 from icmigrate.protocol.principal import Principal
+from icmigrate.replica.storage_errors import StateDamaged
 
 FILE_NAME = "keys.cbor"
 
@@ -34,12 +36,18 @@ class Keys:
 
     @classmethod
     def open(cls, folder: Path | None) -> Keys:
-        """The keys of a state folder, made at the first opening; without a folder they live as long as this."""
+        """The keys of a state folder, made at the first opening; without a folder they live as long as this.
+
+        Raises StateDamaged.
+        """
         if folder is None:
             return cls.generate()
         path = folder / FILE_NAME
         if path.exists():
-            return cls._load(path.read_bytes())
+            try:
+                return cls._load(path.read_bytes())
+            except (CborError, LookupError, TypeError, ValueError) as error:
+                raise StateDamaged(path, str(error)) from error
         keys = cls.generate()
         folder.mkdir(parents=True, exist_ok=True)
         _write_privately(path, cbor.dumps({"root": keys.root.to_bytes(), "node": keys.node.private_bytes_raw()}))
@@ -49,7 +57,7 @@ class Keys:
     def _load(cls, data: bytes) -> Keys:
         stored = cbor.loads(data)
         if not isinstance(stored, dict):
-            raise ValueError(f"{FILE_NAME} is damaged")
+            raise ValueError("it does not hold two keys")
         root = bls.SecretKey.from_bytes(stored["root"])
         return cls(root, Ed25519PrivateKey.from_private_bytes(stored["node"]))
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
 from icmigrate.replica import faults
 from icmigrate.replica.contexts import Context
-from icmigrate.replica.execution import Executor, Outcome
+from icmigrate.replica.execution import Executor, Outcome, discard
 from icmigrate.replica.faults import CleanupFailed, Fault, MethodNotFound, NoModule
+from icmigrate.replica.instance import Instance
 from icmigrate.replica.state import (
     CallContext,
     Canister,
@@ -31,6 +32,7 @@ from icmigrate.replica.state import (
     SenderInfo,
     SystemOrigin,
 )
+from icmigrate.replica.system_api import SystemApi
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,22 +249,28 @@ def execute_query(
     certificate: Callable[[], bytes] | None,
     now: int,
     sender_info: SenderInfo | None = None,
+    instance: Instance | None = None,
 ) -> tuple[Response, int]:
-    """A query call to a query method, which leaves no trace: the response, and the instructions it took."""
+    """A query call to a query method, which leaves no trace: the response, and the instructions it took.
+
+    On `instance`, which is given up then, or on the warm one.
+    """
     api = executor.api(Context.NON_REPLICATED_QUERY, canister, caller, now, executor.limits.query_instructions)
     api.arg, api.method_name, api.data_certificate, api.must_respond = arg, method_name, certificate, True
     api.sender_info = sender_info
-    outcome = executor.execute(canister, api, f"canister_query {method_name}", keep=False)
+    outcome = _without_trace(executor, canister, api, f"canister_query {method_name}", instance)
     if outcome.fault is not None:
         return outcome.fault.reject(canister.id), outcome.instructions
     return api.response or faults.did_not_reply(canister.id), outcome.instructions
 
 
-def execute_inspect(executor: Executor, canister: Canister, ingress: Ingress, now: int) -> Reject | None:
-    """canister_inspect_message; None when it accepted."""
+def execute_inspect(
+    executor: Executor, canister: Canister, ingress: Ingress, now: int, instance: Instance | None = None
+) -> Reject | None:
+    """canister_inspect_message; None when it accepted. `instance` as for queries."""
     api = executor.api(Context.INSPECT, canister, ingress.sender, now, executor.limits.inspect_instructions)
     api.arg, api.method_name, api.sender_info = ingress.arg, ingress.method_name, ingress.sender_info
-    outcome = executor.execute(canister, api, "canister_inspect_message", keep=False)
+    outcome = _without_trace(executor, canister, api, "canister_inspect_message", instance)
     if outcome.fault is not None:
         return outcome.fault.reject(canister.id)
     if not api.accepted:
@@ -271,6 +279,17 @@ def execute_inspect(executor: Executor, canister: Canister, ingress: Ingress, no
 
 
 # ---------------------------------------------------------------------------------------------- parts
+
+
+def _without_trace(
+    executor: Executor, canister: Canister, api: SystemApi, entry: str, instance: Instance | None
+) -> Outcome:
+    if instance is None:
+        return executor.execute(canister, api, entry, keep=False)
+    try:
+        return executor.execute_on(instance, canister, api, entry)
+    finally:
+        discard(instance)
 
 
 def caller_of(origin: Origin) -> Principal:

@@ -5,11 +5,12 @@ message appends the pages that it wrote to the log, straight from the Wasm memor
 much of the log is valid, so a killed process leaves no half message. When the log is long it is folded into
 the images, which may be repeated at will because the log stays valid until the database names a new one.
 
-    record := "ICPL" u32(entries) entry* page*
+    record := "ICPL" u32(entries) u32(CRC-32 of what follows) entry* page*
     entry  := u32(kind: 0 heap, 1 stable) u32(generation) u64(first page) u64(count)
 
 A new generation of a memory begins empty (install, upgrade without keeping the heap, load_snapshot); what
-the log holds of older generations does not count. Survives the death of the process, not of the machine.
+the log holds of older generations does not count. Survives the death of the process. Of the machine's the log may
+come out torn, which the checksums tell when it is read; images are synced before the log they came from goes.
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ import contextlib
 import ctypes
 import os
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from icmigrate.replica.dirty_pages import PAGE, Ranges
 from icmigrate.replica.state import MemoryImage
+from icmigrate.replica.storage_errors import StateDamaged
 
 HEAP, STABLE = 0, 1
 _KINDS = ("heap", "stable")
-_RECORD = struct.Struct("<4sI")
+_RECORD = struct.Struct("<4sII")
 _ENTRY = struct.Struct("<IIQQ")
 _MAGIC = b"ICPL"
 _VECTORS = 1000
@@ -87,6 +90,17 @@ def _neighbours(pages: list[int], index: dict[int, int]) -> Iterator[tuple[int, 
             count += 1
         yield first, offset, count
         at += count
+
+
+def _checksum(descriptor: int, begin: int, end: int) -> int:
+    checksum = 0
+    while begin < end:
+        part = os.pread(descriptor, min(end - begin, 1 << 20), begin)
+        if not part:
+            return -1
+        checksum = zlib.crc32(part, checksum)
+        begin += len(part)
+    return checksum
 
 
 def _copy_range(source: int, target: int, size: int, offset: int, at: int) -> None:
@@ -173,17 +187,32 @@ class PageFiles:
             return
         log = self._open(self._log_path(image.log_generation), create=False)
         if log is None:
-            raise FileNotFoundError(f"the page log of {self._name} is missing")
+            raise StateDamaged(self._log_path(image.log_generation), "it is missing")
         at = 0
         while at < image.log_length:
-            magic, count = _RECORD.unpack(os.pread(log, _RECORD.size, at))
-            if magic != _MAGIC:
-                raise ValueError(f"the page log of {self._name} is damaged at {at}")
-            table = os.pread(log, _ENTRY.size * count, at + _RECORD.size)
-            at += _RECORD.size + len(table)
-            for kind, generation, first, pages in _ENTRY.iter_unpack(table):
+            entries, pages_at = self._record(log, image, at)
+            at = pages_at
+            for kind, generation, first, pages in entries:
                 yield kind, generation, first, pages, at
                 at += pages * PAGE
+
+    def _record(self, log: int, image: MemoryImage, at: int) -> tuple[list[tuple[int, int, int, int]], int]:
+        """The entries of the record at `at`, and where its pages begin. Raises StateDamaged."""
+        damaged = StateDamaged(self._log_path(image.log_generation), f"the record at {at} is not what was written")
+        head = os.pread(log, _RECORD.size, at)
+        if len(head) < _RECORD.size or head[:4] != _MAGIC:
+            raise damaged
+        _, count, checksum = _RECORD.unpack(head)
+        begin = at + _RECORD.size
+        pages_at = begin + _ENTRY.size * count
+        table = os.pread(log, pages_at - begin, begin) if pages_at <= image.log_length else b""
+        if len(table) != pages_at - begin:
+            raise damaged
+        entries = list(_ENTRY.iter_unpack(table))
+        end = pages_at + PAGE * sum(pages for _, _, _, pages in entries)
+        if end > image.log_length or _checksum(log, begin, end) != checksum:
+            raise damaged
+        return entries, pages_at
 
     def _build_index(self, image: MemoryImage) -> None:
         if self._indexed == (image.log_generation, image.log_length):
@@ -207,15 +236,19 @@ class PageFiles:
         self._build_index(image)
         entries = [_ENTRY.pack(HEAP, image.heap_generation, *run) for run in heap_pages]
         entries += [_ENTRY.pack(STABLE, image.stable_generation, *run) for run in stable_pages]
-        header = _RECORD.pack(_MAGIC, len(entries)) + b"".join(entries)
-        parts: list[memoryview | bytes] = [header]
-        at = image.log_length + len(header)
+        table = b"".join(entries)
+        checksum = zlib.crc32(table)
+        parts: list[memoryview | bytes] = [b"", table]
+        at = image.log_length + _RECORD.size + len(table)
         for index, address, ranges in ((self._index[0], heap, heap_pages), (self._index[1], stable, stable_pages)):
             for first, count in ranges:
-                parts.append(_view(address + first * PAGE, count * PAGE))
+                pages = _view(address + first * PAGE, count * PAGE)
+                checksum = zlib.crc32(pages, checksum)
+                parts.append(pages)
                 for page in range(first, first + count):
                     index[page] = at
                     at += PAGE
+        parts[0] = _RECORD.pack(_MAGIC, len(entries), checksum)
         _write_all(self._created(self._log_path(image.log_generation)), parts, image.log_length)
         self._indexed = (image.log_generation, at)
         return at
@@ -282,6 +315,7 @@ class PageFiles:
             target = self._created(self.path(kind, generation))
             for first, offset, count in _neighbours(sorted(index), index):
                 _copy_range(log, target, count * PAGE, offset, first * PAGE)
+            os.fdatasync(target)
         return replace(image, log_generation=image.log_generation + 1, log_length=0)
 
     def adopt(self, kind: int, generation: int, source: Path) -> None:

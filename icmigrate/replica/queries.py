@@ -1,14 +1,18 @@
 """Interface Specification, "Query call" and "Composite query": executions that leave no trace.
 
-A plain query runs on the canister's warm instance and is rolled back. A composite query runs on an instance
-of its own, so that it holds no canister while it waits for the queries it calls.
+A plain query runs on the canister's warm instance and is rolled back. While a long message is executed there it
+runs on an instance of its own, with the state before that message. So does a composite query, in order to hold no
+canister while it waits for the queries it calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
+from typing import TypeVar
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica import faults, messages
@@ -20,11 +24,34 @@ from icmigrate.replica.execution import Executor, Outcome, discard
 from icmigrate.replica.faults import CleanupFailed, MethodNotFound
 from icmigrate.replica.instance import Instance
 from icmigrate.replica.scheduler import Scheduler
-from icmigrate.replica.state import Canister, Closure, Ingress, Reject, RejectCode, Reply, Response, SenderInfo
+from icmigrate.replica.state import (
+    Canister,
+    Closure,
+    Ingress,
+    Reject,
+    RejectCode,
+    Reply,
+    Response,
+    SenderInfo,
+)
+from icmigrate.replica.storage_errors import StateDamaged
 from icmigrate.replica.system_api import OutgoingCall, SystemApi
 
+T = TypeVar("T")
 MAX_DEPTH = 6
+PATIENCE_SECONDS = 0.2
+"""How long a query waits for the canister's messages before it takes an instance of its own."""
 _LOOP = "Loop detected in the query call graph"
+
+
+class _Superseded(Exception):
+    """A newer state was committed while the one before was being read."""
+
+
+async def _again_if_superseded(attempt: Callable[[], Awaitable[T]]) -> T:
+    while True:
+        with suppress(_Superseded):
+            return await attempt()
 
 
 class _Overlay:
@@ -109,11 +136,16 @@ class Queries:
         native = self._scheduler.natives.get(canister_id)
         if native is not None:
             return await native.query(caller, method_name, arg)
-        return await self._query(caller, canister_id, method_name, arg, (), outside=True, sender_info=sender_info)
+        return await _again_if_superseded(
+            lambda: self._query(caller, canister_id, method_name, arg, (), outside=True, sender_info=sender_info)
+        )
 
     async def inspect(self, ingress: Ingress) -> Reject | None:
         """canister_inspect_message; None when the message is accepted."""
-        async with self._scheduler.lock(ingress.canister_id):
+        return await _again_if_superseded(lambda: self._inspect(ingress))
+
+    async def _inspect(self, ingress: Ingress) -> Reject | None:
+        async with self._turn(ingress.canister_id) as is_alone:
             canister = self._scheduler.state.canisters.get(ingress.canister_id)
             if canister is None:
                 return faults.not_found(ingress.canister_id)
@@ -121,12 +153,9 @@ class Queries:
                 return faults.NoModule().reject(canister.id)
             if "canister_inspect_message" not in canister.module.exports:
                 return None
+            instance = None if is_alone else await self._beside(canister)
             return await self._scheduler.in_query_thread(
-                messages.execute_inspect,
-                self._executor,
-                canister,
-                ingress,
-                self._clock.time_ns(),
+                messages.execute_inspect, self._executor, canister, ingress, self._clock.time_ns(), instance
             )
 
     async def _query(
@@ -139,7 +168,7 @@ class Queries:
         outside: bool,
         sender_info: SenderInfo | None = None,
     ) -> Response:
-        async with self._scheduler.lock(canister_id):
+        async with self._turn(canister_id) as is_alone:
             canister = self._scheduler.state.canisters.get(canister_id)
             if canister is None:
                 return faults.not_found(canister_id)
@@ -148,6 +177,7 @@ class Queries:
                 return reject
             assert canister.module is not None
             if f"canister_query {method_name}" in canister.module.exports:
+                instance = None if is_alone else await self._beside(canister)
                 response, instructions = await self._scheduler.in_query_thread(
                     messages.execute_query,
                     self._executor,
@@ -158,6 +188,7 @@ class Queries:
                     self._lazy_certificate(canister_id) if outside else None,
                     self._clock.time_ns(),
                     sender_info,
+                    instance,
                 )
                 self._count(canister_id, instructions, arg, response)
                 return response
@@ -167,7 +198,7 @@ class Queries:
             certificate = self._lazy_certificate(canister_id) if outside else None
             if certificate is not None:
                 certificate()
-            instance = await self._scheduler.in_query_thread(self._executor.fresh, canister)
+            instance = await self._beside(canister)
         overlay = _Overlay(canister, instance)
         evaluation = _Evaluation(canister, caller, sender_info, (*path, canister_id), overlay)
         try:
@@ -176,6 +207,38 @@ class Queries:
             discard(overlay.instance)
         self._count(canister_id, evaluation.instructions, arg, response)
         return response
+
+    @asynccontextmanager
+    async def _turn(self, canister_id: Principal) -> AsyncIterator[bool]:
+        """Tells whether the canister is free for the caller alone: a long message is not waited for."""
+        lock = self._scheduler.lock(canister_id)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await lock.acquire()
+        except TimeoutError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    async def _beside(self, canister: Canister) -> Instance:
+        """An instance of its own with this committed state. Raises _Superseded when its files were taken away."""
+        try:
+            instance = await self._scheduler.in_query_thread(self._executor.fresh, canister)
+        except (FileNotFoundError, StateDamaged):
+            if self._has_its_files(canister):
+                raise
+            raise _Superseded from None
+        if not self._has_its_files(canister):
+            discard(instance)
+            raise _Superseded
+        return instance
+
+    def _has_its_files(self, canister: Canister) -> bool:
+        newest = self._scheduler.state.canisters.get(canister.id)
+        return newest is not None and newest.memory.files == canister.memory.files
 
     def _count(self, canister_id: Principal, instructions: int, arg: bytes, response: Response) -> None:
         now = self._clock.time_ns()

@@ -29,7 +29,8 @@ from icmigrate.replica.state import (
     SenderInfo,
     SubnetState,
 )
-from icmigrate.replica.store import StateInUse, Store
+from icmigrate.replica.storage_errors import StateInUse
+from icmigrate.replica.store import Store
 
 __all__ = ["Replica", "StateInUse"]
 

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica import faults, messages
@@ -37,11 +38,13 @@ from icmigrate.replica.state import (
     Message,
     SubnetState,
 )
+from icmigrate.replica.storage_errors import is_shortage
 from icmigrate.replica.store import Store
 from icmigrate.replica.upkeep import Upkeep
 
 T = TypeVar("T")
 HEARTBEAT_NS = 1_000_000_000
+RETRY_SECONDS = 1.0
 CLOSE_GRACE = 1.0
 """Seconds that executions under way have to end by themselves when the replica is closed."""
 
@@ -65,7 +68,7 @@ class Scheduler(Commits):
         self._heartbeats = heartbeats
         self._threads = ThreadPoolExecutor(executor.limits.worker_threads, thread_name_prefix="canister")
         self._query_threads = ThreadPoolExecutor(executor.limits.query_threads, thread_name_prefix="query")
-        self._locks: dict[Principal, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[Principal, asyncio.Lock] = WeakValueDictionary()
         self._inbox: dict[Principal, deque[int | Ingress]] = {}
         """Messages that wait for a canister: ids of canister messages, and ingress messages."""
         self._responses: dict[Principal, deque[int]] = {}
@@ -75,6 +78,7 @@ class Scheduler(Commits):
         self._alarm = asyncio.Event()
         self._ticker: asyncio.Task[None] | None = None
         self._closing = False
+        self._failed = asyncio.Event()
         self.failure: BaseException | None = None
         """A fault of the replica's own: nothing more is executed after it."""
         self.steps = (
@@ -128,7 +132,7 @@ class Scheduler(Commits):
             raise self.failure
 
     def lock(self, canister_id: Principal) -> asyncio.Lock:
-        """Who holds it works on the canister alone."""
+        """Who holds it works on the canister alone. There is one as long as anybody has it."""
         return self._locks.setdefault(canister_id, asyncio.Lock())
 
     async def in_thread(self, function: Callable[..., T], *arguments: object) -> T:
@@ -161,19 +165,9 @@ class Scheduler(Commits):
         elif message.receiver in self.natives:
             self._start_native(message.receiver, message)
             return
-        elif message.receiver not in self.state.canisters:
-            self._answer_absent(message)
-            return
         else:
             self._inbox.setdefault(message.receiver, deque()).append(message.id)
         self.wake(message.receiver)
-
-    def _answer_absent(self, request: CanisterRequest) -> None:
-        changes = self.changes()
-        changes.take(request.id)
-        origin = CanisterOrigin(request.sender, request.callback_id, request.deadline)
-        self.answer(changes, Answer(origin, faults.not_found(request.receiver), request.cycles))
-        self.commit(changes)
 
     def wake(self, canister_id: Principal) -> None:
         """Something may be to do for this canister."""
@@ -195,7 +189,7 @@ class Scheduler(Commits):
         except Interrupted:
             pass
         except Exception as error:  # noqa: BLE001 - kept and raised to everyone who waits
-            self._fail(error)
+            self._retry_or_fail(error, canister_id, partial(self.wake, canister_id))
         finally:
             del self._active[canister_id]
 
@@ -208,13 +202,25 @@ class Scheduler(Commits):
                 return True
         return False
 
+    def _retry_or_fail(self, error: Exception, canister_id: Principal, again: Callable[[], None]) -> None:
+        """What did not become true for want of room is executed again when there may be some."""
+        if not is_shortage(error):
+            self._fail(error)
+            return
+        self._executor.forget(canister_id)  # it may be ahead of what is true
+        asyncio.get_running_loop().call_later(RETRY_SECONDS, again)
+
     def _fail(self, error: Exception) -> None:
         """Our own mistake: stop executing rather than go on with a doubtful state."""
+        if self.failure is not None:
+            return
         self.failure = error
         self._waiting.end(error)
-        asyncio.get_running_loop().call_exception_handler(
-            {"message": "the replica stopped executing", "exception": error}
-        )
+        self._failed.set()
+
+    async def failed(self) -> None:
+        """Returns when nothing is executed any more because of `failure`."""
+        await self._failed.wait()
 
     def _committed(self, changes: Changes) -> None:
         """Routes what was sent and wakes whoever changed."""
@@ -228,11 +234,10 @@ class Scheduler(Commits):
                 self.wake(canister_id)
 
     def _drop_queues(self, canister_id: Principal) -> None:
-        """The canister is gone: requests to it are rejected."""
-        self._responses.pop(canister_id, None)
+        """There is no such canister, or none any more: requests to it are rejected."""
         changes = self.changes()
         reject = faults.not_found(canister_id)
-        for entry in self._inbox.pop(canister_id, ()):
+        for entry in self._inbox.get(canister_id, ()):
             if isinstance(entry, Ingress):
                 changes.executed.add(entry.request_id)
                 self.answer(changes, Answer(IngressOrigin(entry.request_id, entry.sender), reject, 0))
@@ -244,6 +249,8 @@ class Scheduler(Commits):
                 self.answer(changes, Answer(origin, reject, request.cycles))
         if changes.messages or changes.ingress:
             self.commit(changes)
+        self._inbox.pop(canister_id, None)
+        self._responses.pop(canister_id, None)
 
     # -------------------------------------------------------------------------------------- steps
 
@@ -264,10 +271,10 @@ class Scheduler(Commits):
             message.refund,
             self._clock.time_ns(),
         )
-        self._responses[canister.id].popleft()
         changes = self.changes()
         changes.take(found)
         self._finish(changes, result)
+        self._responses[canister.id].popleft()
 
     def _find_low_memory(self, canister: Canister, _now: int) -> object:
         return self._task_due(canister, "canister_on_low_wasm_memory", canister.low_memory_hook == "ready")
@@ -303,7 +310,6 @@ class Scheduler(Commits):
             result = Result(canister, [], [Answer(call.origin, faults.call_timed_out(), call.cycles)])
         else:
             result = await self.in_thread(messages.execute_call, self._executor, canister, call, now)
-        self._inbox[canister.id].popleft()
         changes = self.changes()
         if isinstance(found, Ingress):
             changes.executed.add(found.request_id)
@@ -313,6 +319,7 @@ class Scheduler(Commits):
             assert isinstance(found, int)
             changes.take(found)
         self._finish(changes, result)
+        self._inbox[canister.id].popleft()
 
     def _call_of(self, found: object) -> Call:
         if isinstance(found, Ingress):
@@ -366,15 +373,15 @@ class Scheduler(Commits):
     async def _run_native(self, native: NativeCanister, message: Ingress | CanisterRequest) -> None:
         if self._closing or self.failure is not None:
             return
+        target = native.target(message.method_name, message.arg) or native.id
         try:
-            target = native.target(message.method_name, message.arg) or native.id
             async with self.lock(target):
                 if not self._closing and self.failure is None:
                     await execute_native(self, native, message)
         except Interrupted:
             return
         except Exception as error:  # noqa: BLE001 - kept and raised to everyone who waits
-            self._fail(error)
+            self._retry_or_fail(error, target, partial(self._start_native, native.id, message))
             return
         self.wake(target)
 
@@ -382,16 +389,18 @@ class Scheduler(Commits):
 
     async def _tick(self) -> None:
         """Wakes canisters whose timers, heartbeats and deadlines are due."""
-        try:
-            while not self._closing:
-                self._alarm.clear()
-                now = self._clock.time_ns()
-                due = self._due(now)
+        while not self._closing and self.failure is None:
+            self._alarm.clear()
+            now = self._clock.time_ns()
+            try:
+                seconds = (self._due(now) - now) / 1e9
                 await self.in_thread(self._executor.drop_idle)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._alarm.wait(), max(0.0, (due - now) / 1e9))
-        except Exception as error:  # noqa: BLE001 - kept and raised to everyone who waits
-            self._fail(error)
+            except Exception as error:  # noqa: BLE001 - kept and raised to everyone who waits
+                if not is_shortage(error):
+                    self._fail(error)
+                seconds = RETRY_SECONDS
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._alarm.wait(), max(0.0, seconds))
 
     def _due(self, now: int) -> int:
         """Wakes whoever is due and returns when to look again."""

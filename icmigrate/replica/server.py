@@ -60,7 +60,8 @@ async def running_replica(
 ) -> AsyncIterator[RunningReplica]:
     """Serves the replica of a state folder (None: in memory) on this machine's `port` (0: any free one).
 
-    Raises `StateInUse` when another process has the folder open, OSError when the port is taken.
+    Raises CannotListen when the port is taken, StateInUse, StateUnknown, StateDamaged, or OSError when the folder
+    cannot be used.
     """
     clock = clock or Clock()
     keys = Keys.open(folder)
@@ -95,12 +96,24 @@ async def running_replica(
         await replica.close()
 
 
-async def serve(folder: Path | None, port: int, on_ready: Callable[[RunningReplica], None]) -> None:
-    """Serves until SIGTERM or SIGINT; `on_ready` is called when requests are answered."""
+async def serve(
+    folder: Path | None, port: int, on_ready: Callable[[RunningReplica], None], on_end: Callable[[], None]
+) -> None:
+    """Serves until SIGTERM or SIGINT; `on_ready` is called when requests are answered, `on_end` when it ends.
+
+    Raises what `running_replica` raises, and the fault because of which the replica cannot go on.
+    """
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     async with running_replica(folder, port) as running:
         on_ready(running)
-        await ended.wait()
+        scheduler = running.replica.scheduler
+        endings = [asyncio.ensure_future(ending) for ending in (ended.wait(), scheduler.failed())]
+        await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
+        for ending in endings:
+            ending.cancel()
+        on_end()
+        if scheduler.failure is not None:
+            raise scheduler.failure

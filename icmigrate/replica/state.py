@@ -314,6 +314,11 @@ class MemoryImage:
     log_generation: int = 0
     log_length: int = 0
 
+    @property
+    def files(self) -> tuple[int, int, int]:
+        """What tells apart the files that hold the pages."""
+        return self.heap_generation, self.stable_generation, self.log_generation
+
 
 @dataclass(frozen=True, slots=True)
 class LogRecord:

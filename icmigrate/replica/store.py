@@ -7,8 +7,9 @@
     chunks/         chunks of the Wasm chunk stores, by hash
     snapshots/      memories of snapshots
 
-Files named by hash are written before the transaction that needs them and collected when nothing does. WAL
-with synchronous=OFF: the kernel keeps what a killed process wrote; only the machine's own death can lose it.
+Files named by hash are written before the transaction that needs them and collected when nothing does. A killed
+process loses nothing: the kernel keeps what it wrote. Of the machine's own death the database comes out whole (it
+is synced at checkpoints), perhaps some seconds old; page logs and files are checked when they are read.
 """
 
 from __future__ import annotations
@@ -19,9 +20,13 @@ import os
 import sqlite3
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from cbor2 import CBORDecodeError
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica import codec
@@ -36,8 +41,16 @@ from icmigrate.replica.state import (
     Message,
     SubnetState,
 )
+from icmigrate.replica.storage_errors import StateDamaged, StateInUse, StateUnknown
 
-VERSION = 2
+VERSION = 3
+DATABASE = "state.db"
+_SETTINGS = """
+PRAGMA locking_mode=EXCLUSIVE;
+PRAGMA journal_mode=WAL;
+PRAGMA synchronous=NORMAL;
+PRAGMA wal_autocheckpoint=4000;
+"""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS counters (id INTEGER PRIMARY KEY, record BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS canister (id BLOB PRIMARY KEY, record BLOB NOT NULL, module BLOB);
@@ -59,14 +72,6 @@ class Counters:
     next_message: int = 0
 
 
-class StateInUse(Exception):
-    """Another process has this state folder open."""
-
-
-class StateUnknown(Exception):
-    """The folder was written by a version that this one does not understand."""
-
-
 class Store:
     """The open state folder. The database is used by the event loop's thread alone."""
 
@@ -81,11 +86,11 @@ class Store:
         self.snapshots = self._subfolder("snapshots")
         self._memory = self._subfolder("memory")
         self._known_modules: dict[bytes, InstalledModule] = {}
-        self._database = sqlite3.connect(self.folder / "state.db", isolation_level=None, check_same_thread=False)
-        self._database.executescript(
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA wal_autocheckpoint=4000;" + _SCHEMA
-        )
-        version = self._counters().version
+        path = self.folder / DATABASE
+        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        with _damage_of(path):
+            self._database.executescript(_SETTINGS + _SCHEMA)
+            version = self._counters().version
         if version != VERSION:
             raise StateUnknown(f"the state in {self.folder} has version {version}, not {VERSION}")
 
@@ -108,7 +113,14 @@ class Store:
     # -------------------------------------------------------------------------------------- opening
 
     def load(self) -> tuple[SubnetState, dict[bytes, Ingress], int]:
-        """The state, the ingress messages not yet finished, and the time of the last commit."""
+        """The state, the ingress messages not yet finished, and the time of the last commit.
+
+        Raises StateDamaged.
+        """
+        with _damage_of(self.folder / DATABASE):
+            return self._load()
+
+    def _load(self) -> tuple[SubnetState, dict[bytes, Ingress], int]:
         query = self._database.execute
         state = SubnetState()
         for digest, record in query("SELECT hash, record FROM module"):
@@ -136,14 +148,16 @@ class Store:
 
     def commit(self, changes: Changes, accepted: Ingress | None = None) -> None:
         """Writes a transaction. `accepted` is an ingress message that is taken in by it."""
-        database = self._database
-        database.execute("BEGIN")
+        database, modules = self._database, self._known_modules.copy()
         try:
+            database.execute("BEGIN")
             self._write(changes, accepted)
+            database.execute("COMMIT")
         except BaseException:
-            database.execute("ROLLBACK")
+            self._known_modules = modules
+            if database.in_transaction:
+                database.execute("ROLLBACK")
             raise
-        database.execute("COMMIT")
 
     def _write(self, changes: Changes, accepted: Ingress | None) -> None:
         run = self._database.execute
@@ -208,16 +222,25 @@ class Store:
         path = folder / digest.hex()
         if not path.exists():
             partial = path.with_suffix(f".{threading.get_ident()}.partial")
-            partial.write_bytes(data)
-            partial.replace(path)
+            try:
+                partial.write_bytes(data)
+                partial.replace(path)
+            except OSError:
+                partial.unlink(missing_ok=True)
+                raise
         return digest
 
     @staticmethod
     def get(folder: Path, digest: bytes) -> bytes | None:
+        """The bytes kept under a SHA-256, or None. Raises StateDamaged when they have another one."""
+        path = folder / digest.hex()
         try:
-            return (folder / digest.hex()).read_bytes()
+            data = path.read_bytes()
         except FileNotFoundError:
             return None
+        if hashlib.sha256(data).digest() != digest:
+            raise StateDamaged(path, "its SHA-256 is not its name")
+        return data
 
     def collect(self, state: SubnetState) -> None:
         """Deletes the files that no canister needs (at opening, when nothing runs)."""
@@ -244,6 +267,17 @@ class Store:
             for entry in os.scandir(folder):
                 if entry.name.split(".")[0] not in keep:
                     Path(entry.path).unlink(missing_ok=True)
+
+
+@contextmanager
+def _damage_of(path: Path) -> Iterator[None]:
+    """Raises StateDamaged for whatever the database holds that was never written."""
+    try:
+        yield
+    except sqlite3.OperationalError:  # no room, no permission
+        raise
+    except (sqlite3.DatabaseError, CBORDecodeError, LookupError, TypeError, ValueError) as error:
+        raise StateDamaged(path, str(error) or type(error).__name__) from error
 
 
 def _lock(path: Path) -> IO[bytes]:

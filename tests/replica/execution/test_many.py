@@ -84,6 +84,27 @@ async def test_a_busy_canister_holds_up_nobody_else(world: World) -> None:
     assert isinstance(await world.answer(request_id), Reply)
 
 
+async def test_a_busy_canister_answers_queries_from_the_state_before_and_takes_messages_in(world: World) -> None:
+    spinning = SPIN.replace("(loop", "(i32.store (i32.const 0) (i32.const 7)) (loop").replace("300000000", "1500000000")
+    busy = await world.canister(
+        wasm(
+            spinning
+            + """
+            (func (export "canister_inspect_message") (call $accept_message))
+            (func (export "canister_query get")
+              (call $msg_reply_data_append (i32.const 0) (i32.const 4)) (call $msg_reply))
+            """
+        )
+    )
+    request_id = await world.send(busy, "spin")
+    assert await world.ask(busy, "get") == bytes(4)
+    assert await world.replica.inspect_message(world.ingress(busy, "spin")) is None
+    status = world.replica.ingress_status(request_id)
+    assert status is not None and not status.is_terminal
+    await world.answer(request_id)
+    assert await world.ask(busy, "get") == b"\7\0\0\0"
+
+
 async def test_queries_are_answered_while_every_worker_is_busy(world: World) -> None:
     busy = [await world.canister(wasm(SPIN)) for _ in range(3)]
     other = await world.canister(COUNTER)

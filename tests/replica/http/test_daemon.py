@@ -90,3 +90,40 @@ def test_only_the_owner_may_read_the_keys(folder: Path) -> None:
     daemon.start(folder, 0)
     assert (folder / "keys.cbor").stat().st_mode & 0o077 == 0
     assert set(json.loads((folder / daemon.INFO).read_text())) == {"pid", "port", "url", "root_key"}
+
+
+def test_a_start_right_after_a_kill_starts_anew(folder: Path) -> None:
+    for _ in range(3):
+        killed = daemon.start(folder, 0)
+        os.kill(killed.pid, signal.SIGKILL)
+        assert daemon.start(folder, 0).pid != killed.pid
+
+
+def test_a_replica_that_is_stuck_ends_nevertheless(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = daemon.start(folder, 0)
+    os.kill(info.pid, signal.SIGSTOP)
+    monkeypatch.setattr(daemon, "STOP_SECONDS", 0.1)
+    with pytest.raises(ReplicaDaemonError, match="does not end"):
+        daemon.stop(folder)
+    os.kill(info.pid, signal.SIGCONT)
+    reap(info.pid)
+    assert daemon.status(folder) is None
+
+
+@pytest.mark.parametrize("name", ["state.db", "keys.cbor"])
+def test_a_damaged_file_is_named(folder: Path, name: str) -> None:
+    daemon.start(folder, 0)
+    daemon.stop(folder)
+    (folder / name).write_bytes(b"damaged" * 1000)
+    with pytest.raises(ReplicaDaemonError, match=f"{name} is damaged"):
+        daemon.start(folder, 0)
+    assert "Traceback" not in (folder / daemon.LOG).read_text()
+
+
+def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ReplicaDaemonError, match="cannot be used"):
+        daemon.start(tmp_path / "file", 0)
+    (tmp_path / "state" / "state.db").mkdir(parents=True)
+    with pytest.raises(ReplicaDaemonError, match="cannot be used"):
+        daemon.start(tmp_path / "state", 0)
