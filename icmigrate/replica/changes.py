@@ -30,6 +30,8 @@ class Changes:
     native: dict[tuple[str, bytes], bytes | None] = field(default_factory=dict)
     executed: set[bytes] = field(default_factory=set)
     """Request ids whose ingress message was taken into a call context and is not needed any more."""
+    cycles_deleted: int = 0
+    """What the canisters that this deletes had consumed and had left."""
     _sent: list[Message] = field(default_factory=list)
     _after_commit: list[Callable[[], None]] = field(default_factory=list)
 
@@ -40,6 +42,15 @@ class Changes:
     @property
     def next_message(self) -> int:
         return self.base.next_message
+
+    @property
+    def executed_total(self) -> int:
+        taken = sum(message is None for message in self.messages.values())
+        return self.base.executed + len(self.executed) + taken
+
+    @property
+    def consumed_by_deleted(self) -> int:
+        return self.base.consumed_by_deleted + self.cycles_deleted
 
     def canister(self, canister_id: Principal) -> Canister | None:
         if canister_id in self.canisters:
@@ -56,8 +67,9 @@ class Changes:
     def put(self, canister: Canister) -> None:
         self.canisters[canister.id] = canister
 
-    def delete(self, canister_id: Principal) -> None:
-        self.canisters[canister_id] = None
+    def delete(self, canister: Canister) -> None:
+        self.canisters[canister.id] = None
+        self.cycles_deleted += canister.cycles + canister.consumed_cycles
 
     def set_ingress(self, request_id: bytes, status: IngressStatus | None) -> None:
         self.ingress[request_id] = status
@@ -114,6 +126,8 @@ class Changes:
 
     def apply(self) -> None:
         """Makes it true in memory, after the database has it."""
+        self.base.executed = self.executed_total
+        self.base.consumed_by_deleted = self.consumed_by_deleted
         _merge(self.base.canisters, self.canisters)
         _merge(self.base.ingress, self.ingress)
         _merge(self.base.messages, self.messages)

@@ -180,7 +180,7 @@ class Operations(SnapshotOperations):
                 "IC0510",
                 f"Canister {canister_id.to_str()} must be stopped before it is deleted.",
             )
-        changes.delete(canister_id)
+        changes.delete(canister)
         files = self.store.page_files(canister_id)
 
         def forget() -> None:

@@ -557,6 +557,10 @@ class SubnetState:
     next_canister: int = 0
     """The next number for a fresh canister id."""
     next_message: int = 0
+    executed: int = 0
+    """How many messages were executed, ever."""
+    consumed_by_deleted: int = 0
+    """Cycles that deleted canisters consumed, with what they had left."""
     native: dict[tuple[str, bytes], bytes] = field(default_factory=dict)
     """Small records of natively implemented canisters: (namespace, key) to value."""
 

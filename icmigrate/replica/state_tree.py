@@ -18,6 +18,7 @@ from icmigrate.protocol import cbor, hash_tree, leb128
 from icmigrate.protocol.hash_tree import HashTree
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
 from icmigrate.replica.canister_ids import FIRST_CANISTER, LAST_CANISTER
+from icmigrate.replica.cycles import MAX_CYCLES
 from icmigrate.replica.state import (
     CERTIFIED_DATA,
     Canister,
@@ -183,14 +184,14 @@ class SystemTree:
 
     def _metrics(self) -> bytes:
         canisters = self.state.canisters.values()
-        consumed = sum(canister.consumed_cycles for canister in canisters)
+        consumed = self.state.consumed_by_deleted + sum(canister.consumed_cycles for canister in canisters)
+        consumed = min(consumed, MAX_CYCLES)
         return cbor.dumps(
             {
                 "num_canisters": len(canisters),
                 "canister_state_bytes": sum(canister.memory_size for canister in canisters),
                 "consumed_cycles_total": {"low": consumed & (1 << 64) - 1, "high": consumed >> 64},
-                # Of messages only those between canisters are counted.
-                "update_transactions_total": self.state.next_message,
+                "update_transactions_total": self.state.executed,
             }
         )
 

@@ -70,6 +70,8 @@ class Counters:
     time: int = 0
     next_canister: int = 0
     next_message: int = 0
+    executed: int = 0
+    consumed_by_deleted: int = 0
 
 
 class Store:
@@ -142,6 +144,8 @@ class Store:
         counters = self._counters()
         state.next_canister = counters.next_canister
         state.next_message = counters.next_message
+        state.executed = counters.executed
+        state.consumed_by_deleted = counters.consumed_by_deleted
         return state, waiting, counters.time
 
     # -------------------------------------------------------------------------------------- committing
@@ -192,7 +196,14 @@ class Store:
                 run("DELETE FROM native WHERE namespace = ? AND key = ?", (namespace, key))
             else:
                 run("INSERT OR REPLACE INTO native VALUES (?, ?, ?)", (namespace, key, value))
-        counters = Counters(VERSION, changes.time_ns, changes.next_canister, changes.next_message)
+        counters = Counters(
+            VERSION,
+            changes.time_ns,
+            changes.next_canister,
+            changes.next_message,
+            changes.executed_total,
+            changes.consumed_by_deleted,
+        )
         run("INSERT OR REPLACE INTO counters VALUES (0, ?)", (codec.dumps(Counters, counters),))
 
     def _write_canister(self, canister: Canister) -> None:

@@ -16,7 +16,7 @@ from tests.replica.conformance.candid_types import encode
 from tests.replica.conformance.program import Program
 from tests.replica.conformance.test_modules import EMPTY, custom
 from tests.replica.conformance.wire import Answer, Wire, wire_to
-from tests.replica.conformance.world import ABSENT, Canister, User
+from tests.replica.conformance.world import ABSENT, TRILLION, Canister, User
 
 P = Program()
 MODULE = EMPTY + custom("icp:public open", b"to all") + custom("icp:private closed", b"to controllers")
@@ -242,6 +242,37 @@ async def test_the_sharded_ranges_and_the_metrics_are_for_the_subnet_endpoint(wi
             assert encoded is not None
             metrics = cbor.loads(encoded)
             assert isinstance(metrics, dict)
+
+
+async def metrics(wire: Wire) -> dict[str, int]:
+    subnet = wire.replica.keys.subnet_id
+    path = [b"subnet", subnet.bytes, b"metrics"]
+    answer = await wire.post(f"/api/v3/subnet/{subnet}/read_state", wire.sign(wire.read_content(path)))
+    encoded = wire.verified(answer.map["certificate"]).lookup(*path)
+    assert encoded is not None and encoded.startswith(b"\xd9\xd9\xf7")
+    read = cbor.loads(encoded)
+    assert isinstance(read, dict)
+    consumed = read["consumed_cycles_total"]
+    return {**read, "consumed_cycles_total": consumed["low"] + (consumed["high"] << 64)}
+
+
+async def test_the_metrics_count_canisters_bytes_cycles_and_messages(wire: Wire, user: User) -> None:
+    before = await metrics(wire)
+    first, second = await user.install(), await user.install(cycles=5 * TRILLION)
+    await first.update(P.call(second.id, P.reply().code, on_reply=P.reply()))
+    during = await metrics(wire)
+    assert during["num_canisters"] == before["num_canisters"] + 2
+    size = sum([(await canister.status())["memory_size"] for canister in (first, second)])
+    assert during["canister_state_bytes"] - before["canister_state_bytes"] == size
+    # Two creations and two installations, then a call, which makes a call, which is answered.
+    assert during["update_transactions_total"] == before["update_transactions_total"] + 4 + 3
+    assert 0 < during["consumed_cycles_total"] - before["consumed_cycles_total"] < TRILLION
+    await second.stop()
+    await second.manage("delete_canister")
+    after = await metrics(wire)
+    assert after["num_canisters"] == before["num_canisters"] + 1
+    total = after["consumed_cycles_total"] - before["consumed_cycles_total"]
+    assert 5 * TRILLION < total < 6 * TRILLION  # what a deleted canister had left counts as consumed
 
 
 async def test_the_flat_ranges_of_other_subnets_are_for_v2(wire: Wire, target: Canister) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from icmigrate.replica.server import RunningReplica
 from tests.replica.conformance.program import Program
-from tests.replica.conformance.world import Canister, User, number, rejected, user_of
+from tests.replica.conformance.world import Canister, Latch, User, number, rejected, user_of
 
 P = Program()
 PAGE = 65_536
@@ -84,6 +84,67 @@ async def test_a_change_of_the_module_takes_the_timer_off(canister: Canister, ch
     else:
         await getattr(canister, change)()
     assert number(await canister.update(P.reply(P.global_timer_set(0)))) == 0
+
+
+FAR = 1 << 62
+OLD = P.global_timer_set(FAR)
+
+
+@pytest.mark.parametrize("before", ["set", "not set"])
+async def test_setting_a_timer_gives_what_it_was(canister: Canister, before: str) -> None:
+    values = [FAR, FAR + 1, 0, FAR] if before == "set" else [0, FAR, 0]
+    seen = [number(await canister.update(P.reply(P.global_timer_set(value)))) for value in values]
+    assert seen == [0, *values[:-1]]
+
+
+async def test_a_timer_can_be_set_in_each_hook(canister: Canister) -> None:
+    await canister.reinstall(P.set(P.to_bytes(OLD)))  # canister_init
+    assert number(await canister.remembered()) == 0
+    assert number(await canister.update(P.reply(OLD))) == FAR
+    hook = P.stable64_grow(1).drop().stable64_write(0, P.to_bytes(P.global_timer_set(1)))
+    await canister.update(P.set_hook("pre_upgrade", hook).reply())
+    await canister.upgrade(P.set(P.to_bytes(OLD)))  # canister_post_upgrade sees none
+    assert number(await canister.query(P.reply(P.stable64_read(0, 8)))) == FAR
+    assert number(await canister.remembered()) == 0
+    assert number(await canister.update(P.reply(OLD))) == FAR
+
+
+async def test_a_task_that_sets_its_timer_sees_it_off(canister: Canister) -> None:
+    await canister.update(P.set_hook("global_timer", P.set(P.to_bytes(OLD))).global_timer_set(1).drop().reply())
+    await canister.settled()
+    assert number(await canister.remembered()) == 0
+    assert number(await canister.update(P.reply(P.global_timer_set(0)))) == FAR
+
+
+@pytest.mark.parametrize("status", ["stopped", "stopping"])
+async def test_a_timer_that_is_due_waits_until_the_canister_runs(user: User, canister: Canister, status: str) -> None:
+    due = P.set_hook("global_timer", P.append(b"ran")).global_timer_set(1).drop()
+    if status == "stopping":
+        latch = await Latch.build(user)
+        call = asyncio.create_task(canister.update(latch.call(on_reply=P.reply(), on_reject=P.reply())))
+        await latch.is_held()
+        stop = asyncio.create_task(canister.stop())
+        async with asyncio.timeout(10):
+            while (await canister.status())["status"] != "stopping":
+                pass
+    else:
+        await canister.stop()
+    await canister.upgrade(due)
+    assert (await canister.status())["status"] == status
+    await canister.start()
+    await canister.settled()
+    assert await canister.remembered() == b"ran"
+    if status == "stopping":
+        assert (await rejected(stop)).error_code == "IC0511"
+        await latch.release()
+        await rejected(call)
+
+
+async def test_a_message_that_traps_sets_no_timer(canister: Canister) -> None:
+    await rejected(canister.update(P.global_timer_set(FAR).drop().trap()))
+    assert number(await canister.update(P.reply(OLD))) == 0
+    await rejected(canister.upgrade(P.global_timer_set(1).drop().trap()))
+    assert number(await canister.update(P.reply(P.global_timer_set(0)))) == FAR
 
 
 async def test_a_timer_set_by_post_upgrade_stays(canister: Canister) -> None:
