@@ -19,6 +19,7 @@ import pytest
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica import daemon
 from icmigrate.replica.daemon import DaemonInfo
+from tests.prerequisites import missing, program
 from tests.replica.http.canisters import KEEPER
 from tests.replica.http.client import Client, Target
 
@@ -32,19 +33,24 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "icmigrate"
 
 
+def npm_packages(manifest: Path, *options: str) -> Path:
+    """A folder with the packages of a package.json installed; that is done once."""
+    npm = program("npm")
+    program("node")
+    content = manifest.read_bytes()
+    folder = cache_folder() / f"npm-{hashlib.sha256(content).hexdigest()[:16]}"
+    if not (folder / "installed").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "package.json").write_bytes(content)
+        subprocess.run([npm, "install", "--no-audit", "--no-fund", "--silent", *options], cwd=folder, check=True)
+        (folder / "installed").touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def npm_clients() -> Path:
     """A folder with the packages of clients/package.json installed, and our scripts beside them."""
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        pytest.skip("npm and node are not installed: the official JavaScript and Rust clients cannot be had")
-    manifest = (CLIENTS / "package.json").read_bytes()
-    folder = cache_folder() / f"npm-{hashlib.sha256(manifest).hexdigest()[:16]}"
-    if not (folder / "installed").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "package.json").write_bytes(manifest)
-        subprocess.run([npm, "install", "--no-audit", "--no-fund", "--silent"], cwd=folder, check=True)
-        (folder / "installed").touch()
+    folder = npm_packages(CLIENTS / "package.json")
     for script in CLIENTS.glob("*.mjs"):
         shutil.copy(script, folder)
     return folder
@@ -54,7 +60,7 @@ def foreign_module(name: str) -> bytes:
     """The module of a canister in canisters/; the first use of it builds it, which takes a minute or two."""
     built = subprocess.run([BUILD, name], capture_output=True, text=True, check=False)
     if built.returncode == NO_RUST:
-        pytest.skip("there is no Rust here to build canisters of public crates with")
+        missing("there is no Rust here to build canisters of public crates with")
     assert built.returncode == 0, built.stderr
     return Path(built.stdout.strip()).read_bytes()
 

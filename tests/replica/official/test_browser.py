@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -13,15 +12,16 @@ from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
-import pytest
 from yarl import URL
 
 from icmigrate.protocol.principal import Principal
+from tests.prerequisites import program
 from tests.replica.http.canisters import fixed_http
 from tests.replica.http.http_canisters import certified_canister, response
 from tests.replica.official.asset_router import AssetRouter
 from tests.replica.official.conftest import CLIENTS, Daemon
 
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 PAGE = b"""<!doctype html>
 <title>before</title>
 <p id=place>nothing yet</p>
@@ -37,17 +37,10 @@ PAGE = b"""<!doctype html>
 """
 
 
-def browser() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("Chromium is not installed (Debian's package chromium)")
-    return found
-
-
 async def seen_in(page: str, element: str, profile: Path) -> str:
     """The text of an element when the page's title says "done"."""
     process = await asyncio.create_subprocess_exec(
-        browser(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--mute-audio",
+        program(*CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--mute-audio",
         "--autoplay-policy=no-user-gesture-required", "--remote-debugging-port=0", f"--user-data-dir={profile}",
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.prerequisites import program
 from tests.replica.official.asset_router import AssetRouter
 from tests.replica.official.conftest import Daemon
 
@@ -26,13 +26,10 @@ def router(replica: Daemon) -> AssetRouter:
 
 def curl(url: str, *options: str) -> tuple[str, dict[str, str]]:
     """The status that curl saw, and the headers by lower-case name."""
-    program = shutil.which("curl")
-    if program is None:
-        pytest.skip("curl is not installed")
     host = url.split("/")[2].split(":")[0]
     port = url.split("/")[2].split(":")[1]
     done = subprocess.run(
-        [program, "-sS", "-D", "-", "--max-time", "120", "--resolve", f"{host}:{port}:127.0.0.1", *options, url],
+        [program("curl"), "-sS", "-D", "-", "-m", "120", "--resolve", f"{host}:{port}:127.0.0.1", *options, url],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     status, *lines = done.stdout.strip().splitlines()
