@@ -11,23 +11,25 @@ from dataclasses import dataclass
 
 from icmigrate.protocol import candid, cbor
 from icmigrate.protocol.hash_of_map import hash_of_map
-from icmigrate.protocol.principal import ANONYMOUS, MANAGEMENT_CANISTER, MAX_LENGTH, SELF_AUTHENTICATING, Principal
+from icmigrate.protocol.principal import ANONYMOUS, MAX_LENGTH, SELF_AUTHENTICATING, Principal
 from icmigrate.replica.state import Refused, RejectCode
 from icmigrate.replica.system_canisters import cycles_ledger_types as types
 from icmigrate.replica.system_canisters import icrc, icrc3
-from icmigrate.replica.system_canisters.book import (
-    MAX_MEMO_LENGTH,
-    PERMITTED_DRIFT,
-    TRANSACTION_WINDOW,
-    Allowance,
-    Book,
-    check_created_at_time,
-)
+from icmigrate.replica.system_canisters.book import MAX_MEMO_LENGTH, Allowance, Book
 from icmigrate.replica.system_canisters.canister_creation import (
     BAD_REQUEST_PENALTY,
     MINIMUM_CYCLES,
     CreationFailed,
     create_canister,
+)
+from icmigrate.replica.system_canisters.cycles_transactions import (
+    ZERO_AMOUNT,
+    Transaction,
+    check_duplicate,
+    check_memo_and_time,
+    check_owners,
+    generic_error,
+    transaction_of,
 )
 from icmigrate.replica.system_canisters.icrc import DEFAULT_SUBACCOUNT, Account, account_of_key
 from icmigrate.replica.system_canisters.icrc3 import Value
@@ -49,15 +51,13 @@ ENDOWMENT = 1_000_000_000_000_000_000
 """Cycles that a user's default account begins with: a million times 10**12."""
 FEE = 100_000_000
 """Cycles that every transaction costs."""
+MAX_AMOUNT = (1 << 128) - 1
 MAX_BLOCKS_PER_REQUEST = 50
 MAX_TAKE_ALLOWANCES = 500
 
 PENALIZE_MEMO = b"\xff" * 32
 CREATE_CANISTER_MEMO = b"\xfe" * 32
 REFUND_MEMO = b"\xfd" * 32
-
-UNKNOWN_ERROR, DENIED_OWNER, ZERO_AMOUNT = 100_000, 100_001, 100_002
-"""Codes of GenericError."""
 
 _ICRC_1 = "https://github.com/dfinity/ICRC-1/blob/main/standards"
 _ICRC = "https://github.com/dfinity/ICRC/blob/main/ICRCs"
@@ -79,7 +79,7 @@ class Burn:
     """Cycles taken out of an account for something that may fail and be refunded."""
 
     index: int
-    transaction: dict[str, Value]
+    transaction: Transaction
     payer: Account
     spender: Account | None
     expires_at: int | None
@@ -138,13 +138,13 @@ class CyclesLedger(IcrcLedger):
 
     def transfer(self, context: Context, payer: Account, to: Account, spender: Account | None, record: Record) -> int:
         book, amount = self.book(context.changes), record["amount"]
-        transaction = _transaction("xfer", record, payer=payer, to=to, spender=spender)
-        _check_duplicate(book, transaction, context.now)
-        _check_owners("transactions", payer, to, spender)
+        transaction = transaction_of("xfer", record, payer=payer, to=to, spender=spender)
+        check_duplicate(book, transaction, context.now)
+        check_owners("transactions", payer, to, spender)
         self.check_fee(record, FEE)
         self._check_allowance(context, payer, spender, amount + FEE)
         self._check_funds(book, payer, amount + FEE)
-        _check_memo_and_time(transaction, context.now)
+        check_memo_and_time(transaction, context.now)
         index = self._append(context, transaction, None if record["fee"] else FEE, payer, to)
         self._take(book, payer, spender, amount + FEE)
         book.credit(to.key, amount)
@@ -152,17 +152,18 @@ class CyclesLedger(IcrcLedger):
 
     def approve(self, context: Context, payer: Account, spender: Account, record: Record) -> int:
         book, allowance = self.book(context.changes), self.allowance(context, payer, spender).amount
+        record = {**record, "amount": min(record["amount"], MAX_AMOUNT)}
         expires_at = given(record["expires_at"])
-        transaction = _transaction("approve", record, payer=payer, spender=spender)
-        _check_duplicate(book, transaction, context.now)
-        _check_owners("approvals", payer, spender)
+        transaction = transaction_of("approve", record, payer=payer, spender=spender)
+        check_duplicate(book, transaction, context.now)
+        check_owners("approvals", payer, spender)
         if record["expected_allowance"] not in ([], [allowance]):
             raise Failure("AllowanceChanged", current_allowance=allowance)
         self.check_fee(record, FEE)
         self._check_funds(book, payer, FEE)
         if expires_at is not None and expires_at <= context.now:
             raise Failure("Expired", ledger_time=context.now)
-        _check_memo_and_time(transaction, context.now)
+        check_memo_and_time(transaction, context.now)
         index = self._append(context, transaction, None if record["fee"] else FEE, payer)
         book.approve(payer.key, spender.key, Allowance(record["amount"], expires_at))
         book.debit(payer.key, FEE)
@@ -188,13 +189,13 @@ class CyclesLedger(IcrcLedger):
 
     # ------------------------------------------------------------------------------------ blocks
 
-    def _append(self, context: Context, transaction: dict[str, Value], fee: int | None, *accounts: Account) -> int:
+    def _append(self, context: Context, transaction: Transaction, fee: int | None, *accounts: Account) -> int:
         """Writes a block; before it those that mint what its accounts begin with."""
         book = self.book(context.changes)
         for account in accounts:
             amount = _endowment(account)
             if amount and not book.has_account(account.key):
-                minting = _transaction("mint", {"amount": amount}, to=account)
+                minting = transaction_of("mint", {"amount": amount}, to=account)
                 self._write(context, book, {**minting, "fee": 0}, 0)
                 book.credit(account.key, amount)
         index = self._write(context, book, transaction, fee)
@@ -202,7 +203,7 @@ class CyclesLedger(IcrcLedger):
             book.remember(hash_of_map(transaction), index)
         return index
 
-    def _write(self, context: Context, book: Book, transaction: dict[str, Value], fee: int | None) -> int:
+    def _write(self, context: Context, book: Book, transaction: Transaction, fee: int | None) -> int:
         block: dict[str, Value] = {"tx": transaction, "ts": context.now}
         if (parent := book.tip_hash()) is not None:
             block["phash"] = parent
@@ -260,8 +261,8 @@ class CyclesLedger(IcrcLedger):
         return {"balance": self.book(context.changes).balance(to.key), "block_index": index}
 
     def _mint(self, context: Context, to: Account, amount: int, memo: bytes | None, fee: int) -> int:
-        transaction = _transaction("mint", {"amount": amount, "fee": [fee], "memo": optional(memo)}, to=to)
-        _check_memo_and_time(transaction, context.now)
+        transaction = transaction_of("mint", {"amount": amount, "fee": [fee], "memo": optional(memo)}, to=to)
+        check_memo_and_time(transaction, context.now)
         index = self._append(context, transaction, 0, to)
         self.book(context.changes).credit(to.key, amount)
         return index
@@ -275,11 +276,11 @@ class CyclesLedger(IcrcLedger):
     def _burn(self, context: Context, payer: Account, spender: Account | None, record: Record, memo: bytes) -> Burn:
         book, amount = self.book(context.changes), record["amount"]
         burning = {**record, "memo": [memo]}
-        transaction = _transaction("burn", burning, payer=payer, spender=spender)
-        _check_duplicate(book, transaction, context.now)
+        transaction = transaction_of("burn", burning, payer=payer, spender=spender)
+        check_duplicate(book, transaction, context.now)
         self._check_allowance(context, payer, spender, amount + FEE)
         self._check_funds(book, payer, amount + FEE)
-        _check_memo_and_time(transaction, context.now)
+        check_memo_and_time(transaction, context.now)
         used = None if spender is None else self.allowance(context, payer, spender).expires_at
         index = self._append(context, transaction, FEE, payer)
         self._take(book, payer, spender, amount + FEE)
@@ -319,7 +320,7 @@ class CyclesLedger(IcrcLedger):
         if _is_self_authenticating(to):
             raise Failure("InvalidReceiver", receiver=to)
         if amount == 0:
-            raise _generic_error(ZERO_AMOUNT, "The withdraw_from 0 cycles is not possible")
+            raise generic_error(ZERO_AMOUNT, "The withdraw_from 0 cycles is not possible")
         burn = self._burn(context, payer, spender, record, _withdraw_memo(to))
         try:
             self._replica.deposit_cycles(context.changes, to, amount)
@@ -373,65 +374,6 @@ class CyclesLedger(IcrcLedger):
         return {"Err": {name: fields}}
 
 
-# ------------------------------------------------------------------------------------------ transactions
-
-
-def _transaction(
-    operation: str,
-    record: Record,
-    *,
-    payer: Account | None = None,
-    to: Account | None = None,
-    spender: Account | None = None,
-) -> dict[str, Value]:
-    """The `tx` of a block, from the record that asks for it."""
-    transaction: dict[str, Value] = {"op": operation, "amt": record["amount"]}
-    for name, account in (("from", payer), ("to", to), ("spender", spender)):
-        if account is not None:
-            transaction[name] = [account.owner.bytes, *optional(account.subaccount)]
-    for name, field in TRANSACTION_FIELDS.items():
-        if (value := given(record.get(field, []))) is not None:
-            transaction[name] = value
-    return transaction
-
-
-TRANSACTION_FIELDS = {
-    "fee": "fee",
-    "memo": "memo",
-    "ts": "created_at_time",
-    "expected_allowance": "expected_allowance",
-    "expires_at": "expires_at",
-}
-"""Optional fields of a `tx`, and of the arguments that they come from."""
-
-
-def _check_duplicate(book: Book, transaction: dict[str, Value], now: int) -> None:
-    created_at_time = transaction.get("ts")
-    if not isinstance(created_at_time, int) or created_at_time + TRANSACTION_WINDOW + PERMITTED_DRIFT < now:
-        return
-    known = book.remembered(hash_of_map(transaction))
-    if known is not None:
-        raise Failure("Duplicate", duplicate_of=known[0], canister_id=optional(known[1]))
-
-
-def _check_memo_and_time(transaction: dict[str, Value], now: int) -> None:
-    memo, created_at_time = transaction.get("memo"), transaction.get("ts")
-    if isinstance(memo, bytes) and len(memo) > MAX_MEMO_LENGTH:
-        raise Trap(f"memo length exceeds the maximum of {MAX_MEMO_LENGTH} bytes")
-    if isinstance(created_at_time, int):
-        check_created_at_time(created_at_time, now, grace=PERMITTED_DRIFT)
-
-
-def _check_owners(what: str, *accounts: Account | None) -> None:
-    for account in accounts:
-        if account is not None and account.owner == MANAGEMENT_CANISTER:
-            raise _generic_error(DENIED_OWNER, f"Owner of the account {account} cannot be part of {what}")
-
-
-def _generic_error(code: int, message: str) -> Failure:
-    return Failure("GenericError", error_code=code, message=message)
-
-
 def _is_self_authenticating(principal: Principal) -> bool:
     return len(principal.bytes) == MAX_LENGTH and principal.bytes.endswith(SELF_AUTHENTICATING)
 
@@ -444,4 +386,4 @@ def _endowment(account: Account) -> int:
 
 def _withdraw_memo(receiver: Principal) -> bytes:
     """CBOR: an array of the receiver's bytes."""
-    return b"\x81" + cbor.dumps(receiver.bytes).removeprefix(cbor.SELF_DESCRIBE)
+    return cbor.dumps([receiver.bytes]).removeprefix(cbor.SELF_DESCRIBE)

@@ -232,6 +232,8 @@ async def test_an_approval_is_checked_and_taken_back(world: World) -> None:
     asked = {"account": account(alice), "spender": account(bob)}
     assert (await world.query(ICP_LEDGER, "icrc2_allowance", asked))["allowance"] == 0
     assert await balance(world, alice) == 10 * ICP - 2 * FEE
+    await update(world, "icrc2_approve", {**approval, "amount": 1 << 100}, alice)
+    assert (await world.query(ICP_LEDGER, "icrc2_allowance", asked))["allowance"] == (1 << 64) - 1
 
 
 # ------------------------------------------------------------------------------------ blocks
