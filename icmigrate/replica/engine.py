@@ -50,6 +50,8 @@ def _prototype(name: str, result: Any, *arguments: Any) -> Any:
 
 _memory_data = _prototype("wasmtime_memory_data", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 _memory_size = _prototype("wasmtime_memory_data_size", ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p)
+_global_get = _prototype("wasmtime_global_get", None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+_global_set = _prototype("wasmtime_global_set", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 _set_deadline_callback = _prototype(
     "wasmtime_store_epoch_deadline_callback", None, ctypes.c_void_p, _DEADLINE, ctypes.c_void_p, ctypes.c_void_p
 )
@@ -186,16 +188,20 @@ class Counter:
     """The instructions that the execution under way has left: a global that metered code counts down."""
 
     def __init__(self, store: wasmtime.Store, counter: wasmtime.Global) -> None:
-        self._context = store._context()
-        self._global = ctypes.byref(counter._global)
         self._value = ffi.wasmtime_val_t()
-        self._reference = ctypes.byref(self._value)
+        self._left = ctypes.c_int64.from_buffer(self._value, ffi.wasmtime_val_t.of.offset)
+        self._counter = counter
+        self._where = (
+            ctypes.cast(store._context(), ctypes.c_void_p).value,
+            ctypes.addressof(counter._global),
+            ctypes.addressof(self._value),
+        )
         self._get()
         self.limit = 0
 
     def _get(self) -> int:
-        ffi.wasmtime_global_get(self._context, self._global, self._reference)
-        return int(self._value.of.i64)
+        _global_get(*self._where)
+        return self._left.value
 
     def begin(self, limit: int) -> None:
         """A new execution may use `limit` instructions."""
@@ -203,8 +209,8 @@ class Counter:
         self._set(limit)
 
     def _set(self, left: int) -> None:
-        self._value.of.i64 = left
-        ffi.wasmtime_global_set(self._context, self._global, self._reference)
+        self._left.value = left
+        _global_set(*self._where)
 
     @property
     def used(self) -> int:
