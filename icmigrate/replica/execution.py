@@ -21,6 +21,7 @@ from icmigrate.replica.instance import Instance
 from icmigrate.replica.limits import Limits
 from icmigrate.replica.module import CompiledModule, ModuleCache
 from icmigrate.replica.page_files import PageFiles
+from icmigrate.replica.stable_memory import DIRTY_PAGE_INSTRUCTIONS
 from icmigrate.replica.state import (
     Callback,
     CallContext,
@@ -36,6 +37,10 @@ from icmigrate.replica.store import Store
 from icmigrate.replica.system_api import SystemApi
 
 _LOG_OVERHEAD = 24
+_IN_64_BIT_HEAPS = 4
+"""How many times as much a written page counts there."""
+_FORGOTTEN = frozenset(context for context in Context if not context.replicated) | {Context.REPLICATED_QUERY}
+"""The executions whose memory is not kept; the pages of the heap that they write count nothing."""
 
 
 @dataclass(slots=True)
@@ -191,7 +196,11 @@ class Executor:
                 instance.run(entry, api)
         except Fault as caught:
             fault = caught
-        return Outcome(api, fault, instance.counter.used, canister.memory)
+        used = instance.counter.used
+        if api.context not in _FORGOTTEN:
+            each = DIRTY_PAGE_INSTRUCTIONS * (_IN_64_BIT_HEAPS if instance.compiled.layout.is_64 else 1)
+            used = min(api.instruction_limit, used + each * instance.heap_pages_written())
+        return Outcome(api, fault, used, canister.memory)
 
     # -------------------------------------------------------------------------------------- settling
 

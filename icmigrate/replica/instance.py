@@ -62,6 +62,9 @@ class Instance:
         names = list(compiled.installed.exports) + ([START] if compiled.layout.has_start else [])
         self._functions: dict[str, Any] = {name: exports[name] for name in names}
         self._dirty = follow()
+        self._written: Ranges = []
+        """Pages of the heap that are known to be written and not taken yet; all of them, if `_is_counted`."""
+        self._is_counted = False
         self.used_at = 0.0
 
     # -------------------------------------------------------------------------------------- running
@@ -83,6 +86,7 @@ class Instance:
         self._run(function, [closure.env], api)
 
     def _run(self, function: wasmtime.Func, arguments: list[int], api: SystemApi) -> None:
+        self._is_counted = False
         self.counter.begin(api.instruction_limit)
         self.stable.allow(api.dirty_page_limit)
         api.attach(self.heap, self.stable, self.counter)
@@ -149,9 +153,20 @@ class Instance:
         self.set_globals(image.globals)
         return True
 
+    def heap_pages_written(self) -> int:
+        """How many pages of the heap the execution that has just ended wrote to."""
+        written = self._dirty.take(self.heap.address, self.heap.size)
+        self._written += written
+        self._is_counted = True
+        return sum(count for _, count in written)
+
     def take_dirty(self) -> tuple[Ranges, Ranges]:
         """The pages of heap and stable memory written since this was asked last."""
-        return self._dirty.take(self.heap.address, self.heap.size), runs(self.stable.take_dirty())
+        heap = self._written
+        if not self._is_counted:
+            heap = heap + self._dirty.take(self.heap.address, self.heap.size)
+        self._written, self._is_counted = [], False
+        return heap, runs(self.stable.take_dirty())
 
     def restore(self, image: MemoryImage, heap: Ranges, stable: Ranges) -> None:
         """Reads these pages back as `image` has them; this counts as not having written them."""

@@ -39,7 +39,7 @@ NATIVE = {
 CALL_INSTRUCTIONS = 20
 """What a read or write counts as, besides one for each byte."""
 DIRTY_PAGE_INSTRUCTIONS = 1_000
-"""What a page counts as when a message writes to it first."""
+"""What a page of 4 KiB counts as when a message writes to it first; one of the heap, too."""
 
 
 def _gate_text() -> str:

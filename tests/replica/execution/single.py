@@ -26,6 +26,7 @@ def execute(
     settings = Settings((OWNER,), environment_variables=(("NAME", "value"),))
     canister = Canister(ID, settings, 0, cycles=cycles, module=compiled.installed)
     instance = Instance(compiled, executor.store.page_files(canister.id))
+    instance.load(canister.memory, fresh_heap=True)
     api = executor.api(context, canister, caller, 1, limit)
     api.must_respond, api.arg = True, b"argument"
     api.data_certificate = lambda: b"certificate"

@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 import wasmtime
 
+from icmigrate.replica.contexts import Context
 from icmigrate.replica.execution import Executor
 from icmigrate.replica.faults import InstructionLimitExceeded
 from icmigrate.replica.limits import Limits
 from tests.replica.execution.single import execute
 from tests.replica.execution.world import World, rejected, wasm
 
+QUERY = Context.NON_REPLICATED_QUERY
+"""Where written pages of the heap do not count."""
 COUNTED = {
     "": 1,
     "(nop) (nop)": 3,
@@ -66,7 +69,7 @@ def method(body: str, memory: str = "(memory 2)") -> bytes:
 
 @pytest.mark.parametrize("body", COUNTED)
 def test_code_counts_as_much_as_on_the_ic(executor: Executor, body: str) -> None:
-    outcome = execute(executor, method(body))
+    outcome = execute(executor, method(body), context=QUERY)
     assert outcome.fault is None
     assert outcome.instructions == COUNTED[body]
 
@@ -75,7 +78,7 @@ def test_code_counts_as_much_as_on_the_ic(executor: Executor, body: str) -> None
 def test_one_instruction_less_than_a_call_needs_stops_it_or_its_last_straight_piece_is_free(
     executor: Executor, body: str
 ) -> None:
-    outcome = execute(executor, method(body), limit=COUNTED[body] - 1)
+    outcome = execute(executor, method(body), COUNTED[body] - 1, QUERY)
     assert outcome.instructions == COUNTED[body] - 1
     if outcome.fault is not None:
         assert isinstance(outcome.fault, InstructionLimitExceeded)
@@ -85,7 +88,7 @@ def test_in_a_64_bit_memory_loads_count_twice_and_copies_take_64_bit_lengths(exe
     load = "(drop (i32.load (i64.const 0)))"
     assert execute(executor, method(load, "(memory i64 1)")).instructions == 1 + 1 + 2 + 1
     copy = "(memory.copy (i64.const 0) (i64.const 0) (i64.const 5))"
-    assert execute(executor, method(copy, "(memory i64 1)")).instructions == 1 + 3 + 100 + 5
+    assert execute(executor, method(copy, "(memory i64 1)"), context=QUERY).instructions == 1 + 3 + 100 + 5
     endless = "(memory.copy (i64.const 0) (i64.const 0) (i64.const -1))"
     assert isinstance(execute(executor, method(endless, "(memory i64 1)")).fault, InstructionLimitExceeded)
 
@@ -115,6 +118,18 @@ async def test_the_performance_counter_goes_on_where_the_canister_uses_instructi
     answer = await world.ask(canister_id, "counts")
     first, second = (int.from_bytes(answer[at : at + 8], "little") for at in (0, 8))
     assert second - first == 5000 + 200
+
+
+@pytest.mark.parametrize(("memory", "pointer", "each"), [("(memory 2)", "i32", 1000), ("(memory i64 2)", "i64", 4000)])
+def test_a_written_page_of_the_heap_counts_when_it_is_kept(
+    executor: Executor, memory: str, pointer: str, each: int
+) -> None:
+    """Three pages of 4 KiB; a query's are forgotten."""
+    stores = "".join(f"(i32.store8 ({pointer}.const {at}) (i32.const 1))" for at in (0, 1, 4096, 100_000))
+    own = 1 + 4 * (3 if pointer == "i32" else 4)
+    assert execute(executor, method(stores, memory)).instructions == own + 3 * each
+    query = execute(executor, method(stores, memory), context=QUERY)
+    assert query.instructions == own
 
 
 # ------------------------------------------------------------------------------------------ any module
