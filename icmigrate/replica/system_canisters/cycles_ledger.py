@@ -224,11 +224,9 @@ class CyclesLedger(IcrcLedger):
         return {"log_length": book.length(), "blocks": blocks, "archived_blocks": []}
 
     def _get_tip_certificate(self, context: Context) -> list[Record]:
-        if context.certificate is None:
-            return []
         book = self.book(context.changes)
-        tree = icrc3.tip_tree(book.length(), book.tip_hash())
-        return [{"certificate": context.certificate, "hash_tree": icrc3.encoded(tree)}]
+        tree = icrc3.encoded(icrc3.tip_tree(book.length(), book.tip_hash()))
+        return [{"certificate": certificate, "hash_tree": tree} for certificate in optional(context.certificate)]
 
     def _get_allowances(self, context: Context, record: Record) -> Record:
         start = Account.of(given(record["from_account"]) or {"owner": context.caller, "subaccount": []})

@@ -330,7 +330,7 @@ class IcpLedger(IcrcLedger):
         return index
 
     def _range(self, context: Context, record: Record) -> list[bytes]:
-        most = MAX_BLOCKS_PER_CALL if context.certificate is None else MAX_BLOCKS_PER_QUERY
+        most = MAX_BLOCKS_PER_CALL if context.is_replicated else MAX_BLOCKS_PER_QUERY
         return self.book(context.changes).blocks(record["start"], min(record["length"], most))
 
     def _blocks_response(self, context: Context, record: Record, blocks: list[object]) -> Record:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from icmigrate.protocol import candid
@@ -53,11 +54,20 @@ class Trap(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One execution of a method: the call, its transaction, and in query calls the data certificate."""
+    """One execution of a method: the call, its transaction, and in query calls who makes the data certificate."""
 
     call: NativeCall
     changes: Changes
-    certificate: bytes | None = None
+    data_certificate: Callable[[], bytes] | None = None
+
+    @property
+    def is_replicated(self) -> bool:
+        return self.data_certificate is None
+
+    @property
+    def certificate(self) -> bytes | None:
+        """The certificate of the certified data; none in replicated execution."""
+        return None if self.data_certificate is None else self.data_certificate()
 
     @property
     def caller(self) -> Principal:
@@ -120,7 +130,7 @@ class TableCanister:
         method = self._methods.get(method_name)
         call = NativeCall(SystemOrigin(), caller, method_name, arg)
         changes = Changes(self._replica.state, self._replica.time_ns())
-        context = Context(call, changes, self._data_certificate(self.id))
+        context = Context(call, changes, partial(self._data_certificate, self.id))
         return self._run(method if method and method.is_query else None, context, "query")
 
     def _run(self, method: NativeMethod | None, context: Context, kind: str) -> Response:
