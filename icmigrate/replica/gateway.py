@@ -38,6 +38,7 @@ VERIFIED_CALLBACKS = 4
 not verified: nobody could hold it."""
 MAX_PARTS = 1000
 """Parts of a body, at most."""
+PIECE = 1 << 18
 
 NOT_PASSED_ON = frozenset(
     {"connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
@@ -254,17 +255,26 @@ async def _send(request: web.Request, answer: Answer) -> web.StreamResponse:
     await sent.prepare(request)
     try:
         if has_body:
-            await sent.write(answer.body)
+            await _write(sent, answer.body)
             if answer.rest is not None:
                 async for part in answer.rest:
-                    await sent.write(part)
+                    await _write(sent, part)
     except GatewayError:
         # The status is sent already: all that can be done is to end before the end, for the client to see.
         if request.transport is not None:
             request.transport.abort()
         return sent
+    except ConnectionError as gone:
+        gone.with_traceback(None)  # The connection remembers the error, and with it would the body stay.
+        return sent
     await sent.write_eof()
     return sent
+
+
+async def _write(sent: web.StreamResponse, part: bytes) -> None:
+    """In pieces, so that what a slow client has yet to take is not kept twice."""
+    for at in range(0, len(part), PIECE):
+        await sent.write(memoryview(part)[at : at + PIECE])
 
 
 def _named_length(headers: Headers) -> int | None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from icmigrate.protocol.principal import Principal
-from tests.replica.http.canisters import KEEPER, fixed_http
+from tests.replica.http.canisters import KEEPER, fixed_http, literal, wasm
 from tests.replica.http.certified_response import NO_CERTIFICATION, RESPONSE_ONLY
 from tests.replica.http.client import Answer, Client
 from tests.replica.http.http_canisters import certified_canister, first_version_canister, response
@@ -59,6 +59,20 @@ async def test_the_first_version_certifies_no_caching_and_no_redirects(client: C
     redirecting = await client.install(first_version_canister(b"", 302))
     assert (await get(client, redirecting)).status == 500
     assert (await get(client, redirecting, raw=True)).status == 302
+
+
+async def test_a_composite_query_answers_as_well(client: Client) -> None:
+    page = response(b"composed")
+    module = wasm(
+        "msg_reply", "msg_reply_data_append",
+        body=f"""
+        (func (export "canister_composite_query http_request")
+          (call $msg_reply_data_append (i32.const 0) (i32.const {len(page)})) (call $msg_reply))
+        (data (i32.const 0) {literal(page)})
+        """,
+    )  # fmt: skip
+    canister = await client.install(module)
+    assert (await get(client, canister, raw=True)).body == b"composed"
 
 
 async def test_what_an_update_answers_needs_no_certificate(client: Client) -> None:
