@@ -171,11 +171,13 @@ class _Run:
 
 
 def empty(canister: Canister) -> Canister:
-    """The canister without code and memory (uninstall_code); its open calls are the caller's part."""
+    """The canister without code and memory (uninstall_code); answering its open calls is the caller's part.
+
+    Call contexts stay, as deleted, while responses to their calls are under way.
+    """
     image = canister.memory
-    prepaid = sum(callback.prepaid for callback in canister.callbacks.values())
+    waiting = {callback.context_id for callback in canister.callbacks.values()}
     return canister.with_(
-        cycles=canister.cycles + prepaid,
         module=None,
         memory=MemoryImage(
             heap_generation=image.heap_generation + 1,
@@ -185,8 +187,11 @@ def empty(canister: Canister) -> Canister:
         certified_data=b"",
         global_timer=0,
         chunks={},
-        contexts={},
-        callbacks={},
+        contexts={
+            context.id: replace(context, responded=True, cycles_available=0, deleted=True)
+            for context in canister.contexts.values()
+            if context.id in waiting
+        },
         logs=(),
         low_memory_hook="condition_not_satisfied",
         version=canister.version + 1,

@@ -130,16 +130,16 @@ def execute_response(
     canister = executor.fees.resources(canister, now)
     callbacks = dict(canister.callbacks)
     callback = callbacks.pop(callback_id, None)
-    if callback is None:  # The call timed out before, or the canister was uninstalled meanwhile.
+    if callback is None:  # The call timed out before.
         return Result(canister.with_(cycles=canister.cycles + refund))
     size = len(response.data) if isinstance(response, Reply) else len(response.message.encode())
     transmission = min(callback.prepaid, executor.fees.response_transmission(size))
     prepaid = callback.prepaid - transmission
     canister = canister.with_(callbacks=callbacks, cycles=canister.cycles + refund)
     canister = canister.consuming(CycleUse.TRANSMISSION, transmission)
-    context = canister.contexts.get(callback.context_id)
-    if context is None or canister.module is None:
-        return Result(canister.with_(cycles=canister.cycles + prepaid))
+    context = canister.contexts[callback.context_id]
+    if context.deleted:
+        return close_context(Result(canister.with_(cycles=canister.cycles + prepaid)), context, None, 0)
 
     failed = isinstance(response, Reject)
     caller = caller_of(context.origin)

@@ -160,6 +160,8 @@ class CallContext:
     cycles_available: int = 0
     responded: bool = False
     instructions: int = 0
+    deleted: bool = False
+    """Its code was uninstalled: responses that still come are dropped."""
 
 
 @dataclass(frozen=True, slots=True)

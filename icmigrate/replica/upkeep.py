@@ -6,6 +6,8 @@ method that does it; the scheduler's table has the order.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from icmigrate.replica import faults
 from icmigrate.replica.changes import Changes
 from icmigrate.replica.commits import Commits
@@ -62,14 +64,18 @@ class Upkeep:
         return True if now - canister.charged_until >= CHARGE_NS or owes(canister) else None
 
     async def charge(self, canister: Canister, _found: object) -> None:
-        """Charges for memory and compute allocation; who cannot pay loses code and memory."""
+        """Charges for memory and compute allocation; who cannot pay loses everything but its settings."""
         changes = self._commits.changes()
         charged = self._executor.fees.resources(canister, changes.time_ns)
-        bankrupt = owes(charged)
-        charged = charged.with_(burned_remainder=0) if bankrupt else charged
-        changes.put(charged)
-        if bankrupt and charged.module is not None:
-            self.uninstall(changes, charged)
+        if not owes(charged):
+            changes.put(charged)
+        else:
+            charged = charged.with_(burned_remainder=0)
+            has_code = charged.module is not None
+            left = self.uninstall(changes, charged) if has_code else charged
+            settings = replace(left.settings, compute_allocation=0, memory_allocation=0)
+            # The files of its snapshots are collected when the state is opened next.
+            changes.put(left.with_(settings=settings, history=(), snapshots={}, chunks={}))
         self._commits.commit(changes)
 
     def uninstall(self, changes: Changes, canister: Canister) -> Canister:

@@ -9,10 +9,10 @@ import pytest
 from icmigrate.errors import CanisterReject
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER
 from icmigrate.replica.server import RunningReplica
-from tests.replica.conformance.candid_types import encode
+from tests.replica.conformance.candid_types import decode, encode
 from tests.replica.conformance.program import Program
 from tests.replica.conformance.wire import wire_to
-from tests.replica.conformance.world import TRILLION, Canister, Latch, User, number, rejected, user_of
+from tests.replica.conformance.world import ABSENT, TRILLION, Canister, Latch, User, number, rejected, user_of
 
 P = Program()
 
@@ -223,3 +223,81 @@ async def test_the_hooks_of_an_upgrade_run_in_order_with_their_states(canister: 
     assert await canister.remembered() == b"state saved"
     await canister.reinstall(P.set(P.to_bytes(P.word("stable64_size"))))
     assert number(await canister.remembered()) == 0
+
+
+async def test_what_an_uninstalled_canister_still_waits_for_keeps_it_from_stopping(
+    canister: Canister, latch: Latch
+) -> None:
+    call = asyncio.create_task(canister.update(latch.call()))
+    await latch.is_held()
+    await canister.manage("uninstall_code")
+    assert (await rejected(call)).code == 4
+    stops = [asyncio.create_task(canister.stop()) for _ in range(2)]
+    await until(canister, "stopping")
+    error = await rejected(canister.manage("delete_canister"))
+    assert (error.code, error.error_code) == (5, "IC0510")
+    assert not any(stop.done() for stop in stops)
+    await latch.release()
+    await asyncio.gather(*stops)
+    assert (await canister.status())["status"] == "stopped"
+
+
+async def test_answers_to_code_that_was_uninstalled_do_not_reach_the_next(
+    user: User, canister: Canister, latch: Latch
+) -> None:
+    first = asyncio.create_task(canister.update(latch.call(on_reply=P.reply(b"first"))))
+    await latch.is_held()
+    await canister.manage("uninstall_code")
+    await rejected(first)
+    await canister.install(P.set(b"new"))
+    second_latch = await Latch.build(user)
+    second = asyncio.create_task(canister.update(second_latch.call(on_reply=P.reply(b"second"))))
+    await second_latch.is_held()
+    await latch.release()
+    await canister.update(P.reply())
+    assert not second.done() and await canister.remembered() == b"new"
+    await second_latch.release()
+    assert await second == b"second"
+
+
+async def test_an_uninstalled_canister_keeps_controllers_settings_and_cycles(user: User, canister: Canister) -> None:
+    await canister.set(freezing_threshold=77, compute_allocation=1, controllers=[user.principal, canister.id])
+    before = await canister.status()
+    await canister.manage("uninstall_code")
+    after = await canister.status()
+    assert after["settings"] == before["settings"]
+    assert before["cycles"] - after["cycles"] < TRILLION
+
+
+async def test_code_sees_whether_its_canister_runs_also_while_it_is_upgraded(canister: Canister) -> None:
+    status = P.to_bytes(P.word("canister_status"))
+    hook = P.stable64_grow(1).drop().stable64_write(0, status)
+    await canister.update(P.set_hook("pre_upgrade", hook).reply())
+    assert number(await canister.query(P.reply(status))) == 1
+    await canister.stop()
+    await canister.stop()  # nothing to do
+    await canister.upgrade(P.set(status))
+    await canister.start()
+    await canister.start()  # nothing to do
+    assert number(await canister.query(P.reply(P.stable64_read(0, 8)))) == 3
+    assert number(await canister.remembered()) == 3
+
+
+async def test_deleting_returns_attached_cycles_and_takes_those_of_the_deleted(canister: Canister) -> None:
+    create = P.call(MANAGEMENT_CANISTER, encode("create_canister", {}), method="create_canister", cycles=9 * TRILLION)
+    made = decode("create_canister", await canister.update(create))["canister_id"]
+    before = (await canister.status())["cycles"]
+    for method in ("stop_canister", "delete_canister"):
+        refunded = P.reply(P.wide("msg_cycles_refunded128"))
+        arg = encode(method, {"canister_id": made})
+        call = P.call(MANAGEMENT_CANISTER, arg, method=method, cycles=5 * TRILLION, on_reply=refunded)
+        assert number(await canister.update(call)) == 5 * TRILLION
+    assert 0 < before - (await canister.status())["cycles"] < TRILLION
+
+
+async def test_cycles_that_are_sent_to_nobody_come_back(canister: Canister) -> None:
+    refunded = P.reply(P.msg_reject_code(), P.wide("msg_cycles_refunded128"))
+    arg = encode("deposit_cycles", {"canister_id": ABSENT})
+    call = P.call(MANAGEMENT_CANISTER, arg, method="deposit_cycles", cycles=5 * TRILLION, on_reject=refunded)
+    answer = await canister.update(call)
+    assert (number(answer[:8]), number(answer[8:])) == (3, 5 * TRILLION)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from icmigrate.protocol.principal import MANAGEMENT_CANISTER
 from icmigrate.replica.limits import Limits
 from icmigrate.replica.server import RunningReplica, running_replica
+from tests.replica.conformance.candid_types import decode, encode
 from tests.replica.conformance.program import Program
 from tests.replica.conformance.wire import Wire, wire_to
 from tests.replica.conformance.world import TRILLION, Canister, User, number, rejected, user_of
@@ -172,10 +175,12 @@ async def test_a_frozen_canister_takes_no_calls_and_tells_its_controllers_what_i
 
 async def test_a_canister_that_runs_out_of_cycles_loses_its_code(replica_of_its_own: RunningReplica) -> None:
     async with user_of(replica_of_its_own) as user:
-        canister = await user.install(cycles=90 * BILLION, freezing_threshold=0)
+        canister = await user.install(cycles=90 * BILLION, freezing_threshold=0, memory_allocation=1 << 20)
+        witness = await user.install(cycles=10**6 * BILLION)
         await canister.update(P.stable64_grow(16_384).drop().reply())  # 1 GiB
+        before = (await canister.status())["version"]
         replica_of_its_own.clock.advance(30 * 86_400)
-        async with wire_to(replica_of_its_own) as wire:
+        async with wire_to(replica_of_its_own, user.agent.identity) as wire:
             path = (b"canister", canister.id.bytes, b"module_hash")
             async with asyncio.timeout(10):
                 while await certified(wire, canister, *path) is not None:
@@ -183,6 +188,21 @@ async def test_a_canister_that_runs_out_of_cycles_loses_its_code(replica_of_its_
             content = wire.call_content(canister.id, "run", P.reply().code)
             refused = (await wire.call(content)).map
             assert (refused["reject_code"], refused["error_code"]) == (2, "IC0207")
+            ask = encode("canister_info", {"canister_id": canister.id, "num_requested_changes": 20})
+            told = P.call(MANAGEMENT_CANISTER, ask, method="canister_info")
+            content = wire.call_content(witness.id, "run", told.code)
+            info = decode("canister_info", wire.outcome(await wire.call(content), content))
+            assert (info["total_num_changes"], info["recent_changes"]) == (2, [])
+
+            async def manage(method: str, **argument: Any) -> Any:
+                arg = encode(method, {"canister_id": canister.id, **argument})
+                content = wire.call_content(MANAGEMENT_CANISTER, method, arg)
+                return decode(method, wire.outcome(await wire.call(content, effective=canister.id), content))
+
+            await manage("provisional_top_up_canister", amount=90 * BILLION)
+            status = await manage("canister_status")
+            assert (status["settings"]["memory_allocation"], status["module_hash"]) == (0, None)
+            assert status["version"] == before + 1
 
 
 async def certified(wire: Wire, canister: Canister, *path: bytes) -> bytes | None:

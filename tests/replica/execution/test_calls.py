@@ -249,5 +249,6 @@ async def test_uninstalling_answers_open_calls_and_drops_late_responses() -> Non
     cycles = world.state(first).cycles
     await answer_slow(world, slow.calls[0])
     await world.replica.settle()
-    assert world.state(first).cycles == cycles + TRILLION
+    returned = world.state(first).cycles - cycles
+    assert TRILLION < returned < 2 * TRILLION  # what was attached, and what was set aside for the answer
     await world.replica.close()
