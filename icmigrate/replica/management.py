@@ -19,10 +19,12 @@ from icmigrate.replica import management_snapshots as snapshots
 from icmigrate.replica import management_types as types
 from icmigrate.replica.changes import Changes
 from icmigrate.replica.management_context import Context, Record
+from icmigrate.replica.messages import spend
 from icmigrate.replica.native import Deferred, NativeCall
 from icmigrate.replica.replica import Replica
 from icmigrate.replica.state import (
     Canister,
+    CycleUse,
     IngressOrigin,
     LogVisibility,
     Refused,
@@ -285,10 +287,22 @@ class ManagementCanister:
     async def _run(self, method: Method, call: NativeCall, changes: Changes) -> Response | Deferred:
         record = method.decode(call.arg)
         target = _target(method, record)
+        paid: Canister | None = None
         if target is not None:
             canister = changes.canister(target)
             if canister is None:
                 raise Refused(faults.not_found(target))
             _authorize(method, canister, call.caller)
-        result = await method.run(Context(self._replica, changes, call), record)
+            if isinstance(call.origin, IngressOrigin):
+                paid = self._having_paid(canister, call)
+                changes.put(paid)
+        try:
+            result = await method.run(Context(self._replica, changes, call), record)
+        except Refused as refused:
+            raise Refused(refused.reject, refused.charged or paid) from None
         return result if isinstance(result, Deferred) else Reply(method.encode(result))
+
+    def _having_paid(self, canister: Canister, call: NativeCall) -> Canister:
+        """The canister that is managed pays for taking the request in, as far as it can."""
+        fee = self._replica.fees.ingress(len(call.arg) + len(call.method_name.encode()))
+        return spend(canister, fee, use=CycleUse.INGRESS_INDUCTION)

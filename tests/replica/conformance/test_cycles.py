@@ -245,3 +245,27 @@ async def test_cycles_are_conserved_over_any_tree_of_calls(three: list[Canister]
     await three[0].settled()
     assert [await balance(canister) for canister in three] == expected
     assert sum(expected) == sum(before)
+
+
+# ------------------------------------------------------------------------------------ requests that manage
+
+
+async def test_a_canister_pays_for_requests_that_manage_it_also_for_those_that_fail(user: User) -> None:
+    canister = await user.create(cycles=TRILLION, freezing_threshold=0)
+
+    async def consumed() -> dict[str, int]:
+        metrics = await user.manage_query("canister_metrics", canister_id=canister.id)
+        seen: dict[str, int] = metrics["cycles_consumed"]
+        return seen
+
+    before = (await consumed())["ingress_induction"]
+    await canister.status()
+    status = (await consumed())["ingress_induction"] - before
+    assert 1_200_000 < status < 1_400_000  # a base and so much a byte
+    await rejected(canister.set(compute_allocation=101))
+    await rejected(canister.manage("delete_canister"))
+    failed = (await consumed())["ingress_induction"] - before - status
+    assert 2 * 1_200_000 < failed < 2 * 1_500_000
+    async with user_of(user.replica) as stranger:
+        await rejected(canister.used_by(stranger).status())
+    assert (await consumed())["ingress_induction"] - before - status == failed

@@ -137,6 +137,14 @@ async def test_an_ingress_message_has_2_mib_at_most(wire: Wire, canister: Canist
         assert answer.status == 413 and answer.content_type.startswith("text/plain")
 
 
+async def test_a_query_may_be_larger_than_a_call(wire: Wire, canister: Canister) -> None:
+    def query(size: int) -> dict[str, Any]:
+        return wire.query_content(canister.id, "run_query", P.push(bytes(size)).drop().reply(b"ok").code)
+
+    assert (await wire.query(query(4_100_000))).map["reply"]["arg"] == b"ok"
+    assert (await wire.query(query(4_200_000))).status == 413
+
+
 async def test_a_method_that_is_no_text_or_very_long_does_no_harm(wire: Wire, canister: Canister) -> None:
     content = wire.call_content(canister.id, "m" * 100_000, b"")
     answer = await wire.call(content)
