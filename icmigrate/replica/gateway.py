@@ -102,7 +102,9 @@ class Gateway:
             headers = self._certified_headers(asked, response, body)
         require_well_formed(response.status_code, headers)
         if streaming is not None:
-            return Answer(response.status_code, headers, body, None, self._further_parts(asked, streaming))
+            length = _named_length(headers)
+            further = self._further_parts(asked, streaming, None if length is None else length - len(body))
+            return Answer(response.status_code, headers, body, length, further)
         if response.status_code == 206 and not asked.is_range_request:
             return self._joined(asked, response, headers)
         return Answer(response.status_code, headers, body, len(body))
@@ -159,12 +161,19 @@ class Gateway:
             parts.append(part)
         return b"".join(parts), streaming
 
-    async def _further_parts(self, asked: CanisterRequest, streaming: Streaming) -> AsyncIterator[bytes]:
+    async def _further_parts(
+        self, asked: CanisterRequest, streaming: Streaming, announced: int | None
+    ) -> AsyncIterator[bytes]:
+        """What the callback gives from now on; raises `GatewayError` unless it has as many bytes as `announced`."""
         following: Streaming | None = streaming
+        received = 0
         for _ in range(MAX_PARTS):
             if following is None:
+                if announced not in (None, received):
+                    raise unusable("The body has not the length that Content-Length says")
                 return
             part, following = await self._next_part(asked, following)
+            received += len(part)
             yield part
         raise unusable("The streaming callback does not come to an end")
 

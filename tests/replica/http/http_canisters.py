@@ -79,8 +79,13 @@ PAGE = 65_536
 
 
 @functools.cache
-def long_streaming_canister(canister_id: Principal, parts: int, pages: int, *, fails_at: int | None = None) -> bytes:
-    """Streams `parts` parts of so many pages, part number n of bytes n; the callback traps at part `fails_at`."""
+def long_streaming_canister(
+    canister_id: Principal, parts: int, pages: int, *, fails_at: int | None = None, length: int | None = None
+) -> bytes:
+    """Streams `parts` parts of so many pages, part number n of bytes n; the callback traps at part `fails_at`.
+
+    `length` is what it calls the Content-Length.
+    """
     token_type, token, body = T.Nat64, b"TTTTTTTT", b"B" * 300
     marker = int.from_bytes(token, "little")
     callback = T.Func([token_type], [T.Record({"body": BLOB, "token": T.Opt(token_type)})], ["query"])
@@ -93,7 +98,7 @@ def long_streaming_canister(canister_id: Principal, parts: int, pages: int, *, f
         [
             {
                 "status_code": 200,
-                "headers": [],
+                "headers": [] if length is None else [("Content-Length", str(length))],
                 "body": body,
                 "streaming_strategy": [{"Callback": {"callback": [canister_id, "next"], "token": marker}}],
             }

@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from tests.replica.http.canisters import fixed_http
-from tests.replica.http.client import Client
+from tests.replica.http.client import Answer, Client
 from tests.replica.http.http_canisters import (
     PAGE,
     long_streaming_canister,
@@ -53,6 +53,18 @@ async def test_a_stream_that_breaks_off_is_seen_to_break_off(client: Client) -> 
     with pytest.raises(aiohttp.ClientError):
         await get(client, canister, raw=True)
     assert (await client.get("/api/v2/status")).status == 200
+
+
+async def test_a_long_stream_has_the_length_that_the_canister_names_or_is_cut(client: Client) -> None:
+    async def streamed(length: int) -> Answer:
+        canister = await client.create()
+        await client.install(long_streaming_canister(canister, 9, 1, length=length), canister)
+        return await get(client, canister, raw=True)
+
+    answer = await streamed(9 * PAGE)
+    assert (answer.headers["Content-Length"], len(answer.body)) == (str(9 * PAGE), 9 * PAGE)
+    with pytest.raises(aiohttp.ClientError):
+        await streamed(9 * PAGE + 1)
 
 
 async def test_a_stream_that_never_ends_is_cut(client: Client) -> None:
