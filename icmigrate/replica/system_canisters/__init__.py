@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.replica import Replica
+from icmigrate.replica.system_canisters.cycles_index import CyclesIndex
 from icmigrate.replica.system_canisters.cycles_ledger import CyclesLedger
 from icmigrate.replica.system_canisters.cycles_minting import CyclesMinting
 from icmigrate.replica.system_canisters.icp_index import IcpIndex
@@ -28,6 +29,7 @@ def system_canisters(replica: Replica, data_certificate: Callable[[Principal], b
         icp_ledger,
         IcpIndex(replica, data_certificate, icp_ledger),
         cycles_ledger,
+        CyclesIndex(replica, data_certificate, cycles_ledger),
         CyclesMinting(replica, data_certificate, icp_ledger, cycles_ledger),
     )
     changes = replica.scheduler.changes()

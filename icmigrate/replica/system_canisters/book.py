@@ -12,7 +12,7 @@ is valid is judged by the ledger before it writes. Accounts are keys of bytes, b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from icmigrate.protocol.principal import Principal
@@ -51,6 +51,16 @@ def check_created_at_time(created_at_time: int | None, now: int, *, grace: int =
         raise Failure("CreatedInFuture", ledger_time=now)
 
 
+MAX_RESULTS = 2000
+"""Of one answer of an index canister."""
+
+
+def newest_first(indices: Sequence[int], start: list[int], max_results: int) -> list[int]:
+    """What index canisters answer with, of an account's blocks by increasing index: those before `start` (opt)."""
+    before = [index for index in indices if all(index < bound for bound in start)]
+    return before[::-1][: min(max_results, MAX_RESULTS)]
+
+
 class Book:
     """The records of the ledger `canister_id`, as one transaction sees them."""
 
@@ -66,6 +76,11 @@ class Book:
 
     def balance(self, account: bytes) -> int:
         return self._number(b"balance" + account)
+
+    def accounts(self, prefix: bytes) -> list[bytes]:
+        """All accounts that begin like this and have a balance, in order."""
+        records = self._changes.native_items(self._namespace, b"balance" + prefix)
+        return [key.removeprefix(b"balance") for key, _ in records]
 
     def total_supply(self) -> int:
         return self._number(b"supply")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from icmigrate.protocol import candid, cbor
+from icmigrate.protocol import cbor
 from icmigrate.protocol.hash_of_map import hash_of_map
 from icmigrate.protocol.principal import ANONYMOUS, MAX_LENGTH, SELF_AUTHENTICATING, Principal
 from icmigrate.replica.state import Refused, RejectCode
@@ -46,6 +46,7 @@ from icmigrate.replica.system_canisters.table import (
 )
 
 CYCLES_LEDGER = Principal.from_str("um5iw-rqaaa-aaaaq-qaaba-cai")
+CYCLES_INDEX = Principal.from_str("ul4oc-4iaaa-aaaaq-qaabq-cai")
 
 ENDOWMENT = 1_000_000_000_000_000_000
 """Cycles that a user's default account begins with: a million times 10**12."""
@@ -103,9 +104,7 @@ class CyclesLedger(IcrcLedger):
             "icrc103_get_allowances": query(
                 types.GET_ALLOWANCES_RESULT, self._get_allowances, types.GET_ALLOWANCES_ARGS
             ),
-            "icrc106_get_index_principal": query(
-                icrc.INDEX_PRINCIPAL_RESULT, lambda _: {"Err": {"IndexPrincipalNotSet": None}}
-            ),
+            "icrc106_get_index_principal": query(icrc.INDEX_PRINCIPAL_RESULT, lambda _: {"Ok": CYCLES_INDEX}),
             "deposit": NativeMethod((types.DEPOSIT_ARGS,), types.DEPOSIT_RESULT, self._deposit),
             "withdraw": NativeMethod((types.WITHDRAW_ARGS,), types.WITHDRAW_RESULT, self._withdraw, target="to"),
             "withdraw_from": NativeMethod(
@@ -124,6 +123,8 @@ class CyclesLedger(IcrcLedger):
             *super().metadata(),
             ("icrc1:max_memo_length", {"Nat": MAX_MEMO_LENGTH}),
             ("dfn:max_blocks_per_request", {"Nat": MAX_BLOCKS_PER_REQUEST}),
+            ("icrc106:index_principal", {"Text": CYCLES_INDEX.to_str()}),
+            ("dfn:index_id", {"Blob": CYCLES_INDEX.bytes}),
         ]
 
     # ------------------------------------------------------------------------------------ accounts
@@ -209,7 +210,7 @@ class CyclesLedger(IcrcLedger):
             block["phash"] = parent
         if fee is not None:
             block["fee"] = fee
-        index = book.append(candid.encode([icrc3.VALUE], [icrc3.to_candid(block)]), hash_of_map(block))
+        index = book.append(icrc3.encode(block), hash_of_map(block))
         context.changes.certify(self.id, icrc3.tip_tree(book.length(), book.tip_hash()).hash)
         return index
 
@@ -220,7 +221,7 @@ class CyclesLedger(IcrcLedger):
             length = min(wanted["length"], MAX_BLOCKS_PER_REQUEST - len(blocks))
             found = book.blocks(wanted["start"], length)
             for index, block in enumerate(found, wanted["start"]):
-                blocks.append({"id": index, "block": candid.decode(block, [icrc3.VALUE])[0]})
+                blocks.append({"id": index, "block": icrc3.to_candid(icrc3.decode(block))})
         return {"log_length": book.length(), "blocks": blocks, "archived_blocks": []}
 
     def _get_tip_certificate(self, context: Context) -> list[Record]:

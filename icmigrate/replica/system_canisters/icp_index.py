@@ -12,8 +12,9 @@ from icmigrate.protocol.principal import Principal
 from icmigrate.replica.management_types import BLOB
 from icmigrate.replica.replica import Replica
 from icmigrate.replica.system_canisters import icp_blocks, icrc
+from icmigrate.replica.system_canisters.book import MAX_RESULTS, newest_first
 from icmigrate.replica.system_canisters.icp_blocks import TIME_STAMP, account_identifier, identifier_of_text
-from icmigrate.replica.system_canisters.icp_ledger import ICP_INDEX, MAX_BLOCKS_PER_QUERY, IcpLedger
+from icmigrate.replica.system_canisters.icp_ledger import ICP_INDEX, IcpLedger
 from icmigrate.replica.system_canisters.icrc import Account
 from icmigrate.replica.system_canisters.table import Context, NativeMethod, Record, TableCanister, query, result
 
@@ -91,36 +92,31 @@ class IcpIndex(TableCanister):
 
     def _get_blocks(self, context: Context, record: Record) -> Record:
         book = self._ledger.book(context.changes)
-        blocks = book.blocks(record["start"], min(record["length"], MAX_BLOCKS_PER_QUERY))
+        blocks = book.blocks(record["start"], min(record["length"], MAX_RESULTS))
         return {"blocks": blocks, "chain_length": book.length()}
 
     def _transactions(self, context: Context, account: bytes, record: Record) -> Record:
         """The newest first, beginning before `start`."""
         book = self._ledger.book(context.changes)
-        found = []
+        found = {}
         for index, encoded in enumerate(book.blocks(0, book.length())):
             block = icp_blocks.decode_block(encoded)
             ((operation, fields),) = block["transaction"]["operation"][0].items()
             if any(fields[party] == account for party in PARTIES[operation]):
-                found.append((index, block, operation, fields))
-        start = min([book.length(), *record["start"]])
-        wanted = [each for each in reversed(found) if each[0] < start][
-            : min(record["max_results"], MAX_BLOCKS_PER_QUERY)
-        ]
-        transactions = [
-            {
-                "id": index,
-                "transaction": {
+                found[index] = {
                     **block["transaction"],
                     "operation": {operation: {name: _as_text(value) for name, value in fields.items()}},
                     "created_at_time": [block["transaction"]["created_at_time"]],
                     "timestamp": [block["timestamp"]],
-                },
+                }
+        wanted = newest_first([*found], record["start"], record["max_results"])
+        return {
+            "Ok": {
+                "balance": book.balance(account),
+                "transactions": [{"id": index, "transaction": found[index]} for index in wanted],
+                "oldest_tx_id": [*found][:1],
             }
-            for index, block, operation, fields in wanted
-        ]
-        oldest = [found[0][0]] if found else []
-        return {"Ok": {"balance": book.balance(account), "transactions": transactions, "oldest_tx_id": oldest}}
+        }
 
 
 def _as_text(value: object) -> object:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from icmigrate.protocol import cbor, hash_tree, leb128
+from icmigrate.protocol import candid, cbor, hash_tree, leb128
 from icmigrate.protocol.candid import Types as T
 from icmigrate.replica.management_types import BLOB
 from icmigrate.replica.system_canisters.table import Record
@@ -54,6 +55,29 @@ def to_candid(value: Value) -> Record:
             return {"Map": [(name, to_candid(field)) for name, field in sorted(value.items())]}
         case _:
             return {"Array": [to_candid(item) for item in value]}
+
+
+def encode(value: Value) -> bytes:
+    """How a ledger keeps a block: its `Value` in Candid."""
+    return candid.encode([VALUE], [to_candid(value)])
+
+
+def decode(encoded: bytes) -> Value:
+    """The block that `encode` made this of."""
+    value: Any = candid.decode(encoded, [VALUE])[0]
+    return from_candid(value)
+
+
+def from_candid(value: Record) -> Value:
+    """The value of a `Value` variant."""
+    ((kind, content),) = value.items()
+    match kind:
+        case "Map":
+            return {name: from_candid(field) for name, field in content}
+        case "Array":
+            return [from_candid(item) for item in content]
+    plain: Value = content
+    return plain
 
 
 def tip_tree(length: int, tip_hash: bytes | None) -> hash_tree.HashTree:

@@ -11,6 +11,7 @@ from icmigrate.protocol.principal import ANONYMOUS, MANAGEMENT_CANISTER, Princip
 from icmigrate.replica.management_types import SETTING_TYPES
 from icmigrate.replica.system_canisters.cycles_ledger import (
     CREATE_CANISTER_MEMO,
+    CYCLES_INDEX,
     CYCLES_LEDGER,
     ENDOWMENT,
     FEE,
@@ -333,6 +334,49 @@ async def test_blocks_are_given_in_ranges(world: World) -> None:
 async def test_block_types_are_named(world: World) -> None:
     named = await world.query(CYCLES_LEDGER, "icrc3_supported_block_types")
     assert [each["block_type"] for each in named] == ["1burn", "1mint", "2xfer", "2approve"]
+
+
+async def test_the_index_finds_the_transactions_of_an_account(world: World) -> None:
+    alice, bob = somebody(), somebody()
+    await update(world, "deposit", {"to": account(bob, subaccount(2)), "memo": [b"in"]}, bob, cycles=TRILLION)
+    for amount in (1, 2, 3):
+        sent = {"to": account(bob, subaccount(1)), "amount": amount, "created_at_time": [world.now]}
+        await update(world, "icrc1_transfer", sent, alice)
+    await approve(world, alice, bob, 9 * FEE, expires_at=world.now + HOUR)
+    taking = {"from": account(alice), "to": account(bob, subaccount(2)), "amount": FEE}
+    await update(world, "icrc2_transfer_from", taking, bob)
+    await update(world, "withdraw", {"to": world.canister(), "amount": FEE}, alice)
+    assert await world.query(CYCLES_LEDGER, "icrc106_get_index_principal") == {"Ok": CYCLES_INDEX}
+    assert await world.query(CYCLES_INDEX, "ledger_id") == CYCLES_LEDGER
+    assert await world.query(CYCLES_INDEX, "status") == {"num_blocks_synced": 8}
+
+    async def found(owner: Principal, sub: bytes | None = None, **fields: Any) -> Any:
+        argument = {"account": account(owner, sub), "max_results": 10, **fields}
+        return (await world.query(CYCLES_INDEX, "get_account_transactions", argument))["Ok"]
+
+    alices = await found(alice)
+    assert alices["balance"] == await balance(world, alice) and alices["oldest_tx_id"] == [1]
+    kinds = {each["id"]: each["transaction"]["kind"] for each in alices["transactions"]}
+    assert [*kinds] == [7, 6, 5, 4, 3, 2, 1]
+    assert [*kinds.values()] == ["burn", "transfer", "approve", "transfer", "transfer", "transfer", "mint"]
+    approval, taken = alices["transactions"][2]["transaction"], alices["transactions"][1]["transaction"]
+    assert approval["approve"][0]["spender"] == account(bob)
+    assert approval["approve"][0]["expires_at"] == [world.now + HOUR] and approval["transfer"] == []
+    assert taken["transfer"][0]["spender"] == [account(bob)] and taken["transfer"][0]["fee"] == [FEE]
+    page = await found(bob, subaccount(1), start=[4], max_results=1)
+    (shown,) = page["transactions"]
+    assert shown["id"] == 3 and shown["transaction"]["transfer"][0]["amount"] == 2
+    assert shown["transaction"]["timestamp"] == world.now == shown["transaction"]["transfer"][0]["created_at_time"][0]
+    assert page["balance"] == 6 and page["oldest_tx_id"] == [2]
+    (minted, _) = reversed((await found(bob, subaccount(2)))["transactions"])
+    assert minted["transaction"]["mint"][0]["memo"] == [b"in"]
+
+    assert await world.query(CYCLES_INDEX, "icrc1_balance_of", account(bob, subaccount(1))) == 6
+    listed = {"owner": bob}
+    assert await world.query(CYCLES_INDEX, "list_subaccounts", listed) == [subaccount(1), subaccount(2)]
+    assert await world.query(CYCLES_INDEX, "list_subaccounts", {**listed, "start": [subaccount(1)]}) == [subaccount(2)]
+    blocks_of_index = await world.query(CYCLES_INDEX, "get_blocks", {"start": 6, "length": 9})
+    assert [plain(block) for block in blocks_of_index["blocks"]] == (await blocks(world))[6:]
 
 
 # ------------------------------------------------------------------------------------ cycles in and out

@@ -129,6 +129,16 @@ const last = await bobsCycles.transferFrom({ from: candid(mine), to: bobs, amoun
 const { blocks, log_length } = await cycles.getBlocks({ args: [{ start: last, length: 10n }] });
 assert.equal(log_length, last + 1n);
 assert.equal(blocks[0].id, last);
+const cyclesIndex = icrc.IcrcIndexCanister.create({ agent, canisterId: await cycles.getIndexPrincipal({}) });
+assert.equal((await cyclesIndex.ledgerId({})).toText(), CYCLES.toText());
+assert.equal((await cyclesIndex.status({})).num_blocks_synced, log_length);
+const history = await cyclesIndex.getTransactions({ account: mine, max_results: 100n });
+assert.equal(history.balance, await cycles.balance(mine));
+assert.deepEqual(
+  history.transactions.map(({ transaction }) => transaction.kind),
+  ['transfer', 'approve', 'transfer', 'mint'],
+);
+assert.equal((await cyclesIndex.listSubaccounts({ owner: me.owner })).length, 1);
 const withdrawing = CyclesLedgerCanister.create({ agent, canisterId: CYCLES });
 const withdrawn = await withdrawing.withdraw({ to: id(target), amount: 1_000n, fromSubaccount: from_subaccount });
 assert.ok(withdrawn !== undefined);

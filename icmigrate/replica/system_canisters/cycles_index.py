@@ -1,0 +1,161 @@
+"""index-ng.did of the ICRC index canister, here the cycles ledger's: the transactions of one account.
+
+It reads the ledger's own blocks, so it is never behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from icmigrate.protocol.candid import Types as T
+from icmigrate.protocol.principal import Principal
+from icmigrate.replica.management_types import BLOB
+from icmigrate.replica.replica import Replica
+from icmigrate.replica.system_canisters import icrc, icrc3
+from icmigrate.replica.system_canisters.book import MAX_RESULTS, newest_first
+from icmigrate.replica.system_canisters.cycles_ledger import CYCLES_INDEX, CyclesLedger
+from icmigrate.replica.system_canisters.icrc import DEFAULT_SUBACCOUNT, SUBACCOUNT_LENGTH, Account
+from icmigrate.replica.system_canisters.table import (
+    Context,
+    NativeMethod,
+    Record,
+    TableCanister,
+    optional,
+    query,
+    result,
+)
+
+KINDS = {"mint": "mint", "burn": "burn", "xfer": "transfer", "approve": "approve"}
+"""By `op` of a block's transaction, the field of `Transaction` that shows it."""
+PARTIES = {"mint": ["to"], "burn": ["from"], "xfer": ["from", "to"], "approve": ["from"]}
+"""Whose transaction it is, by `op`."""
+
+_COMMON = {
+    "amount": T.Nat,
+    "fee": T.Opt(T.Nat),
+    "memo": T.Opt(BLOB),
+    "created_at_time": T.Opt(T.Nat64),
+}
+_FROM, _TO, _SPENDER = {"from": icrc.ACCOUNT}, {"to": icrc.ACCOUNT}, {"spender": T.Opt(icrc.ACCOUNT)}
+TRANSACTION = T.Record(
+    {
+        "kind": T.Text,
+        "timestamp": T.Nat64,
+        "mint": T.Opt(T.Record({**_COMMON, **_TO})),
+        "burn": T.Opt(T.Record({**_COMMON, **_FROM, **_SPENDER})),
+        "transfer": T.Opt(T.Record({**_COMMON, **_FROM, **_TO, **_SPENDER})),
+        "approve": T.Opt(
+            T.Record(
+                {
+                    **_COMMON,
+                    **_FROM,
+                    "spender": icrc.ACCOUNT,
+                    "expected_allowance": T.Opt(T.Nat),
+                    "expires_at": T.Opt(T.Nat64),
+                }
+            )
+        ),
+    }
+)
+GET_ACCOUNT_TRANSACTIONS_ARGS = T.Record({"account": icrc.ACCOUNT, "start": T.Opt(T.Nat), "max_results": T.Nat})
+GET_TRANSACTIONS_RESULT = result(
+    T.Record(
+        {
+            "balance": T.Nat,
+            "transactions": T.Vec(T.Record({"id": T.Nat, "transaction": TRANSACTION})),
+            "oldest_tx_id": T.Opt(T.Nat),
+        }
+    ),
+    T.Record({"message": T.Text}),
+)
+GET_BLOCKS_REQUEST = T.Record({"start": T.Nat, "length": T.Nat})
+GET_BLOCKS_RESPONSE = T.Record({"chain_length": T.Nat64, "blocks": T.Vec(icrc3.VALUE)})
+LIST_SUBACCOUNTS_ARGS = T.Record({"owner": T.Principal, "start": T.Opt(BLOB)})
+
+
+class CyclesIndex(TableCanister):
+    """`ul4oc-4iaaa-aaaaq-qaabq-cai`: who wants to know what happened to an account of cycles asks here."""
+
+    id = CYCLES_INDEX
+
+    def __init__(self, replica: Replica, data_certificate: Callable[[Principal], bytes], ledger: CyclesLedger) -> None:
+        self._ledger = ledger
+        super().__init__(replica, data_certificate)
+
+    def methods(self) -> dict[str, NativeMethod]:
+        ranges = T.Record({"ranges": T.Vec(T.Tuple(icrc.ACCOUNT, T.Vec(T.Tuple(T.Nat, T.Nat))))})
+        return {
+            "ledger_id": query(T.Principal, lambda _: self._ledger.id),
+            "status": query(T.Record({"num_blocks_synced": T.Nat}), self._status),
+            "get_blocks": query(GET_BLOCKS_RESPONSE, self._get_blocks, GET_BLOCKS_REQUEST),
+            "get_fee_collectors_ranges": query(ranges, lambda _: {"ranges": []}),
+            "icrc1_balance_of": query(T.Nat, self._balance_of, icrc.ACCOUNT),
+            "list_subaccounts": query(T.Vec(BLOB), self._list_subaccounts, LIST_SUBACCOUNTS_ARGS),
+            "get_account_transactions": query(
+                GET_TRANSACTIONS_RESULT, self._get_account_transactions, GET_ACCOUNT_TRANSACTIONS_ARGS
+            ),
+        }
+
+    def _status(self, context: Context) -> Record:
+        return {"num_blocks_synced": self._ledger.book(context.changes).length()}
+
+    def _balance_of(self, context: Context, record: Record) -> int:
+        return self._ledger.balance(self._ledger.book(context.changes), Account.of(record))
+
+    def _get_blocks(self, context: Context, record: Record) -> Record:
+        book = self._ledger.book(context.changes)
+        blocks = book.blocks(record["start"], min(record["length"], MAX_RESULTS))
+        return {
+            "chain_length": book.length(),
+            "blocks": [icrc3.to_candid(icrc3.decode(block)) for block in blocks],
+        }
+
+    def _list_subaccounts(self, context: Context, record: Record) -> list[bytes]:
+        """Those that ever had a balance, after `start`."""
+        of_owner = Account(record["owner"]).key[: -len(DEFAULT_SUBACCOUNT)]
+        accounts = self._ledger.book(context.changes).accounts(of_owner)
+        subaccounts = [key[-SUBACCOUNT_LENGTH:] for key in accounts]
+        return [each for each in subaccounts if all(each > start for start in record["start"])][:MAX_RESULTS]
+
+    def _get_account_transactions(self, context: Context, record: Record) -> Record:
+        book, account = self._ledger.book(context.changes), Account.of(record["account"])
+        found = {}
+        for index, encoded in enumerate(book.blocks(0, book.length())):
+            block: Any = icrc3.decode(encoded)
+            parties = (_account(block["tx"][party]) for party in PARTIES[block["tx"]["op"]])
+            if account in parties:
+                found[index] = _transaction(block)
+        wanted = newest_first([*found], record["start"], record["max_results"])
+        return {
+            "Ok": {
+                "balance": self._ledger.balance(book, account),
+                "transactions": [{"id": index, "transaction": found[index]} for index in wanted],
+                "oldest_tx_id": [*found][:1],
+            }
+        }
+
+
+def _account(parts: list[bytes]) -> Account:
+    """The account that a block writes as owner and subaccount."""
+    return Account(Principal(parts[0]), *parts[1:])
+
+
+def _transaction(block: dict[str, Any]) -> Record:
+    """The record `Transaction` of a block."""
+    fields = block["tx"]
+    kind = KINDS[fields["op"]]
+    accounts = {name: _account(fields[name]).record() for name in ("from", "to", "spender") if name in fields}
+    content = {
+        **accounts,
+        "amount": fields["amt"],
+        "fee": optional(fields.get("fee", block.get("fee"))),
+        "memo": optional(fields.get("memo")),
+        "created_at_time": optional(fields.get("ts")),
+        "expected_allowance": optional(fields.get("expected_allowance")),
+        "expires_at": optional(fields.get("expires_at")),
+    }
+    if kind != "approve":
+        content["spender"] = optional(accounts.get("spender"))
+    shown = {name: [content] if name == kind else [] for name in KINDS.values()}
+    return {**shown, "kind": kind, "timestamp": block["ts"]}
