@@ -16,6 +16,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from icmigrate.protocol import candid
+from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica import daemon
 from icmigrate.replica.daemon import DaemonInfo
@@ -54,6 +56,12 @@ def npm_clients() -> Path:
     for script in CLIENTS.glob("*.mjs"):
         shutil.copy(script, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def npm_clients() -> Path:
+    """The packages of clients/package.json."""
+    return npm_folder((CLIENTS / "package.json").read_bytes())
 
 
 def foreign_module(name: str) -> bytes:
@@ -96,8 +104,8 @@ class Daemon:
 
         return asyncio.run(main())
 
-    def install(self, module: bytes) -> Principal:
-        canister_id: Principal = self.run(lambda client: client.install(module))
+    def install(self, module: bytes, arg: bytes = b"") -> Principal:
+        canister_id: Principal = self.run(lambda client: client.install(module, arg=arg))
         return canister_id
 
 
@@ -111,3 +119,11 @@ def replica(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 @pytest.fixture(scope="session")
 def keeper(replica: Daemon) -> Principal:
     return replica.install(KEEPER)
+
+
+@pytest.fixture(scope="session")
+def greeter(npm_clients: Path, replica: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Principal:
+    """A Motoko canister with an interface of its own."""
+    folder = tmp_path_factory.mktemp("greeter")
+    run_script(npm_clients, "motoko.mjs", "enhanced", CLIENTS / "motoko/greeter.mo", folder, "one")
+    return replica.install((folder / "one.wasm").read_bytes(), candid.encode([T.Text], ["Hello"]))

@@ -1,20 +1,14 @@
-// What @icp-sdk/core, the official JavaScript agent, sees of a replica. Every check throws when it fails.
-// Arguments: URL, root key (hex), canister id of an installed keeper. Prints the names of the checks that passed.
+// What @icp-sdk/core, the official JavaScript agent, sees of a replica.
+// Arguments: URL, root key (hex), canister id of a keeper.
 import assert from 'node:assert/strict';
 import { HttpAgent, Actor, AnonymousIdentity, CanisterStatus, Certificate, polling } from '@icp-sdk/core/agent';
 import { IDL } from '@icp-sdk/core/candid';
 import { DelegationChain, DelegationIdentity, ECDSAKeyIdentity, Ed25519KeyIdentity } from '@icp-sdk/core/identity';
 import { Secp256k1KeyIdentity } from '@icp-sdk/core/identity/secp256k1';
 import { Principal } from '@icp-sdk/core/principal';
+import { agentOf, bytes, given, rootKey, run, text } from './checks.mjs';
 
-const [url, rootKeyHex, keeperText] = process.argv.slice(2);
-const keeper = Principal.fromText(keeperText);
-const rootKey = Uint8Array.from(Buffer.from(rootKeyHex, 'hex'));
-const bytes = (text) => new TextEncoder().encode(text);
-const text = (data) => new TextDecoder().decode(data);
-
-const agentOf = (identity, options = {}) =>
-  HttpAgent.create({ host: url, identity, rootKey, verifyQuerySignatures: true, ...options });
+const keeper = Principal.fromText(given[0]);
 
 async function update(agent, methodName, arg, callSync = true) {
   const { requestId, response } = await agent.call(keeper, { methodName, arg, callSync });
@@ -32,10 +26,11 @@ async function update(agent, methodName, arg, callSync = true) {
   return polling.pollForResponse(agent, keeper, requestId);
 }
 
-const checks = {
+await run({
   async 'status with root key'() {
-    const agent = await HttpAgent.create({ host: url, shouldFetchRootKey: true });
-    assert.deepEqual(Buffer.from(agent.rootKey).toString('hex'), rootKeyHex);
+    const { host } = await agentOf();
+    const agent = await HttpAgent.create({ host: host.toString(), shouldFetchRootKey: true });
+    assert.deepEqual(agent.rootKey, rootKey);
     assert.equal((await agent.status()).replica_health_status, 'healthy');
   },
   async 'synchronous call, certificate verified'() {
@@ -114,14 +109,4 @@ const checks = {
     const queries = Array.from({ length: 20 }, () => agent.query(keeper, { methodName: 'get', arg: new Uint8Array() }));
     for (const { status } of await Promise.all([...updates, ...queries])) assert.equal(status, 'replied');
   },
-};
-
-for (const [name, check] of Object.entries(checks)) {
-  try {
-    await check();
-    console.log(name);
-  } catch (error) {
-    console.error(`${name}: ${error.stack}`);
-    process.exitCode = 1;
-  }
-}
+});
