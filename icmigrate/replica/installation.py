@@ -126,6 +126,9 @@ def install(executor: Executor, canister: Canister, wanted: Installation, now: i
         if old is not None:
             discard(old)
     executor.keep(canister.id, instance)
+    if not upgrade:  # the log of the code before goes with it
+        new = tuple(record for record in run.canister.logs if record.idx >= canister.next_log)
+        run.canister = run.canister.with_(logs=new)
     installed = watch_memory(run.canister.with_(memory=memory, low_memory_hook="condition_not_satisfied"))
     return spend(installed, executor.fees.execution(run.instructions)), None
 

@@ -138,9 +138,13 @@ class Canister:
         status: dict[str, Any] = await self.manage("canister_status")
         return status
 
-    async def logs(self) -> list[bytes]:
+    async def log_records(self) -> list[dict[str, Any]]:
         answer = await self.user.manage_query("fetch_canister_logs", canister_id=self.id)
-        return [record["content"] for record in answer["canister_log_records"]]
+        records: list[dict[str, Any]] = answer["canister_log_records"]
+        return records
+
+    async def logs(self) -> list[bytes]:
+        return [record["content"] for record in await self.log_records()]
 
     async def settled(self) -> None:
         """Returns when the subnet has nothing more to do."""
