@@ -58,12 +58,6 @@ def npm_clients() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def npm_clients() -> Path:
-    """The packages of clients/package.json."""
-    return npm_folder((CLIENTS / "package.json").read_bytes())
-
-
 def foreign_module(name: str) -> bytes:
     """The module of a canister in canisters/; the first use of it builds it, which takes a minute or two."""
     built = subprocess.run([BUILD, name], capture_output=True, text=True, check=False)
