@@ -217,8 +217,10 @@ class Operations(SnapshotOperations):
                     "Error from Wasm chunk store: Wasm chunk store has already reached maximum capacity of "
                     f"{self.limits.chunk_store} bytes.",
                 )
+            after = canister.with_(chunks={**canister.chunks, digest: len(chunk)})
+            self.check_growth(canister, after)
             self.store.put(self.store.chunks, chunk)
-            changes.put(canister.with_(chunks={**canister.chunks, digest: len(chunk)}))
+            changes.put(after)
         return digest
 
     def clear_chunks(self, changes: Changes, canister_id: Principal) -> None:

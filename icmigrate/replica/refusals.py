@@ -150,6 +150,15 @@ def insufficient_cycles_in_allocation(what: str, allocation: int, missing: int) 
     return Reject(RejectCode.CANISTER_ERROR, text, "IC0530" if what == "compute" else "IC0531")
 
 
+def insufficient_cycles_in_memory_grow(size: int, missing: int) -> Reject:
+    help = documented("Top up the canister with more cycles.", "insufficient-cycles-in-memory-grow-1")
+    text = (
+        f"Canister cannot grow memory by {size} bytes due to insufficient cycles. "
+        f"At least {missing} additional cycles are required.\n{help}"
+    )
+    return Reject(RejectCode.CANISTER_ERROR, text, "IC0532")
+
+
 def management_method_not_found(method_name: str) -> Reject:
     text = f"ic00 interface does not expose method {method_name}"
     return Reject(RejectCode.CANISTER_ERROR, text, "IC0536")

@@ -55,6 +55,13 @@ class SnapshotOperations:
         """The canister, having paid its resources until now."""
         return self.fees.resources(changes.existing(canister_id), changes.time_ns)
 
+    def check_growth(self, before: Canister, after: Canister) -> None:
+        """Raises Refused when a canister that needs more memory now has not the cycles for it."""
+        size = after.memory_size - before.memory_size
+        missing = self.fees.freezing_limit(after) - after.reserved_cycles - after.cycles
+        if size > 0 and missing > 0:
+            raise Refused(refusals.insufficient_cycles_in_memory_grow(size, missing))
+
     def _clean(self, changes: Changes, canister: Canister) -> None:
         """Deletes the pages of older generations as soon as the new one is true."""
         files = self.store.page_files(canister.id)
@@ -101,8 +108,10 @@ class SnapshotOperations:
             global_timer=canister.global_timer,
             on_low_wasm_memory=canister.low_memory_hook,
         )
-        await self.scheduler.in_thread(self._copy_images, canister_id, image, snapshot.id)
         snapshots[snapshot.id] = snapshot
+        if not uninstall_code:
+            self.check_growth(canister, canister.with_(snapshots=snapshots))
+        await self.scheduler.in_thread(self._copy_images, canister_id, image, snapshot.id)
         canister = canister.with_(memory=image, snapshots=snapshots, next_snapshot=canister.next_snapshot + 1)
         changes.put(canister)
         self._clean(changes, canister)
@@ -173,6 +182,7 @@ class SnapshotOperations:
         )
         if snapshot.source == "metadata_upload":
             loaded = _with_uploaded_hooks(loaded, snapshot)
+        self.check_growth(canister, loaded)
         entry = HistoryEntry(
             changes.time_ns,
             loaded.version,
@@ -257,12 +267,14 @@ class SnapshotOperations:
         """An empty snapshot of the given sizes, to be filled by `write_snapshot` (metadata upload)."""
         canister = changes.existing(canister_id)
         made = replace(snapshot, id=canister.next_snapshot.to_bytes(8, "big") + canister_id.bytes)
+        after = canister.with_(
+            snapshots={**canister.snapshots, made.id: made}, next_snapshot=canister.next_snapshot + 1
+        )
+        self.check_growth(canister, after)
         for kind, size in _sizes(made).items():
             with self.store.snapshot_path(made.id, _FILES[kind]).open("wb") as file:
                 file.truncate(size)
-        changes.put(
-            canister.with_(snapshots={**canister.snapshots, made.id: made}, next_snapshot=canister.next_snapshot + 1)
-        )
+        changes.put(after)
         return made
 
     def write_snapshot(

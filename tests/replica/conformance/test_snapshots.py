@@ -251,3 +251,30 @@ async def test_snapshots_are_read_by_those_whom_the_setting_names(
             await seen.manage(method, **argument)
         else:
             assert (await rejected(seen.manage(method, **argument))).error_code == "IC0512"
+
+
+# fmt: off
+GROWING: dict[str, dict[str, Any]] = {
+    "upload_chunk":                      {"chunk": b"x"},
+    "take_canister_snapshot":            {},
+    "upload_canister_snapshot_metadata": {"wasm_module_size": 8, "wasm_memory_size": 1 << 30, "stable_memory_size": 0,
+                                          "globals": [], "certified_data": b""},
+}
+# fmt: on
+
+
+@pytest.mark.parametrize("method", GROWING)
+async def test_what_needs_memory_has_to_be_paid_for(user: User, method: str) -> None:
+    canister = await user.install()
+    await canister.set(freezing_threshold=0)
+    burn = P.wide("cycles_burn128", 0, (await canister.status())["cycles"] - 60 * 10**9).drop()
+    await canister.update(burn.reply())
+    left = await canister.status()
+    # Nearly frozen: what is left is idle costs for so many seconds.
+    seconds = left["cycles"] * 86_400 // left["idle_cycles_burned_per_day"]
+    await canister.set(freezing_threshold=seconds * 99 // 100)
+    error = await rejected(canister.manage(method, **GROWING[method]))
+    assert (error.code, error.error_code) == (5, "IC0532")
+    assert error.message.startswith("Canister cannot grow memory by ")
+    await canister.set(freezing_threshold=0)
+    await canister.manage(method, **GROWING[method])
