@@ -79,6 +79,7 @@ def install(executor: Executor, canister: Canister, wanted: Installation, now: i
             old = executor.fresh(canister)
             run.phase(old, Context.PRE_UPGRADE, "canister_pre_upgrade")
             run.canister = run.canister.with_(memory=old.commit(canister.memory))
+        run.instructions += executor.limits.compile_instructions * compiled.instructions
         image = run.canister.memory
         keep_heap = upgrade and wanted.keep_heap is True
         fresh = MemoryImage(
@@ -152,7 +153,8 @@ class _Run:
 
     def phase(self, instance: Instance, context: Context, entry: str) -> None:
         """Runs one hook and takes over its effects. Raises _Failed."""
-        api = self.executor.api(context, self.canister, self.wanted.sender, self.now, self.limit - self.instructions)
+        left = max(0, self.limit - self.instructions)
+        api = self.executor.api(context, self.canister, self.wanted.sender, self.now, left)
         if context is Context.INIT:
             api.arg = self.wanted.arg
         outcome: Outcome = self.executor.execute_on(instance, self.canister, api, entry)

@@ -19,6 +19,8 @@ class Limits:
     inspect_instructions: int = 200_000_000
     install_instructions: int = 300 * BILLION
     composite_query_instructions: int = 40 * BILLION
+    compile_instructions: int = 6_000
+    """What compiling an instruction of a module counts as."""
 
     ingress_payload: int = 2 * MIB
     request_payload: int = 10 * MIB

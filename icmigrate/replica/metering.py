@@ -107,7 +107,11 @@ def _sized(body: bytes) -> bytes:
 class Meter:
     """Rewrites the functions of one module. Raises InvalidModule for what the replica does not support."""
 
+    instructions: int
+    """How many instructions the functions have, those included that count."""
+
     def __init__(self, added: Added, is_64: bool) -> None:
+        self.instructions = 0
         self._cost = _Weights(costs.COSTS_64 if is_64 else costs.COSTS)
         self._complexity = _Weights(costs.COMPLEXITY)
         self._grow = b"\x10" + unsigned_leb(added.grow)
@@ -144,7 +148,7 @@ class Meter:
         out = [code[start:at]]
         piece: list[bytes] = []
         cost, check = costs.FUNCTION, True
-        size = complexity = 0
+        size = injected = complexity = 0
         while at < end:
             stop = _straight_run(code, at, end).end()  # type: ignore[union-attr]
             straight = _straight_instructions(code, at, stop)
@@ -162,18 +166,22 @@ class Meter:
             at = match.end()
             if opcode == costs.MEMORY_GROW:
                 piece.append(self._grow)
+                injected += 3
             elif opcode in self._charges:
                 piece += (self._charges[opcode], instruction)
+                injected += 3
             else:
                 if opcode == costs.BR_TABLE:
                     at = _end_of_targets(code, stop + 1)
                 if cost or check:
                     out.append(self._take(cost, check))
+                    injected += 10 if check else 4
                 out += piece
                 out.append(code[stop:at])
                 piece.clear()
                 cost, check = 0, opcode == costs.LOOP
         _check_size(index, size, complexity)
+        self.instructions += size + injected
         return b"".join(out)
 
 

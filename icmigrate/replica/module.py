@@ -31,7 +31,7 @@ MEMORY, TABLE, START = "icx memory", "icx table", "icx start"
 COUNTER, CHARGE, REPLICA_TABLE = "icx counter", "icx charge", "icx replica"
 _GLOBAL = "icx global "
 _COMPILED_IN_MEMORY = 64
-REWRITE_VERSION = 2
+REWRITE_VERSION = 3
 """Raised when rewriting or the engine's configuration makes something else of the same module."""
 
 
@@ -49,15 +49,25 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
+class Rewritten:
+    """The binary that is compiled, and how many instructions it has."""
+
+    wasm: bytes
+    instructions: int
+
+
+@dataclass(frozen=True, slots=True)
 class CompiledModule:
     installed: InstalledModule
     layout: Layout
     module: wasmtime.Module
     limits: Limits
+    instructions: int
+    """How many it has; compiling them is paid for."""
 
 
-def check(data: bytes, limits: Limits) -> tuple[InstalledModule, Layout, bytes]:
-    """Checks a module as it was uploaded; returns its facts and the rewritten binary. Raises InvalidModule."""
+def check(data: bytes, limits: Limits) -> tuple[InstalledModule, Layout, Rewritten]:
+    """Checks a module as it was uploaded; returns its facts and what is compiled of it. Raises InvalidModule."""
     wasm = unpack(data, limits)
     validate(wasm)
     module = decode(wasm)
@@ -95,8 +105,8 @@ def _kept_globals(module: binary.Module) -> list[tuple[str, int, int]]:
     ]
 
 
-def rewritten(module: binary.Module, layout: Layout, limits: Limits) -> bytes:
-    """The binary that is compiled. Raises InvalidModule or MalformedModule for functions that cannot be metered."""
+def rewritten(module: binary.Module, layout: Layout, limits: Limits) -> Rewritten:
+    """What is compiled. Raises InvalidModule or MalformedModule for functions that cannot be metered."""
     pointer = bytes([binary.I64 if layout.is_64 else binary.I32])
     types = [b"\x60\x01\x7e\x01\x7e", b"\x60\x01" + pointer + b"\x01" + pointer,
              b"\x60\x02" + pointer * 2 + b"\x01" + pointer]  # fmt: skip
@@ -120,7 +130,7 @@ def rewritten(module: binary.Module, layout: Layout, limits: Limits) -> bytes:
         sections[section] = binary.appended(sections.get(section), entries)
     sections[binary.CODE] = meter.code_section(sections.get(binary.CODE, b"\0"), bodies)
     sections[binary.EXPORT] = binary.encode_exports(_exports(module, layout, added))
-    return binary.encode(sections)
+    return Rewritten(binary.encode(sections), meter.instructions + 2 * (len(module.globals) + 1))
 
 
 def _capped(memory: binary.MemoryType, limits: Limits) -> binary.MemoryType:
@@ -187,14 +197,17 @@ class ModuleCache:
 
     def _load(self, module_hash: bytes, data: bytes) -> CompiledModule:
         """What was compiled before is only read; wasmtime refuses it if another version compiled it."""
-        path = self._folder / f"{module_hash.hex()}.{REWRITE_VERSION}.compiled"
-        if path.exists():
+        name = f"{module_hash.hex()}.{REWRITE_VERSION}"
+        for path in self._folder.glob(f"{name}.*.compiled"):
             installed, layout = facts(data, self._limits)
             try:
                 module = wasmtime.Module.deserialize_file(shared_engine(), str(path))
                 compiled_files.used(path)
-                return CompiledModule(installed, layout, module, self._limits)
+                instructions = int(path.name.split(".")[2])
+                return CompiledModule(installed, layout, module, self._limits, instructions)
             except wasmtime.WasmtimeError:
                 path.unlink(missing_ok=True)
-        installed, layout, wasm = check(data, self._limits)
-        return CompiledModule(installed, layout, self._compiler.compile(wasm, path), self._limits)
+        installed, layout, found = check(data, self._limits)
+        path = self._folder / f"{name}.{found.instructions}.compiled"
+        module = self._compiler.compile(found.wasm, path)
+        return CompiledModule(installed, layout, module, self._limits, found.instructions)

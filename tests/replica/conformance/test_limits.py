@@ -45,7 +45,13 @@ MAINNET = {
     "chunk_size": MIB,
     "controllers": 10,
 }
-SMALL = replace(Limits(), update_instructions=20_000_000, query_instructions=5_000_000, install_instructions=30_000_000)
+SMALL = replace(
+    Limits(),
+    update_instructions=20_000_000,
+    query_instructions=5_000_000,
+    install_instructions=30_000_000,
+    compile_instructions=0,
+)
 
 
 @pytest.mark.parametrize("name", MAINNET)

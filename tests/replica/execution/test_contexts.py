@@ -14,6 +14,7 @@ from icmigrate.replica.execution import Executor
 from icmigrate.replica.faults import ContractViolation, Fault
 from icmigrate.replica.imports import FUNCTIONS, Function
 from icmigrate.replica.instance import Instance
+from icmigrate.replica.module import REWRITE_VERSION
 from icmigrate.replica.state import Canister, Closure, Reject, RejectCode, Settings
 from tests.replica.execution.world import OWNER, World, replied, wasm
 
@@ -126,7 +127,7 @@ async def test_instances_of_one_module_share_its_compiled_code(world: World, tmp
     module = wasm(ENTRY_POINTS)
     for _ in range(3):
         await world.canister(module)
-    compiled = world.replica.store.compiled.glob(f"{hashlib.sha256(module).hexdigest()}.*")
+    compiled = world.replica.store.compiled.glob(f"{hashlib.sha256(module).hexdigest()}.{REWRITE_VERSION}.*")
     assert len(list(compiled)) == 1
 
 

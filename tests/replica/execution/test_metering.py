@@ -6,9 +6,11 @@ import pytest
 import wasmtime
 
 from icmigrate.replica.contexts import Context
+from icmigrate.replica.cycles import Fees
 from icmigrate.replica.execution import Executor
 from icmigrate.replica.faults import InstructionLimitExceeded
 from icmigrate.replica.limits import Limits
+from icmigrate.replica.module import ModuleCache, check
 from tests.replica.execution.single import execute
 from tests.replica.execution.world import World, rejected, wasm
 
@@ -130,6 +132,18 @@ def test_a_written_page_of_the_heap_counts_when_it_is_kept(
     assert execute(executor, method(stores, memory)).instructions == own + 3 * each
     query = execute(executor, method(stores, memory), context=QUERY)
     assert query.instructions == own
+
+
+async def test_compiling_a_module_counts_whether_it_was_compiled_before_or_not(world: World) -> None:
+    module = wasm('(func (export "canister_query nothing") (nop))')
+    instructions = check(module, Limits())[2].instructions
+    assert instructions == 2 + 10 + 2  # nop, end; what counts and stops; the counter
+    for _ in range(2):
+        canister_id = await world.create()
+        before = world.state(canister_id).cycles
+        await world.install(canister_id, module)
+        assert before - world.state(canister_id).cycles == Fees().execution(6_000 * instructions)
+        world.replica.executor.modules = ModuleCache(world.replica.store.compiled, Limits())
 
 
 # ------------------------------------------------------------------------------------------ any module
