@@ -36,6 +36,10 @@ class Slot(ctypes.Union):
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(Slot), ctypes.c_size_t)
 _NO_FINALIZER = ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p))
 _HOST_TRAP = b"host"
+WASM_STACK = 5 << 20
+"""Bytes of stack that canister code may use, as on the IC."""
+THREAD_STACK = 16 << 20
+"""Bytes of stack for a thread that executes canister code and the replica's functions that it calls."""
 _DEADLINE = ctypes.CFUNCTYPE(
     ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint64), ctypes.POINTER(ctypes.c_uint8)
 )
@@ -55,6 +59,7 @@ _global_set = _prototype("wasmtime_global_set", ctypes.c_void_p, ctypes.c_void_p
 _set_deadline_callback = _prototype(
     "wasmtime_store_epoch_deadline_callback", None, ctypes.c_void_p, _DEADLINE, ctypes.c_void_p, ctypes.c_void_p
 )
+_set_async_stack_size = _prototype("wasmtime_config_async_stack_size_set", None, ctypes.c_void_p, ctypes.c_uint64)
 _trap_new = _prototype("wasmtime_trap_new", ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t)
 _error_new = _prototype("wasmtime_error_new", ctypes.c_size_t, ctypes.c_char_p)
 _call = _prototype(
@@ -120,7 +125,8 @@ def shared_engine() -> wasmtime.Engine:
     config.epoch_interruption = True
     # Anonymous memory, so that dirty pages can be followed (dirty_pages.py).
     config.memory_init_cow = False
-    config.max_wasm_stack = 2 << 20
+    _set_async_stack_size(config.ptr(), WASM_STACK)  # unused, but max_wasm_stack may not be more
+    config.max_wasm_stack = WASM_STACK
     return wasmtime.Engine(config)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ from icmigrate.replica import faults, messages
 from icmigrate.replica.changes import Changes
 from icmigrate.replica.clock import Clock
 from icmigrate.replica.commits import Commits
-from icmigrate.replica.engine import Interrupted
+from icmigrate.replica.engine import THREAD_STACK, Interrupted
 from icmigrate.replica.execution import Executor
 from icmigrate.replica.messages import Answer, Call, Result
 from icmigrate.replica.native import NativeCanister
@@ -66,6 +67,7 @@ class Scheduler(Commits):
         self.upkeep = Upkeep(self, executor)
         self._executor = executor
         self._heartbeats = heartbeats
+        threading.stack_size(THREAD_STACK)
         self._threads = ThreadPoolExecutor(executor.limits.worker_threads, thread_name_prefix="canister")
         self._query_threads = ThreadPoolExecutor(executor.limits.query_threads, thread_name_prefix="query")
         self._locks: WeakValueDictionary[Principal, asyncio.Lock] = WeakValueDictionary()

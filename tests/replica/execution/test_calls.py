@@ -21,7 +21,7 @@ from icmigrate.replica.state import (
 )
 from tests.replica.execution import planner
 from tests.replica.execution.planner import PLANNER, Plan
-from tests.replica.execution.world import OWNER, TRILLION, World, open_world, rejected, wasm
+from tests.replica.execution.world import OWNER, TRILLION, World, open_world, rejected, replied, wasm
 
 
 async def counters(world: World, canister_id: Principal) -> tuple[int, ...]:
@@ -252,3 +252,20 @@ async def test_uninstalling_answers_open_calls_and_drops_late_responses() -> Non
     returned = world.state(first).cycles - cycles
     assert TRILLION < returned < 2 * TRILLION  # what was attached, and what was set aside for the answer
     await world.replica.close()
+
+
+async def test_canister_code_has_the_stack_that_it_has_on_the_ic(world: World) -> None:
+    """100,000 calls deep, which takes more than 2 MiB of the 5 MiB; a million are too many."""
+    body = """(func $deep (param i32) (result i32)
+        (if (result i32) (local.get 0)
+          (then (i32.add (local.get 0) (call $deep (i32.sub (local.get 0) (i32.const 1)))))
+          (else (i32.const 0))))
+      (func $go (call $msg_arg_data_copy (i32.const 0) (i32.const 0) (i32.const 4))
+        (drop (call $deep (i32.load (i32.const 0)))) (call $msg_reply))
+      (export "canister_update go" (func $go)) (export "canister_query ask" (func $go))"""
+    canister_id = await world.canister(wasm(body))
+    for method in (world.update, world.query):
+        name = "go" if method == world.update else "ask"
+        assert replied(await method(canister_id, name, (100_000).to_bytes(4, "little"))) == b""
+        reject = rejected(await method(canister_id, name, (1_000_000).to_bytes(4, "little")), "IC0502")
+        assert "Canister trapped: stack overflow" in reject.message
