@@ -53,6 +53,8 @@ _GLOBAL_GET, _GLOBAL_SET, _LOCAL_GET_0 = b"\x23", b"\x24", b"\x20\x00"
 _I64_CONST, _I64_SUB, _EXTEND, _WRAP = b"\x42", b"\x7d", b"\xad", b"\xa7"
 _IF_NEGATIVE_TRAP = b"\x42\x00\x53\x04\x40\x00\x0b"
 """i64.const 0, i64.lt_s, if, unreachable, end"""
+_TAKING, _CHECKING, _ASKING = 4, 6, 3
+"""How many instructions the IC's replica adds: to take a cost, to check what is left, to charge or to grow."""
 
 
 class _Weights(dict[bytes, int]):
@@ -166,16 +168,16 @@ class Meter:
             at = match.end()
             if opcode == costs.MEMORY_GROW:
                 piece.append(self._grow)
-                injected += 3
+                injected += _ASKING
             elif opcode in self._charges:
                 piece += (self._charges[opcode], instruction)
-                injected += 3
+                injected += _ASKING
             else:
                 if opcode == costs.BR_TABLE:
                     at = _end_of_targets(code, stop + 1)
                 if cost or check:
                     out.append(self._take(cost, check))
-                    injected += 10 if check else 4
+                    injected += _TAKING + (_CHECKING if check else 0)
                 out += piece
                 out.append(code[stop:at])
                 piece.clear()
