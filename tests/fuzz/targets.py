@@ -69,8 +69,8 @@ def read_candid(data: bytes) -> None:
 
 def install(data: bytes) -> None:
     """What passes is rewritten to something that is valid as well."""
-    _, _, wasm = check(data, Limits(module_size=1 << 20))
-    wasmtime.Module.validate(shared_engine(), wasm)
+    _, _, rewritten = check(data, Limits(module_size=1 << 20))
+    wasmtime.Module.validate(shared_engine(), rewritten.wasm)
 
 
 def tree(data: bytes) -> None:
