@@ -6,13 +6,14 @@ is valid is judged by the ledger before it writes. Accounts are keys of bytes, b
     balance || account              decimal text
     allowance || account || spender amount and expiry (nanoseconds; 0: never) as decimal text
     block || index (8 bytes)        the encoded block
+    party || account || index       nothing: the block is of this account
     transaction || hash             index of its block (8 bytes) and the canister that it created, if any
     length, tip, supply             number of blocks, hash of the last one, sum of all balances
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from icmigrate.protocol.principal import Principal
@@ -122,10 +123,12 @@ class Book:
         """The hash of the last block."""
         return self._get(b"tip")
 
-    def append(self, block: bytes, block_hash: bytes) -> int:
-        """The index of the new block."""
+    def append(self, block: bytes, block_hash: bytes, parties: Iterable[bytes]) -> int:
+        """The index of the new block. `parties` are the accounts whose histories it belongs to."""
         index = self.length()
         self._put(b"block" + _index(index), block)
+        for account in parties:
+            self._put(b"party" + account + _index(index), b"")
         self._put_number(b"length", index + 1)
         self._put(b"tip", block_hash)
         return index
@@ -137,6 +140,11 @@ class Book:
         """The blocks of a range, as far as there are."""
         stop = min(start + length, self.length())
         return [block for index in range(start, stop) if (block := self.block(index)) is not None]
+
+    def history(self, account: bytes) -> list[int]:
+        """The indices of an account's blocks, in order."""
+        records = self._changes.native_items(self._namespace, b"party" + account)
+        return [int.from_bytes(key[-8:], "big") for key, _ in records]
 
     # ------------------------------------------------------------------------------------ deduplication
 

@@ -13,7 +13,7 @@ from icmigrate.protocol.principal import Principal
 from icmigrate.replica.management_types import BLOB
 from icmigrate.replica.replica import Replica
 from icmigrate.replica.system_canisters import icrc, icrc3
-from icmigrate.replica.system_canisters.book import MAX_RESULTS, newest_first
+from icmigrate.replica.system_canisters.book import MAX_RESULTS, Book, newest_first
 from icmigrate.replica.system_canisters.cycles_ledger import CYCLES_INDEX, CyclesLedger
 from icmigrate.replica.system_canisters.icrc import DEFAULT_SUBACCOUNT, SUBACCOUNT_LENGTH, Account
 from icmigrate.replica.system_canisters.table import (
@@ -28,8 +28,6 @@ from icmigrate.replica.system_canisters.table import (
 
 KINDS = {"mint": "mint", "burn": "burn", "xfer": "transfer", "approve": "approve"}
 """By `op` of a block's transaction, the field of `Transaction` that shows it."""
-PARTIES = {"mint": ["to"], "burn": ["from"], "xfer": ["from", "to"], "approve": ["from"]}
-"""Whose transaction it is, by `op`."""
 
 _COMMON = {
     "amount": T.Nat,
@@ -120,18 +118,13 @@ class CyclesIndex(TableCanister):
 
     def _get_account_transactions(self, context: Context, record: Record) -> Record:
         book, account = self._ledger.book(context.changes), Account.of(record["account"])
-        found = {}
-        for index, encoded in enumerate(book.blocks(0, book.length())):
-            block: Any = icrc3.decode(encoded)
-            parties = (_account(block["tx"][party]) for party in PARTIES[block["tx"]["op"]])
-            if account in parties:
-                found[index] = _transaction(block)
-        wanted = newest_first([*found], record["start"], record["max_results"])
+        history = book.history(account.key)
+        wanted = newest_first(history, record["start"], record["max_results"])
         return {
             "Ok": {
                 "balance": self._ledger.balance(book, account),
-                "transactions": [{"id": index, "transaction": found[index]} for index in wanted],
-                "oldest_tx_id": [*found][:1],
+                "transactions": [{"id": index, "transaction": _transaction(book, index)} for index in wanted],
+                "oldest_tx_id": history[:1],
             }
         }
 
@@ -141,8 +134,10 @@ def _account(parts: list[bytes]) -> Account:
     return Account(Principal(parts[0]), *parts[1:])
 
 
-def _transaction(block: dict[str, Any]) -> Record:
+def _transaction(book: Book, index: int) -> Record:
     """The record `Transaction` of a block."""
+    (encoded,) = book.blocks(index, 1)
+    block: Any = icrc3.decode(encoded)
     fields = block["tx"]
     kind = KINDS[fields["op"]]
     accounts = {name: _account(fields[name]).record() for name in ("from", "to", "spender") if name in fields}

@@ -197,20 +197,20 @@ class CyclesLedger(IcrcLedger):
             amount = _endowment(account)
             if amount and not book.has_account(account.key):
                 minting = transaction_of("mint", {"amount": amount}, to=account)
-                self._write(context, book, {**minting, "fee": 0}, 0)
+                self._write(context, book, {**minting, "fee": 0}, 0, account)
                 book.credit(account.key, amount)
-        index = self._write(context, book, transaction, fee)
+        index = self._write(context, book, transaction, fee, *accounts)
         if "ts" in transaction:
             book.remember(hash_of_map(transaction), index)
         return index
 
-    def _write(self, context: Context, book: Book, transaction: Transaction, fee: int | None) -> int:
+    def _write(self, context: Context, book: Book, transaction: Transaction, fee: int | None, *parties: Account) -> int:
         block: dict[str, Value] = {"tx": transaction, "ts": context.now}
         if (parent := book.tip_hash()) is not None:
             block["phash"] = parent
         if fee is not None:
             block["fee"] = fee
-        index = book.append(icrc3.encode(block), hash_of_map(block))
+        index = book.append(icrc3.encode(block), hash_of_map(block), (party.key for party in parties))
         context.changes.certify(self.id, icrc3.tip_tree(book.length(), book.tip_hash()).hash)
         return index
 

@@ -12,14 +12,11 @@ from icmigrate.protocol.principal import Principal
 from icmigrate.replica.management_types import BLOB
 from icmigrate.replica.replica import Replica
 from icmigrate.replica.system_canisters import icp_blocks, icrc
-from icmigrate.replica.system_canisters.book import MAX_RESULTS, newest_first
+from icmigrate.replica.system_canisters.book import MAX_RESULTS, Book, newest_first
 from icmigrate.replica.system_canisters.icp_blocks import TIME_STAMP, account_identifier, identifier_of_text
 from icmigrate.replica.system_canisters.icp_ledger import ICP_INDEX, IcpLedger
 from icmigrate.replica.system_canisters.icrc import Account
 from icmigrate.replica.system_canisters.table import Context, NativeMethod, Record, TableCanister, query, result
-
-PARTIES = {"Mint": ["to"], "Burn": ["from"], "Transfer": ["from", "to"], "Approve": ["from", "spender"]}
-"""Whose transaction it is, by operation."""
 
 TRANSACTION = T.Record(
     {
@@ -98,25 +95,28 @@ class IcpIndex(TableCanister):
     def _transactions(self, context: Context, account: bytes, record: Record) -> Record:
         """The newest first, beginning before `start`."""
         book = self._ledger.book(context.changes)
-        found = {}
-        for index, encoded in enumerate(book.blocks(0, book.length())):
-            block = icp_blocks.decode_block(encoded)
-            ((operation, fields),) = block["transaction"]["operation"][0].items()
-            if any(fields[party] == account for party in PARTIES[operation]):
-                found[index] = {
-                    **block["transaction"],
-                    "operation": {operation: {name: _as_text(value) for name, value in fields.items()}},
-                    "created_at_time": [block["transaction"]["created_at_time"]],
-                    "timestamp": [block["timestamp"]],
-                }
-        wanted = newest_first([*found], record["start"], record["max_results"])
+        history = book.history(account)
+        wanted = newest_first(history, record["start"], record["max_results"])
         return {
             "Ok": {
                 "balance": book.balance(account),
-                "transactions": [{"id": index, "transaction": found[index]} for index in wanted],
-                "oldest_tx_id": [*found][:1],
+                "transactions": [{"id": index, "transaction": _transaction(book, index)} for index in wanted],
+                "oldest_tx_id": history[:1],
             }
         }
+
+
+def _transaction(book: Book, index: int) -> Record:
+    """The record `Transaction` of a block."""
+    (encoded,) = book.blocks(index, 1)
+    block = icp_blocks.decode_block(encoded)
+    ((operation, fields),) = block["transaction"]["operation"][0].items()
+    return {
+        **block["transaction"],
+        "operation": {operation: {name: _as_text(value) for name, value in fields.items()}},
+        "created_at_time": [block["transaction"]["created_at_time"]],
+        "timestamp": [block["timestamp"]],
+    }
 
 
 def _as_text(value: object) -> object:

@@ -168,7 +168,7 @@ class IcpLedger(IcrcLedger):
     def install(self, changes: Changes) -> None:
         for account in INITIAL_ACCOUNTS:
             operation = icp_blocks.mint(account, INITIAL_AMOUNT)
-            self._append(changes, icp_blocks.transaction(operation, created_at_time=changes.time_ns))
+            self._append(changes, icp_blocks.transaction(operation, created_at_time=changes.time_ns), account)
             self.book(changes).credit(account, INITIAL_AMOUNT)
 
     def account_key(self, account: Account) -> bytes:
@@ -222,7 +222,7 @@ class IcpLedger(IcrcLedger):
                 book.use_allowance(payer, spender or b"", amount + fee)
         if to != MINTING_ACCOUNT:
             book.credit(to, amount)
-        return self._append(context.changes, transaction)
+        return self._append(context.changes, transaction, payer, to)
 
     def approve(self, context: Context, payer: Account, spender: Account, record: Record) -> int:
         return self._approve_identifier(context, payer, account_identifier(spender), record)
@@ -248,7 +248,7 @@ class IcpLedger(IcrcLedger):
             raise Failure("AllowanceChanged", current_allowance=held)
         book.debit(source, TRANSFER_FEE)
         book.approve(source, spender, Allowance(amount, expires_at))
-        return self._append(context.changes, transaction)
+        return self._append(context.changes, transaction, source, spender)
 
     def _held(self, context: Context, payer: bytes, spender: bytes) -> Allowance:
         return self.book(context.changes).allowance(payer, spender).at(context.now)
@@ -319,11 +319,11 @@ class IcpLedger(IcrcLedger):
 
     # ------------------------------------------------------------------------------------ blocks
 
-    def _append(self, changes: Changes, transaction: protobuf.Message) -> int:
+    def _append(self, changes: Changes, transaction: protobuf.Message, *parties: bytes) -> int:
         book = self.book(changes)
         block = icp_blocks.encode_block(transaction, book.tip_hash(), changes.time_ns)
         digest = icp_blocks.block_hash(block)
-        index = book.append(block, digest)
+        index = book.append(block, digest, (party for party in parties if party != MINTING_ACCOUNT))
         changes.certify(self.id, digest)
         if transaction["created_at_time"] is not None:
             book.remember(icp_blocks.transaction_hash(transaction), index)

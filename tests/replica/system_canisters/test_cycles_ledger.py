@@ -538,4 +538,7 @@ async def test_the_ledger_comes_back_from_its_folder(tmp_path: Any) -> None:
         assert await blocks(world) == chain and world.certified_data(CYCLES_LEDGER) == certified
         assert await balance(world, bob) == ENDOWMENT + 5
         assert (await allowance(world, alice, bob))["allowance"] == 7
+        asked = {"account": account(bob), "max_results": 9}
+        found = (await world.query(CYCLES_INDEX, "get_account_transactions", asked))["Ok"]
+        assert [each["id"] for each in found["transactions"]] == [2, 1]
         assert "Duplicate" in (await update(world, "icrc1_transfer", sent, alice))["Err"]
