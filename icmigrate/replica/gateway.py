@@ -21,6 +21,7 @@ from icmigrate.replica.gateway_request import CanisterRequest, Headers
 from icmigrate.replica.gateway_response import (
     CanisterResponse,
     Streaming,
+    content_length,
     decode_part,
     decode_response,
     require_well_formed,
@@ -102,7 +103,7 @@ class Gateway:
             headers = self._certified_headers(asked, response, body)
         require_well_formed(response.status_code, headers)
         if streaming is not None:
-            length = _named_length(headers)
+            length = content_length(headers)
             further = self._further_parts(asked, streaming, None if length is None else length - len(body))
             return Answer(response.status_code, headers, body, length, further)
         if response.status_code == 206 and not asked.is_range_request:
@@ -260,7 +261,7 @@ async def _send(request: web.Request, answer: Answer) -> web.StreamResponse:
     sent.content_length = answer.length
     has_body = request.method != "HEAD" and answer.status not in (204, 304)
     if not has_body:
-        sent.content_length = _named_length(answer.headers) or answer.length
+        sent.content_length = content_length(answer.headers) or answer.length
     await sent.prepare(request)
     try:
         if has_body:
@@ -284,12 +285,6 @@ async def _write(sent: web.StreamResponse, part: bytes) -> None:
     """In pieces, so that what a slow client has yet to take is not kept twice."""
     for at in range(0, len(part), PIECE):
         await sent.write(memoryview(part)[at : at + PIECE])
-
-
-def _named_length(headers: Headers) -> int | None:
-    """The Content-Length that the canister says the body would have."""
-    lengths = [value for name, value in headers if name.lower() == "content-length"]
-    return int(lengths[0]) if lengths and lengths[0].isdecimal() else None
 
 
 def _gateways_own(request: web.Request, answer: web.Response) -> web.Response:

@@ -116,9 +116,9 @@ def _of_query(url: URL) -> Principal | None:
 def _of_referer(referer: str | None) -> Principal | None:
     try:
         page = URL(referer or "")
+        return _principal((page.host or "").split(".")[0]) or _principal(page.query.get("canisterId", ""))
     except ValueError:
         return None
-    return _principal((page.host or "").split(".")[0]) or _principal(page.query.get("canisterId", ""))
 
 
 def _principal(text: str) -> Principal | None:

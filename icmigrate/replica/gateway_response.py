@@ -26,7 +26,9 @@ STREAMING_RESPONSE = T.Record({"body": BLOB, "token": T.Opt(T.Reserved)})
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_CONTENT_RANGE = re.compile(r"\s*bytes ([0-9]+)-([0-9]+)/([0-9]+)\s*")
+_NUMBER = "([0-9]{1,18})"
+_CONTENT_RANGE = re.compile(rf"\s*bytes {_NUMBER}-{_NUMBER}/{_NUMBER}\s*")
+_CONTENT_LENGTH = re.compile(_NUMBER)
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class CanisterResponse:
 
     def content_range(self) -> ContentRange:
         """Raises `GatewayError` unless it is there, consistent, and fits the body."""
-        value = next((value for name, value in self.headers if name.lower() == "content-range"), None)
+        value = _header(self.headers, "content-range")
         if value is None:
             raise unusable("missing Content-Range header in 206 response")
         match = _CONTENT_RANGE.fullmatch(value)
@@ -68,6 +70,16 @@ class CanisterResponse:
         if content_range.last >= content_range.total or len(self.body) != content_range.last - content_range.first + 1:
             raise unusable(f"inconsistent Content-Range header {value!r} of {len(self.body)} bytes")
         return content_range
+
+
+def content_length(headers: Headers) -> int | None:
+    """How long the whole body is, as far as the canister says so."""
+    match = _CONTENT_LENGTH.fullmatch(_header(headers, "content-length") or "")
+    return int(match[1]) if match else None
+
+
+def _header(headers: Headers, lower_case_name: str) -> str | None:
+    return next((value for name, value in headers if name.lower() == lower_case_name), None)
 
 
 def unusable(details: str) -> GatewayError:
@@ -84,11 +96,14 @@ def decode_response(data: bytes, canister_id: Principal) -> CanisterResponse:
 
 
 def _streaming(data: bytes, canister_id: Principal) -> Streaming | None:
-    callback = extract(data, ["streaming_strategy", "Callback", "callback"])
-    token = extract(data, ["streaming_strategy", "Callback", "token"])
-    if callback is None or token is None:
+    try:
+        callback = extract(data, ["streaming_strategy", "Callback", "callback"])
+        token = extract(data, ["streaming_strategy", "Callback", "token"])
+        (reference,) = candid.decode(callback or b"")
+    except candid.CandidError as error:
+        raise unusable(f"The streaming strategy is not one: {error}") from None
+    if token is None:
         return None
-    (reference,) = candid.decode(callback)
     if not isinstance(reference, list) or reference[0] != canister_id:
         raise unusable("The streaming callback is not a method of the canister")
     return Streaming(str(reference[1]), token)
@@ -96,8 +111,9 @@ def _streaming(data: bytes, canister_id: Principal) -> Streaming | None:
 
 def decode_part(data: bytes) -> tuple[bytes, bytes | None]:
     """What a streaming callback returns: a part of the body, and the token for the next (Candid), if any."""
-    body: bytes = _decode(data, STREAMING_RESPONSE)["body"]
-    return body, extract(data, ["token"], content=True)  # decoded just now: it cannot fail
+    record = _decode(data, STREAMING_RESPONSE)
+    token = extract(data, ["token"], content=True) if record["token"] else None
+    return record["body"], token
 
 
 def _decode(data: bytes, type_: Any) -> dict[str, Any]:

@@ -9,20 +9,24 @@ from pathlib import Path
 
 import cbor2
 import wasmtime
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from icmigrate.errors import CandidError, CborError, CertificateError, EnvelopeError
 from icmigrate.protocol import candid, cbor, certificate, envelope, hash_tree
 from icmigrate.protocol.candid_extract import extract
 from icmigrate.protocol.identity import AnonymousIdentity, Ed25519Identity
-from icmigrate.replica import ingress, management_types, response_verification
+from icmigrate.replica import gateway_request, gateway_response, ingress, management_types, response_verification
 from icmigrate.replica.certificate_expression import ExpressionError, parse_expression
 from icmigrate.replica.engine import shared_engine
 from icmigrate.replica.faults import InvalidModule
+from icmigrate.replica.gateway_errors import GatewayError
 from icmigrate.replica.ingress import BadRequest
 from icmigrate.replica.limits import Limits
 from icmigrate.replica.module import check
 from tests.replica.execution.planner import PLANNER
 from tests.replica.http import certified_response as certified
+from tests.replica.http.http_canisters import response
 
 NOW = 1_700_000_000_000_000_000
 EXPIRY = NOW + 60_000_000_000
@@ -94,6 +98,20 @@ def gateway_headers(data: bytes) -> None:
     )
 
 
+def gateway_request_head(data: bytes) -> None:
+    """Of a request that anybody may send: host, path and referer, split by line feeds."""
+    host, path, referer, *_ = [*data.decode("latin-1").split("\n"), "", "", ""]
+    headers = CIMultiDictProxy(CIMultiDict({"Host": host, "Referer": referer}))
+    path, _, query = path.partition("?")
+    gateway_request.target(headers, URL.build(path="/" + path, query_string=query, encoded=True))
+
+
+def gateway_answer(data: bytes) -> None:
+    response = gateway_response.decode_response(data, certified.CANISTER)
+    gateway_response.require_well_formed(response.status_code, response.headers)
+    response.content_range()
+
+
 def _requests() -> tuple[bytes, ...]:
     content = {
         "request_type": "call", "canister_id": certified.CANISTER.bytes, "method_name": "m", "arg": b"DIDL\0\0",
@@ -143,6 +161,32 @@ TARGETS = {
         lambda data: parse_expression(data.decode("latin-1")),
         (ExpressionError,),
         (certified.NO_CERTIFICATION.encode(), certified.RESPONSE_ONLY.encode(), certified.FULL.encode()),
+    ),
+    "gateway request head": Target(
+        gateway_request_head,
+        (GatewayError,),
+        (
+            b"ryjl3-tyaaa-aaaaa-aaaba-cai.raw.localhost:80\n/\n",
+            b"localhost\na?canisterId=ryjl3-tyaaa-aaaaa-aaaba-cai\n",
+            b"[::1]:80\na?b\nhttp://ryjl3-tyaaa-aaaaa-aaaba-cai.localhost:80/?canisterId=aaaaa-aa",
+        ),
+    ),
+    "gateway answer": Target(
+        gateway_answer,
+        (GatewayError,),
+        (
+            response(b"part", 206, headers=[("Content-Range", "bytes 0-3/9")]),
+            response(
+                streaming_strategy=[
+                    {
+                        "Callback": {
+                            "callback": [certified.CANISTER, "next"],
+                            "token": {"key": "", "index": 0, "digest": []},
+                        }
+                    }
+                ]
+            ),
+        ),
     ),
     "gateway headers": Target(
         gateway_headers,

@@ -5,9 +5,12 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
-from tests.replica.http.canisters import fixed_http
+from icmigrate.protocol import candid
+from icmigrate.protocol.candid import Types as T
+from tests.replica.http.canisters import fixed_http, literal, wasm
 from tests.replica.http.client import Answer, Client
 from tests.replica.http.http_canisters import (
+    CALLBACK,
     PAGE,
     long_streaming_canister,
     ranges_canister,
@@ -101,6 +104,45 @@ async def test_a_callback_of_another_canister_is_refused(client: Client) -> None
     assert (await get(client, canister, raw=True)).status == 503
 
 
+async def test_a_part_without_a_token_is_the_last(client: Client) -> None:
+    canister = await client.create()
+    token = {"key": "", "index": 0, "digest": []}
+    first = response(b"first,", streaming_strategy=[{"Callback": {"callback": [canister, "next"], "token": token}}])
+    last = candid.encode([T.Record({"body": T.Vec(T.Nat8)})], [{"body": b"last"}])
+    module = wasm(
+        "msg_reply", "msg_reply_data_append",
+        body=f"""
+        (func (export "canister_query http_request")
+          (call $msg_reply_data_append (i32.const 0) (i32.const {len(first)})) (call $msg_reply))
+        (func (export "canister_query next")
+          (call $msg_reply_data_append (i32.const {len(first)}) (i32.const {len(last)})) (call $msg_reply))
+        (data (i32.const 0) {literal(first + last)})
+        """,
+    )  # fmt: skip
+    await client.install(module, canister)
+    assert (await get(client, canister, raw=True)).body == b"first,last"
+
+
+@pytest.mark.parametrize("fields", [["callback"], ["token"], []])
+async def test_half_a_streaming_strategy_is_refused(client: Client, fields: list[str]) -> None:
+    canister = await client.create()
+    types = {"callback": CALLBACK, "token": T.Text}
+    values = {"callback": [canister, "next"], "token": "t"}
+    callback = T.Record({field: types[field] for field in fields})
+    answer = T.Record(
+        {
+            "status_code": T.Nat16,
+            "headers": T.Vec(T.Tuple(T.Text, T.Text)),
+            "body": T.Vec(T.Nat8),
+            "streaming_strategy": T.Opt(T.Variant({"Callback": callback})),
+        }
+    )
+    strategy = [{"Callback": {field: values[field] for field in fields}}]
+    record = {"status_code": 200, "headers": [], "body": b"", "streaming_strategy": strategy}
+    await client.install(fixed_http(candid.encode([answer], [record])), canister)
+    assert (await get(client, canister, raw=True)).status == 503
+
+
 # ------------------------------------------------------------------------------------------- ranges
 
 PARTS = (b"first part ", b"second one ", b"and last")
@@ -152,6 +194,7 @@ async def test_a_first_part_that_is_forged_is_refused(client: Client) -> None:
         "bytes 4-0/9",
         "bytes -1-4/9",
         "bytes 0-4/5, 0-4/5",
+        "bytes 0-4/" + "9" * 5_000,
     ],
 )
 async def test_a_part_that_does_not_say_which_is_refused(client: Client, content_range: str | None) -> None:
