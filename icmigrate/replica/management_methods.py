@@ -16,6 +16,7 @@ from icmigrate.replica import faults, management_settings, refusals
 from icmigrate.replica.management_context import Context, Record, optional
 from icmigrate.replica.native import Deferred
 from icmigrate.replica.state import (
+    CREATED_WASM_MEMORY_LIMIT,
     CanisterChange,
     CanisterStatus,
     CycleUse,
@@ -33,7 +34,7 @@ async def create_canister(context: Context, record: Record) -> Record:
     sent = context.call.cycles
     if sent < required:
         raise Refused(refusals.insufficient_cycles_for_create_canister(sent, required))
-    settings = _initial_settings(context, record)
+    settings = _initial_settings(context, record, CREATED_WASM_MEMORY_LIMIT)
     context.call.accept(sent)
     origin = context.change_origin(record)
     canister_id = context.replica.create_canister(
@@ -65,8 +66,8 @@ def _variables_hash(record: Record) -> bytes | None:
     return None
 
 
-def _initial_settings(context: Context, record: Record) -> Settings:
-    settings = Settings(controllers=(context.caller,))
+def _initial_settings(context: Context, record: Record, wasm_memory_limit: int = 0) -> Settings:
+    settings = Settings(controllers=(context.caller,), wasm_memory_limit=wasm_memory_limit)
     for given in record["settings"]:
         settings = management_settings.updated(settings, given, context.replica.limits)
     return settings

@@ -257,6 +257,10 @@ class Visibility:
     viewers: tuple[Principal, ...] = ()
 
 
+CREATED_WASM_MEMORY_LIMIT = 3_221_225_472
+"""What the IC's create_canister sets unless told otherwise; provisionally made canisters have no limit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Section "Canister settings"; defaults are the specification's."""
@@ -271,7 +275,7 @@ class Settings:
     log_memory_limit: int = 4_096
     snapshot_visibility: Visibility = Visibility()
     status_visibility: Visibility = Visibility()
-    wasm_memory_limit: int = 3_221_225_472
+    wasm_memory_limit: int = 0
     wasm_memory_threshold: int = 0
     environment_variables: tuple[tuple[str, str], ...] = ()
 

@@ -10,7 +10,7 @@ from icmigrate.replica import management_settings, refusals
 from icmigrate.replica.changes import Changes
 from icmigrate.replica.management_types import CANISTER_SETTINGS
 from icmigrate.replica.replica import Replica
-from icmigrate.replica.state import CanisterChange, CycleUse, Refused, Settings
+from icmigrate.replica.state import CREATED_WASM_MEMORY_LIMIT, CanisterChange, CycleUse, Refused, Settings
 from icmigrate.replica.system_canisters.table import Record, given
 
 CYCLES_MINTING_CANISTER = Principal.from_str("rkp4c-7iaaa-aaaaa-aaaca-cai")
@@ -47,7 +47,7 @@ def create_canister(
     try:
         if cycles < required:
             raise Refused(refusals.insufficient_cycles_for_create_canister(cycles, required))
-        chosen = Settings(controllers=(creator,))
+        chosen = Settings(controllers=(creator,), wasm_memory_limit=CREATED_WASM_MEMORY_LIMIT)
         for record in settings:
             chosen = management_settings.updated(chosen, record, replica.limits)
         origin = CanisterChange(CYCLES_MINTING_CANISTER)

@@ -182,6 +182,7 @@ async def test_a_canister_created_by_a_canister_is_its_own(canister: Canister) -
     asked = P.call(MANAGEMENT_CANISTER, status, method="canister_status")
     seen = decode("canister_status", await canister.update(asked))
     assert seen["settings"]["controllers"] == [canister.id]
+    assert seen["settings"]["wasm_memory_limit"] == 3 << 30  # only here, as on the IC
     assert seen["module_hash"] is None and seen["status"] == "running"
     assert seen["cycles"] == cycles - 500 * 10**9
 
@@ -198,6 +199,7 @@ async def test_creating_a_canister_costs_cycles(canister: Canister) -> None:
 async def test_default_settings_are_those_of_the_specification(user: User) -> None:
     settings = (await (await user.create()).status())["settings"]
     assert settings["controllers"] == [user.principal]
+    assert settings["wasm_memory_limit"] == 0
     assert settings["freezing_threshold"] == 2_592_000
     assert settings["reserved_cycles_limit"] == 5 * TRILLION
     for name in (
