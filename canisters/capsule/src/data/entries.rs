@@ -1,6 +1,6 @@
 //! Access entries.
 
-use super::{check, Editable, Stamp};
+use super::{check, Editable, Stamp, Stamped};
 use crate::access::rules::{self, Place};
 use crate::access::{Access, Call};
 use crate::limits::*;
@@ -8,14 +8,14 @@ use crate::store::{unauthorized, Store};
 use crate::types::*;
 use ic_stable_structures::Memory as StableMemory;
 
-impl Editable for AccessEntry {
+impl Stamped for AccessEntry {
     type Input = AccessInput;
 
     fn given_id(input: &AccessInput) -> Option<&str> {
         input.id.as_deref()
     }
 
-    fn make(input: AccessInput, stamp: Stamp, _old: Option<&Self>) -> Self {
+    fn make(input: AccessInput, stamp: Stamp) -> Self {
         AccessEntry {
             id: stamp.id,
             capsule_id: stamp.capsule_id,
@@ -48,7 +48,9 @@ impl Editable for AccessEntry {
         let Stamp { id, capsule_id, author, created_at, updated_at, .. } = stamp;
         AccessEntry { id, capsule_id, invited_by: author, created_at, updated_at, ..self }
     }
+}
 
+impl Editable for AccessEntry {
     fn resource(&self, place: Place) -> Resource {
         match place {
             Place::Target => self.resource.clone(),

@@ -1,6 +1,6 @@
 //! Folders.
 
-use super::{check, Editable, Stamp};
+use super::{check, stamped, Editable};
 use crate::access::rules::Place;
 use crate::access::{rules, Access, Call};
 use crate::limits::*;
@@ -8,41 +8,9 @@ use crate::store::{unauthorized, Store};
 use crate::types::*;
 use ic_stable_structures::Memory as StableMemory;
 
+stamped!(Folder from FolderInput { title, description, parent_folder_id });
+
 impl Editable for Folder {
-    type Input = FolderInput;
-
-    fn given_id(input: &FolderInput) -> Option<&str> {
-        input.id.as_deref()
-    }
-
-    fn make(input: FolderInput, stamp: Stamp, _old: Option<&Self>) -> Self {
-        Folder {
-            id: stamp.id,
-            capsule_id: stamp.capsule_id,
-            title: input.title,
-            description: input.description,
-            parent_folder_id: input.parent_folder_id,
-            created_at: stamp.created_at,
-            updated_at: stamp.updated_at,
-        }
-    }
-
-    fn stamp(&self) -> Stamp {
-        Stamp {
-            id: self.id.clone(),
-            capsule_id: self.capsule_id.clone(),
-            author: None,
-            created_at: self.created_at,
-            updated_at: self.updated_at,
-            uploaded_at: self.created_at,
-        }
-    }
-
-    fn restamp(self, stamp: Stamp) -> Self {
-        let Stamp { id, capsule_id, created_at, updated_at, .. } = stamp;
-        Folder { id, capsule_id, created_at, updated_at, ..self }
-    }
-
     fn resource(&self, place: Place) -> Resource {
         match place {
             Place::Itself => Resource::Folder(self.id.clone()),

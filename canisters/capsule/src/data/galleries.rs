@@ -1,7 +1,7 @@
 //! Galleries: memories in an order.
 
 use super::folders::may_pass_on;
-use super::{check, Editable, Stamp};
+use super::{check, stamped, Editable};
 use crate::access::rules::Place;
 use crate::access::{rules, Access, Call};
 use crate::limits::*;
@@ -10,42 +10,9 @@ use crate::types::*;
 use ic_stable_structures::Memory as StableMemory;
 use std::collections::BTreeSet;
 
+stamped!(Gallery from GalleryInput { title, description, cover_memory_id, items });
+
 impl Editable for Gallery {
-    type Input = GalleryInput;
-
-    fn given_id(input: &GalleryInput) -> Option<&str> {
-        input.id.as_deref()
-    }
-
-    fn make(input: GalleryInput, stamp: Stamp, _old: Option<&Self>) -> Self {
-        Gallery {
-            id: stamp.id,
-            capsule_id: stamp.capsule_id,
-            title: input.title,
-            description: input.description,
-            cover_memory_id: input.cover_memory_id,
-            items: input.items,
-            created_at: stamp.created_at,
-            updated_at: stamp.updated_at,
-        }
-    }
-
-    fn stamp(&self) -> Stamp {
-        Stamp {
-            id: self.id.clone(),
-            capsule_id: self.capsule_id.clone(),
-            author: None,
-            created_at: self.created_at,
-            updated_at: self.updated_at,
-            uploaded_at: self.created_at,
-        }
-    }
-
-    fn restamp(self, stamp: Stamp) -> Self {
-        let Stamp { id, capsule_id, created_at, updated_at, .. } = stamp;
-        Gallery { id, capsule_id, created_at, updated_at, ..self }
-    }
-
     fn resource(&self, place: Place) -> Resource {
         match place {
             Place::Itself => Resource::Gallery(self.id.clone()),

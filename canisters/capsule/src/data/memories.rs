@@ -1,21 +1,21 @@
 //! Memories.
 
 use super::folders::{may_pass_on, parent};
-use super::{check, Editable, Stamp};
+use super::{check, Editable, Stamp, Stamped};
 use crate::access::rules::Place;
 use crate::access::{rules, Access, Call};
 use crate::store::{unauthorized, Store};
 use crate::types::*;
 use ic_stable_structures::Memory as StableMemory;
 
-impl Editable for Memory {
+impl Stamped for Memory {
     type Input = MemoryInput;
 
     fn given_id(input: &MemoryInput) -> Option<&str> {
         input.id.as_deref()
     }
 
-    fn make(input: MemoryInput, stamp: Stamp, _old: Option<&Self>) -> Self {
+    fn make(input: MemoryInput, stamp: Stamp) -> Self {
         Memory {
             id: stamp.id,
             capsule_id: stamp.capsule_id,
@@ -57,7 +57,9 @@ impl Editable for Memory {
             MemoryMetadata { created_by: author, created_at, updated_at, uploaded_at, ..self.metadata };
         Memory { id, capsule_id, metadata, assets: self.assets }
     }
+}
 
+impl Editable for Memory {
     fn resource(&self, place: Place) -> Resource {
         match place {
             Place::Itself => Resource::Memory(self.id.clone()),
