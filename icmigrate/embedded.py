@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from icmigrate import network
+from icmigrate.errors import NetworkError
 from icmigrate.network import Network
 from icmigrate.replica import daemon
 from icmigrate.replica.daemon import DaemonInfo
@@ -26,8 +27,16 @@ def running(state_dir: Path) -> DaemonInfo | None:
 
 
 def start(state_dir: Path, port: int | None = None) -> DaemonInfo:
-    """Starts the replica unless it runs. Without `port` at the one of last time, so that URLs stay valid."""
+    """Starts the replica unless it runs. Without `port` at the one of last time, so that URLs stay valid.
+
+    Raises NetworkError when it runs already and listens at another port than the one asked for.
+    """
     info = daemon.start(folder_of(state_dir), choose_port(state_dir) if port is None else port)
+    if port and info.port != port:
+        raise NetworkError(
+            f"The replica of {state_dir} runs already, at port {info.port}.",
+            hint="End it with `icmigrate replica stop` first, or leave out --port.",
+        )
     remember_port(state_dir, info)
     return info
 

@@ -59,7 +59,8 @@ class Compiler:
                 process.kill()
 
     def _run(self, wasm: bytes, target: Path) -> None:
-        command = [sys.executable, "-m", "icmigrate.replica.compiler", str(target), str(self._cpu_seconds)]
+        # -P: what lies in the current folder is not imported.
+        command = [sys.executable, "-P", "-m", "icmigrate.replica.compiler", str(target), str(self._cpu_seconds)]
         with self._lock:
             if self._is_interrupted:
                 raise Interrupted

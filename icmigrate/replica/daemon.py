@@ -141,7 +141,8 @@ def stop(state_dir: Path) -> bool:
 
 def _spawn(state_dir: Path, port: int) -> DaemonInfo:
     reader, writer = os.pipe()
-    command = [sys.executable, "-m", "icmigrate.replica.daemon", str(state_dir), str(port), str(writer)]
+    # -P: what lies in the current folder is not imported.
+    command = [sys.executable, "-P", "-m", "icmigrate.replica.daemon", str(state_dir), str(port), str(writer)]
     with os.fdopen(reader) as report, (state_dir / LOG).open("a") as log:
         try:
             subprocess.Popen(

@@ -198,6 +198,17 @@ def until_chunks_are_sent(process: subprocess.Popen[str]) -> Line:
     raise AssertionError("no chunk was sent")
 
 
+def test_a_running_replica_does_not_move_to_another_port(empty: Shell) -> None:
+    try:
+        replica = empty.result("replica", "start", "--port", "0")
+        assert empty.result("replica", "start", "--port", str(replica["port"]))["pid"] == replica["pid"]
+        refused = empty.result("replica", "start", "--port", str(replica["port"] % 65535 + 1), code=5)
+        assert str(replica["port"]) in refused["message"]
+        assert empty.result("replica", "status")["pid"] == replica["pid"]
+    finally:
+        empty.result("replica", "stop")
+
+
 def test_a_replica_that_was_killed_is_started_again_by_the_next_command(owner: Shell, photos: Path) -> None:
     first = owner.result("ingest", photos)
     os.kill(owner.result("replica", "status")["pid"], signal.SIGKILL)

@@ -45,6 +45,16 @@ def test_it_answers_when_start_returns_and_is_gone_when_stop_returns(folder: Pat
         os.kill(reap(info.pid), 0)
 
 
+def test_files_in_the_current_folder_are_not_taken_for_its_own_modules(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ic", "queue", "secrets"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('this is another module')")
+    monkeypatch.chdir(tmp_path)
+    assert daemon.status(folder) is None
+    assert asyncio.run(root_key(daemon.start(folder, 0).url))
+
+
 def reap(pid: int) -> int:
     """The process is a child of this one: nobody else takes note of its end."""
     os.waitpid(pid, 0)
