@@ -75,18 +75,16 @@ class Gateway:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One HTTP request from a browser."""
+        if request.method not in METHODS:
+            return _own(web.Response(status=405, headers={"Allow": ", ".join(METHODS)}))
         is_preflight = request.method == "OPTIONS"
         try:
-            if request.method not in METHODS:
-                return _gateways_own(request, web.Response(status=405, headers={"Allow": ", ".join(METHODS)}))
             answer = await self._answer(await _canister_request(request))
         except GatewayError as error:
-            if is_preflight:
-                return _gateways_own(request, web.Response())
             for_browser = request.headers.get("User-Agent", "").startswith("Mozilla/")
-            return _gateways_own(request, error.answer(for_browser=for_browser))
+            return _own(web.Response() if is_preflight else error.answer(for_browser=for_browser))
         if is_preflight and not gateway_cors.answers_preflight(answer.status, answer.headers, answer.body):
-            return _gateways_own(request, web.Response())
+            return _own(web.Response())
         return await _send(request, answer)
 
     # ---------------------------------------------------------------------------------- the protocol's steps
@@ -258,10 +256,8 @@ async def _send(request: web.Request, answer: Answer) -> web.StreamResponse:
     headers = CIMultiDict((name, value) for name, value in answer.headers if name.lower() not in NOT_PASSED_ON)
     sent = web.StreamResponse(status=answer.status, headers=headers)
     sent[TYPED] = "Content-Type" in headers
-    sent.content_length = answer.length
     has_body = request.method != "HEAD" and answer.status not in (204, 304)
-    if not has_body:
-        sent.content_length = content_length(answer.headers) or answer.length
+    sent.content_length = answer.length if has_body else content_length(answer.headers) or answer.length
     await sent.prepare(request)
     try:
         if has_body:
@@ -287,7 +283,8 @@ async def _write(sent: web.StreamResponse, part: bytes) -> None:
         await sent.write(memoryview(part)[at : at + PIECE])
 
 
-def _gateways_own(request: web.Request, answer: web.Response) -> web.Response:
+def _own(answer: web.Response) -> web.Response:
+    """An answer that is not the canister's."""
     answer[TYPED] = bool(answer.body)
     return answer
 
