@@ -71,10 +71,12 @@ class Instance:
 
     def run(self, export: str, api: SystemApi) -> None:
         """Calls an exported function. Raises the Fault that ended it."""
-        self._run(self._functions[export], [], api)
+        self._begin(api)
+        engine.call(self.store, self._functions[export], [], api, self.counter)
 
     def run_closure(self, closure: Closure, api: SystemApi) -> None:
-        """Calls a function of the table with its environment."""
+        """Calls a function of the table with its environment. Raises the Fault that ended it."""
+        self._begin(api)
         function = None
         if self._table is not None and closure.fun < self._table.size(self.store):
             function = self._table.get(self.store, closure.fun)
@@ -83,14 +85,13 @@ class Instance:
         kind = function.type(self.store)
         if [str(each) for each in kind.params] != _TYPE_NAMES[self.compiled.layout.is_64] or kind.results:
             raise FunctionNotFound(closure.fun)
-        self._run(function, [closure.env], api)
+        engine.call(self.store, function, [closure.env], api, self.counter)
 
-    def _run(self, function: wasmtime.Func, arguments: list[int], api: SystemApi) -> None:
+    def _begin(self, api: SystemApi) -> None:
         self._is_counted = False
         self.counter.begin(api.instruction_limit)
         self.stable.allow(api.dirty_page_limit)
         api.attach(self.heap, self.stable, self.counter)
-        engine.call(self.store, function, arguments, api, self.counter)
 
     # -------------------------------------------------------------------------------------- state
 

@@ -12,6 +12,17 @@ from tests.replica.execution.world import OWNER
 ID = Principal(b"\0" * 8 + b"\1\1")
 
 
+def instantiate(executor: Executor, module: bytes, cycles: int = 10**15) -> tuple[Instance, Canister]:
+    """A canister with this module, and it in memory."""
+    digest = executor.store.put(executor.store.modules, module)
+    compiled = executor.modules.get(digest, module)
+    settings = Settings((OWNER,), environment_variables=(("NAME", "value"),))
+    canister = Canister(ID, settings, 0, cycles=cycles, module=compiled.installed)
+    instance = Instance(compiled, executor.store.page_files(canister.id))
+    instance.load(canister.memory, fresh_heap=True)
+    return instance, canister
+
+
 def execute(
     executor: Executor,
     module: bytes,
@@ -21,12 +32,7 @@ def execute(
     caller: Principal = OWNER,
 ) -> Outcome:
     """The outcome of the update method "go"."""
-    digest = executor.store.put(executor.store.modules, module)
-    compiled = executor.modules.get(digest, module)
-    settings = Settings((OWNER,), environment_variables=(("NAME", "value"),))
-    canister = Canister(ID, settings, 0, cycles=cycles, module=compiled.installed)
-    instance = Instance(compiled, executor.store.page_files(canister.id))
-    instance.load(canister.memory, fresh_heap=True)
+    instance, canister = instantiate(executor, module, cycles)
     api = executor.api(context, canister, caller, 1, limit)
     api.must_respond, api.arg = True, b"argument"
     api.data_certificate = lambda: b"certificate"

@@ -11,8 +11,9 @@ from icmigrate.replica.execution import Executor
 from icmigrate.replica.faults import InstructionLimitExceeded
 from icmigrate.replica.limits import Limits
 from icmigrate.replica.module import ModuleCache, check
-from tests.replica.execution.single import execute
-from tests.replica.execution.world import World, rejected, wasm
+from icmigrate.replica.state import Closure
+from tests.replica.execution.single import execute, instantiate
+from tests.replica.execution.world import OWNER, World, rejected, wasm
 
 QUERY = Context.NON_REPLICATED_QUERY
 """Where written pages of the heap do not count."""
@@ -98,6 +99,16 @@ def test_in_a_64_bit_memory_loads_count_twice_and_copies_take_64_bit_lengths(exe
 def test_a_canister_that_is_unreachable_has_not_run_out_of_instructions(executor: Executor) -> None:
     fault = execute(executor, method("unreachable")).fault
     assert fault is not None and fault.text == "Canister trapped: unreachable"
+
+
+def test_a_callback_that_is_no_function_counts_nothing(executor: Executor) -> None:
+    instance, canister = instantiate(executor, method("(nop)"))
+    for entry, instructions in (("canister_update go", 2), (Closure(7, 0), 0)):
+        api = executor.api(Context.REPLY, canister, OWNER, 1, 1_000_000)
+        outcome = executor.execute_on(instance, canister, api, entry)
+        assert outcome.instructions == instructions
+    assert outcome.fault is not None and outcome.fault.error_code == "IC0513"
+    instance.close()
 
 
 async def test_a_loop_of_large_copies_is_stopped_by_its_bytes(world: World) -> None:
