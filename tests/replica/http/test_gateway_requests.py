@@ -62,6 +62,8 @@ REFUSED = {
     "another domain": ("example.org", f"/?canisterId={ABSENT}", 400, "client_unknown_domain"),
     "a domain too deep": (f"{ABSENT}.raw.raw.localhost", "/", 400, "client_unknown_domain"),
     "another kind of subdomain": (f"{ABSENT}.cooked.localhost", "/", 400, "client_unknown_domain"),
+    "the management canister": ("aaaaa-aa.localhost", "/", 503, "canister_error"),
+    "a system canister without pages": ("um5iw-rqaaa-aaaaq-qaaba-cai.localhost", "/", 503, "canister_error"),
     "a canister that is not there": (f"{ABSENT}.localhost", "/", 404, "canister_not_found"),
 }
 

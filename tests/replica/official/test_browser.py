@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
+import pytest
 from yarl import URL
 
 from icmigrate.protocol.principal import Principal
@@ -78,11 +79,12 @@ WHEN_DONE = """new Promise((resolve) => {
 })"""
 
 
-def test_a_certified_page_loads_and_its_script_reaches_the_canister(replica: Daemon, tmp_path: Path) -> None:
+@pytest.mark.parametrize("host", ["{id}.localhost", "localhost"])
+def test_a_certified_page_loads_and_its_script_reaches_the_canister(replica: Daemon, tmp_path: Path, host: str) -> None:
     canister = replica.install(certified_canister(PAGE)).to_str()
-    page = f"http://{canister}.localhost:{replica.info.port}/index.html"
-    seen = asyncio.run(seen_in(page, "place", tmp_path))
-    assert seen == f"200 {canister}.localhost certified=true same=true"
+    host = host.format(id=canister)
+    page = f"http://{host}:{replica.info.port}/index.html?canisterId={canister}"
+    assert asyncio.run(seen_in(page, "place", tmp_path)) == f"200 {host} certified=true same=true"
 
 
 INDEX = b"""<!doctype html>
