@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import struct
-
-from icmigrate.replica import refusals, wasm_binary
+from icmigrate.replica import refusals, snapshot_globals, wasm_binary
 from icmigrate.replica.faults import InvalidModule
 from icmigrate.replica.management_context import Context, Record, optional
 from icmigrate.replica.state import WASM_PAGE, InstalledModule, Refused, Snapshot
@@ -12,16 +10,6 @@ from icmigrate.replica.validation import unpack
 
 MAX_SLICE = 2_000_000
 """Bytes that read_canister_snapshot_data gives at once."""
-
-_GLOBAL_FORMATS = {"i32": "<i", "i64": "<q", "f32": "<f", "f64": "<d"}
-_GLOBAL_KINDS = {
-    wasm_binary.I32: "i32",
-    wasm_binary.I64: "i64",
-    wasm_binary.F32: "f32",
-    wasm_binary.F64: "f64",
-    wasm_binary.V128: "v128",
-}
-_KINDS_BY_WIDTH = {4: "i32", 8: "i64", 16: "v128"}
 
 
 async def take_canister_snapshot(context: Context, record: Record) -> Record:
@@ -63,10 +51,7 @@ async def read_canister_snapshot_metadata(context: Context, record: Record) -> R
         "source": {snapshot.source: None},
         "taken_at_timestamp": snapshot.taken_at,
         "wasm_module_size": snapshot.module.size if snapshot.module else 0,
-        "globals": [
-            {kind: _global_value(kind, pattern)}
-            for kind, pattern in zip(_global_kinds(context, snapshot), snapshot.globals, strict=True)
-        ],
+        "globals": _globals(context, snapshot),
         "wasm_memory_size": snapshot.heap_pages * WASM_PAGE,
         "stable_memory_size": snapshot.stable_pages * WASM_PAGE,
         "wasm_chunk_store": [{"hash": digest} for digest, _ in snapshot.chunks],
@@ -114,7 +99,7 @@ async def upload_canister_snapshot_metadata(context: Context, record: Record) ->
         module=InstalledModule(b"", record["wasm_module_size"], frozenset(), ()),
         heap_pages=record["wasm_memory_size"] // WASM_PAGE,
         stable_pages=record["stable_memory_size"] // WASM_PAGE,
-        globals=tuple(_global_pattern(*value.popitem()) for value in map(dict, record["globals"])),
+        globals=tuple(snapshot_globals.from_candid(*value.popitem()) for value in map(dict, record["globals"])),
         certified_data=record["certified_data"],
         global_timer=None if timer is None else timer.get("active", 0),
         on_low_wasm_memory=None if hook is None else next(iter(hook)),
@@ -142,27 +127,13 @@ def _summary(snapshot: Snapshot) -> Record:
     return {"id": snapshot.id, "taken_at_timestamp": snapshot.taken_at, "total_size": snapshot.size}
 
 
-def _global_kinds(context: Context, snapshot: Snapshot) -> list[str]:
-    """The types of the kept globals, as the module declares them.
-
-    While the module of an uploaded snapshot is not complete, they are told by their widths only.
-    """
+def _globals(context: Context, snapshot: Snapshot) -> list[dict[str, int | float]]:
     size = snapshot.module.size if snapshot.module else 0
     data = context.replica.read_snapshot(snapshot, "wasm_module", 0, size)
     try:
         module = wasm_binary.parse(unpack(data, context.replica.limits))
-    except (wasm_binary.MalformedModule, InvalidModule):
-        return [_KINDS_BY_WIDTH[len(pattern)] for pattern in snapshot.globals]
-    types = [kind.value_type for kind in module.globals if kind.mutable]
-    return [_GLOBAL_KINDS[type_] for type_ in types if type_ in _GLOBAL_KINDS]
-
-
-def _global_value(kind: str, pattern: bytes) -> int | float:
-    if kind == "v128":
-        return int.from_bytes(pattern, "little")
-    value: int | float = struct.unpack(_GLOBAL_FORMATS[kind], pattern)[0]
-    return value
-
-
-def _global_pattern(kind: str, value: int | float) -> bytes:
-    return int(value).to_bytes(16, "little") if kind == "v128" else struct.pack(_GLOBAL_FORMATS[kind], value)
+    except (wasm_binary.MalformedModule, InvalidModule):  # not uploaded yet
+        return snapshot_globals.to_candid(None, snapshot.globals)
+    if snapshot.source == "metadata_upload":
+        return snapshot_globals.to_candid(module, snapshot.globals)
+    return snapshot_globals.to_candid(module, snapshot_globals.all_values(module, snapshot.globals))

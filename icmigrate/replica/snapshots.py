@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica import faults, refusals
+from icmigrate.replica import faults, refusals, wasm_binary
 from icmigrate.replica.changes import Changes
 from icmigrate.replica.cycles import Fees
 from icmigrate.replica.execution import Executor, has_low_memory
@@ -16,6 +16,7 @@ from icmigrate.replica.limits import Limits
 from icmigrate.replica.module import check
 from icmigrate.replica.page_files import HEAP, STABLE, copy_sparse
 from icmigrate.replica.scheduler import Scheduler
+from icmigrate.replica.snapshot_globals import kept_values
 from icmigrate.replica.state import (
     WASM_PAGE,
     Canister,
@@ -28,6 +29,7 @@ from icmigrate.replica.state import (
     Snapshot,
 )
 from icmigrate.replica.store import Store
+from icmigrate.replica.validation import unpack
 
 _FILES = {"wasm_module": "module", "wasm_memory": "heap", "stable_memory": "stable"}
 
@@ -205,19 +207,16 @@ class SnapshotOperations:
             return snapshot
         data = path.read_bytes()
         try:
-            installed, layout, _ = check(data, self.limits)
+            installed, _, _ = check(data, self.limits)
         except faults.InvalidModule as fault:
             raise Refused(fault.reject(owner)) from None
-        if len(layout.globals) != len(snapshot.globals):
+        values = kept_values(wasm_binary.parse(unpack(data, self.limits)), snapshot.globals)
+        if values is None:
             raise Refused(
                 refusals.snapshot_inconsistent(
                     "Wasm exported globals of canister module and snapshot metadata do not match."
                 )
             )
-        values = tuple(
-            value[:width].ljust(width, b"\0")
-            for value, (_, width) in zip(snapshot.globals, layout.globals, strict=True)
-        )
         self.store.put(self.store.modules, data)
         return replace(snapshot, module=installed, globals=values)
 

@@ -53,8 +53,11 @@ class MemoryType:
 
 @dataclass(frozen=True, slots=True)
 class GlobalType:
+    """`initial` is the bit pattern that it begins with."""
+
     value_type: int
     mutable: bool
+    initial: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,18 +172,18 @@ class Reader:
         return MemoryType(minimum, maximum, is_64)
 
     def constant_expression(self) -> tuple[int, int]:
-        """Opcode and, where it is an integer, immediate of the one instruction that a constant expression has."""
+        """Opcode and immediate (of floats and vectors their bits) of the one instruction that it has."""
         opcode, value = self.byte(), 0
         if opcode in (0x41, 0x42, 0xD0):
             value = self.signed()
         elif opcode in (0x23, 0xD2):
             value = self.unsigned()
         elif opcode == 0x43:
-            self.bytes(4)
+            value = int.from_bytes(self.bytes(4), "little")
         elif opcode == 0x44:
-            self.bytes(8)
+            value = int.from_bytes(self.bytes(8), "little")
         elif opcode == 0xFD and self.unsigned() == 12:
-            self.bytes(16)
+            value = int.from_bytes(self.bytes(16), "little")
         else:
             raise MalformedModule(f"constant expression required: non-constant opcode {opcode:#x}")
         if self.byte() != 0x0B:
@@ -257,8 +260,9 @@ def _memories(reader: Reader, module: Module) -> None:
 def _globals(reader: Reader, module: Module) -> None:
     for _ in reader.vector():
         value_type, mutable = reader.value_type(), reader.byte()
-        module.globals.append(GlobalType(value_type, mutable == 1))
-        reader.constant_expression()
+        _, initial = reader.constant_expression()
+        bits = 64 if value_type == I64 else 32
+        module.globals.append(GlobalType(value_type, mutable == 1, initial % (1 << bits) if initial < 0 else initial))
 
 
 def _exports(reader: Reader, module: Module) -> None:

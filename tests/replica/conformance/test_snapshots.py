@@ -9,7 +9,7 @@ import pytest
 
 from icmigrate.protocol.principal import ANONYMOUS
 from tests.replica.conformance.program import Program
-from tests.replica.conformance.test_modules import EMPTY
+from tests.replica.conformance.test_modules import EMPTY, wat
 from tests.replica.conformance.world import PROGRAMMABLE, Canister, User, number, rejected
 
 P = Program()
@@ -153,6 +153,43 @@ async def test_an_uploaded_snapshot_has_to_have_the_globals_of_its_module(canist
     error = await rejected(other.manage("load_canister_snapshot", snapshot_id=made["snapshot_id"]))
     assert (error.code, error.error_code) == (4, "IC0408")
     assert error.message == "Wasm exported globals of canister module and snapshot metadata do not match."
+
+
+GLOBALS = """
+(module
+  (import "ic0" "msg_reply" (func $msg_reply))
+  (import "ic0" "msg_reply_data_append" (func $append (param i32 i32)))
+  (memory 1)
+  (global $counter (mut i32) (i32.const 41))
+  (global i64 (i64.const 7))
+  (global (export "end") i32 (i32.const -2))
+  (global (export "large") i64 (i64.const 0x0123456789abcdef))
+  (global (export "half") f32 (f32.const 0.5))
+  (global $quarter (mut f64) (f64.const 0.25))
+  (func (export "canister_update count")
+    (global.set $counter (i32.add (global.get $counter) (i32.const 1)))
+    (i32.store (i32.const 0) (global.get $counter))
+    (call $append (i32.const 0) (i32.const 4))
+    (call $msg_reply)))
+"""
+
+
+async def test_globals_that_are_mutable_or_exported_are_in_a_snapshot(user: User) -> None:
+    canister, target = await user.install(module=wat(GLOBALS)), await user.create()
+    assert number(await canister.update(P, "count")) == 42
+    taken = await canister.manage("take_canister_snapshot")
+    about = await canister.manage("read_canister_snapshot_metadata", snapshot_id=taken["id"])
+    expected = [{"i32": 42}, {"i32": -2}, {"i64": 0x0123456789ABCDEF}, {"f32": 0.5}, {"f64": 0.25}]
+    assert about["globals"] == expected
+    made = await upload(canister, target, globals=[{"i32": 99}, *expected[1:]])
+    uploaded = await target.manage("read_canister_snapshot_metadata", snapshot_id=made["snapshot_id"])
+    assert uploaded["globals"] == [{"i32": 99}, *expected[1:]]
+    await target.manage("load_canister_snapshot", snapshot_id=made["snapshot_id"])
+    assert number(await target.update(P, "count")) == 100
+    for wrong in (expected[:1] + expected[4:], [*expected[:4], {"i32": 0}]):
+        made = await upload(canister, target, globals=wrong)
+        error = await rejected(target.manage("load_canister_snapshot", snapshot_id=made["snapshot_id"]))
+        assert (error.code, error.error_code) == (4, "IC0408")
 
 
 async def test_a_snapshot_of_another_canister_is_loaded_by_who_controls_both(
