@@ -1,0 +1,36 @@
+"""icp-py-core, as it comes from the package index, in an environment of its own and with verification on."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from icmigrate.protocol.principal import Principal
+from tests.replica.official.conftest import CLIENTS, Daemon, cache_folder
+
+# It cannot read what newer versions of cbor2 make of tagged answers.
+REQUIREMENTS = ["icp-py-core==2.3.1", "cbor2<6", "httpx[http2]", "pyblst"]
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    """The interpreter of an environment with the requirements installed; that is done once."""
+    digest = hashlib.sha256(f"{sys.version}{REQUIREMENTS}".encode()).hexdigest()[:16]
+    folder = cache_folder() / f"python-{digest}"
+    interpreter = folder / "bin" / "python"
+    if not (folder / "installed").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        subprocess.run([interpreter, "-m", "pip", "install", "--quiet", *REQUIREMENTS], check=True)
+        (folder / "installed").touch()
+    return interpreter
+
+
+def test_it_finds_nothing_wrong(replica: Daemon, greeter: Principal, python: Path) -> None:
+    script = CLIENTS / "python" / "icp_py_core.py"
+    arguments = [replica.info.url, replica.info.root_key, replica.subnet_id(), greeter.to_str()]
+    done = subprocess.run([python, script, *arguments], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "nothing wrong\n"), done.stderr
