@@ -58,7 +58,7 @@ def start(state_dir: Path, port: int) -> DaemonInfo:
         deadline = time.monotonic() + START_SECONDS
         while _is_held(state_dir / RUNNING):  # by one that runs, or one that is just ending or being started
             info = status(state_dir)
-            if info is not None:
+            if info is not None and _answers(info):
                 return info
             if time.monotonic() > deadline:
                 raise ReplicaDaemonError(f"Another process holds {state_dir} and does not answer.")

@@ -29,6 +29,7 @@ from icmigrate.replica.messages import Answer, Call, Result
 from icmigrate.replica.native import NativeCanister
 from icmigrate.replica.native_calls import execute_native
 from icmigrate.replica.state import (
+    Callback,
     Canister,
     CanisterOrigin,
     CanisterRequest,
@@ -41,10 +42,11 @@ from icmigrate.replica.state import (
 )
 from icmigrate.replica.storage_errors import is_shortage
 from icmigrate.replica.store import Store
-from icmigrate.replica.upkeep import Upkeep
+from icmigrate.replica.upkeep import NEVER, Upkeep
 
 T = TypeVar("T")
 HEARTBEAT_NS = 1_000_000_000
+LOOK_NS = 60 * 1_000_000_000
 RETRY_SECONDS = 1.0
 CLOSE_GRACE = 1.0
 """Seconds that executions under way have to end by themselves when the replica is closed."""
@@ -78,6 +80,8 @@ class Scheduler(Commits):
         self._active: dict[Principal, asyncio.Task[None]] = {}
         self._native_tasks: set[asyncio.Task[None]] = set()
         self._alarm = asyncio.Event()
+        self._next_look = 0
+        """When the ticker looks what is due, unless the alarm is set before."""
         self._ticker: asyncio.Task[None] | None = None
         self._closing = False
         self._failed = asyncio.Event()
@@ -230,10 +234,10 @@ class Scheduler(Commits):
             if message is not None:
                 self._route(message)
         for canister_id, canister in changes.canisters.items():
-            if canister is not None and (canister.global_timer or canister.status is CanisterStatus.STOPPING):
-                self._alarm.set()
             if canister is not None:
                 self.wake(canister_id)
+                if self._due_at(canister) < self._next_look:
+                    self._alarm.set()
 
     def _drop_queues(self, canister_id: Principal) -> None:
         """There is no such canister, or none any more: requests to it are rejected."""
@@ -395,7 +399,8 @@ class Scheduler(Commits):
             self._alarm.clear()
             now = self._clock.time_ns()
             try:
-                seconds = (self._due(now) - now) / 1e9
+                self._next_look = self._due(now)
+                seconds = (self._next_look - now) / 1e9
                 await self.in_thread(self._executor.drop_idle)
             except Exception as error:  # noqa: BLE001 - kept and raised to everyone who waits
                 if not is_shortage(error):
@@ -406,33 +411,29 @@ class Scheduler(Commits):
 
     def _due(self, now: int) -> int:
         """Wakes whoever is due and returns when to look again."""
-        soonest = now + 60 * 1_000_000_000
+        soonest = now + LOOK_NS
         expired: list[tuple[Canister, int]] = []
         for canister in self.state.canisters.values():
-            if canister.global_timer:
-                if canister.global_timer <= now:
-                    if self._find_timer(canister, now):
-                        self.wake(canister.id)
-                else:
-                    soonest = min(soonest, canister.global_timer)
-            if self._heartbeats and canister.module and "canister_heartbeat" in canister.module.exports:
-                if self._find_heartbeat(canister, now):
-                    self.wake(canister.id)
-                soonest = min(soonest, now + HEARTBEAT_NS)
-            if (
-                self.upkeep.find_debtor(canister, now)
-                or self.upkeep.find_counted_queries(canister, now)
-                or (canister.stop_calls and self.upkeep.find_stopped(canister, now))
-            ):
+            due = self._due_at(canister)
+            if due > now:
+                soonest = min(soonest, due)
+            else:
                 self.wake(canister.id)
-            for callback in canister.callbacks.values():
-                if callback.deadline is not None:
-                    if callback.deadline < now:
-                        expired.append((canister, callback.id))
-                    else:
-                        soonest = min(soonest, callback.deadline + 1)
+                expired.extend((canister, call.id) for call in canister.callbacks.values() if _expires_at(call) <= now)
+            if self.upkeep.find_counted_queries(canister, now):
+                self.wake(canister.id)
         self._expire(expired)
         return soonest
+
+    def _due_at(self, canister: Canister) -> int:
+        """When the passing of time alone gives this canister something to do: the earliest such time."""
+        due = self.upkeep.due_at(canister)
+        if canister.status is CanisterStatus.RUNNING and canister.module is not None:
+            if canister.global_timer and "canister_global_timer" in canister.module.exports:
+                due = min(due, canister.global_timer)
+            if self._heartbeats and "canister_heartbeat" in canister.module.exports:
+                due = min(due, self._beaten.get(canister.id, 0) + HEARTBEAT_NS)
+        return min(due, min(map(_expires_at, canister.callbacks.values()), default=due))
 
     def _expire(self, expired: list[tuple[Canister, int]]) -> None:
         """Best-effort calls whose deadline has passed get their answer from the system."""
@@ -448,3 +449,8 @@ class Scheduler(Commits):
     def _is_answer(self, message_id: int, callback_id: int) -> bool:
         message = self.state.messages.get(message_id)
         return isinstance(message, CanisterResponse) and message.callback_id == callback_id
+
+
+def _expires_at(callback: Callback) -> int:
+    """When the system answers a best-effort call that nobody has answered."""
+    return NEVER if callback.deadline is None else callback.deadline + 1

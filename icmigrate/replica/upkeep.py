@@ -20,6 +20,7 @@ from icmigrate.replica.state import Canister, CanisterStatus, Reject, RejectCode
 
 CHARGE_NS = 600 * 1_000_000_000
 STOP_TIMEOUT_NS = 300 * 1_000_000_000
+NEVER = 1 << 64
 
 
 class Upkeep:
@@ -29,6 +30,12 @@ class Upkeep:
         self.query_statistics = QueryStatistics()
         self._commits = commits
         self._executor = executor
+
+    @staticmethod
+    def due_at(canister: Canister) -> int:
+        """When it is to be charged, or told that stopping takes too long: the earliest such time."""
+        late = min((call.requested_at + STOP_TIMEOUT_NS + 1 for call in canister.stop_calls), default=NEVER)
+        return min(late, canister.charged_until + CHARGE_NS)
 
     # -------------------------------------------------------------------------------------- stopping
 

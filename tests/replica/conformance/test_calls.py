@@ -287,3 +287,15 @@ async def test_there_is_no_other_subnet(canister: Canister) -> None:
     elsewhere = Principal(bytes(28) + b"\2")
     answer = await canister.update(P.call(elsewhere, encode("raw_rand"), method="raw_rand", on_reject=told))
     assert number(answer) == 3
+
+
+async def test_a_best_effort_call_ends_by_itself_while_nothing_else_happens(
+    user: User, canister: Canister, other: Canister
+) -> None:
+    latch = await Latch.build(user)
+    told = P.reply(P.msg_reject_code())
+    held = latch.call().code
+    async with asyncio.timeout(20):
+        answer = await canister.update(P.call(other.id, held, timeout=1, on_reject=told))
+    assert number(answer) == 6  # SYS_UNKNOWN
+    await latch.release()

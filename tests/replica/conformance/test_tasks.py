@@ -176,6 +176,13 @@ async def test_a_heartbeat_beats_again_and_again_while_the_canister_runs(replica
         assert (await canister.remembered()).rstrip(b"x") == b"silent"
 
 
+async def test_a_heartbeat_beats_while_nothing_else_happens(replica_of_its_own: RunningReplica) -> None:
+    async with user_of(replica_of_its_own) as user, asyncio.timeout(20):
+        canister = await user.install(P.set_hook("heartbeat", P.append(b"x")))
+        while len(await canister.remembered()) < 3:
+            pass
+
+
 async def test_a_heartbeat_that_traps_leaves_no_trace_and_beats_on(replica_of_its_own: RunningReplica) -> None:
     async with user_of(replica_of_its_own) as user:
         canister = await user.install(P.set_hook("heartbeat", P.set(b"x").trap("arrhythmia")))
