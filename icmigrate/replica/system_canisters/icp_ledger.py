@@ -13,7 +13,7 @@ from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import ANONYMOUS, Principal
 from icmigrate.replica.changes import Changes
 from icmigrate.replica.management_types import BLOB
-from icmigrate.replica.system_canisters import icp_blocks, icrc, protobuf
+from icmigrate.replica.system_canisters import icp_blocks, icrc, icrc21, protobuf
 from icmigrate.replica.system_canisters.book import (
     MAX_MEMO_LENGTH,
     NO_ALLOWANCE,
@@ -64,6 +64,7 @@ MAX_TAKE_ALLOWANCES = 500
 
 _ICRC_1 = "https://github.com/dfinity/ICRC-1/tree/main/standards"
 _ICRC = "https://github.com/dfinity/ICRC/blob/main/ICRCs"
+_WG_IDENTITY = "https://github.com/dfinity/wg-identity-authentication/blob/main/topics"
 TOKEN = Token(
     "Internet Computer",
     "ICP",
@@ -71,6 +72,7 @@ TOKEN = Token(
     fee=TRANSFER_FEE,
     standards={
         **{name: f"{_ICRC_1}/{name}" for name in ("ICRC-1", "ICRC-2")},
+        "ICRC-21": f"{_WG_IDENTITY}/ICRC-21/icrc_21_consent_msg.md",
         **{name: f"{_ICRC}/{name}/{name}.md" for name in ("ICRC-10", "ICRC-106")},
     },
 )
@@ -158,6 +160,9 @@ class IcpLedger(IcrcLedger):
             ),
             "remove_approval": NativeMethod((REMOVE_APPROVAL_ARGS,), icrc.APPROVE_RESULT, self._remove_approval),
             "get_allowances": query(ALLOWANCES, self._get_allowances, GET_ALLOWANCES_ARGS),
+            "icrc21_canister_call_consent_message": NativeMethod(
+                (icrc21.REQUEST,), icrc21.RESPONSE, self._consent_message
+            ),
             "icrc106_get_index_principal": query(icrc.INDEX_PRINCIPAL_RESULT, lambda _: {"Ok": ICP_INDEX}),
             "is_ledger_ready": query(T.Bool, lambda _: True),
         }
@@ -316,6 +321,10 @@ class IcpLedger(IcrcLedger):
             raise Trap(f"{failure.name}: {failure.content}") from None
         index: int = sent["Ok"]
         return index
+
+    def _consent_message(self, context: Context, request: Record) -> Record:
+        explained = icrc21.methods(T.Record(TRANSFER_ARGS))
+        return icrc21.consent_message(explained, TOKEN, context.caller, request)
 
     # ------------------------------------------------------------------------------------ blocks
 

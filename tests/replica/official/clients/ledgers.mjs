@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { AnonymousIdentity, HttpAgent } from '@icp-sdk/core/agent';
+import { IDL } from '@icp-sdk/core/candid';
 import { Ed25519KeyIdentity } from '@icp-sdk/core/identity';
 import { Principal } from '@icp-sdk/core/principal';
 
@@ -64,6 +65,23 @@ const taken = await icrcLedger.transferFrom({ from: candid(me), to: bobs, amount
 const allowance = await icrcLedger.allowance({ account: candid(me), spender: bobs });
 assert.equal(allowance.allowance, ICP - FEE);
 assert.equal(icrc.mapTokenMetadata(await icrcLedger.metadata({})).symbol, 'ICP');
+
+const blob = IDL.Opt(IDL.Vec(IDL.Nat8));
+const transferArg = IDL.Record({
+  to: IDL.Record({ owner: IDL.Principal, subaccount: blob }),
+  amount: IDL.Nat,
+  fee: IDL.Opt(IDL.Nat),
+  memo: blob,
+  from_subaccount: blob,
+  created_at_time: IDL.Opt(IDL.Nat64),
+});
+const asked = { to: bobs, amount: ICP, fee: [], memo: [], from_subaccount: [], created_at_time: [] };
+const consent = await ledger.icrc21ConsentMessage({
+  method: 'icrc1_transfer',
+  arg: IDL.encode([transferArg], [asked]),
+  userPreferences: { metadata: { language: 'en', utcOffsetMinutes: 60 }, deriveSpec: { GenericDisplay: null } },
+});
+assert.match(consent.consent_message.GenericDisplayMessage, /^# Send Internet Computer/);
 
 // The index
 const indexId = await icrcLedger.getIndexPrincipal({});
