@@ -70,7 +70,7 @@ def foreign_module(name: str) -> bytes:
 def run_script(folder: Path, script: str, *arguments: object) -> str:
     """What one of our scripts beside the official packages prints; it has to succeed."""
     done = subprocess.run(
-        ["node", script, *map(str, arguments)], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        ["node", script, *map(str, arguments)], cwd=folder, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
     return done.stdout
