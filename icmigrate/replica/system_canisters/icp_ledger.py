@@ -14,6 +14,7 @@ from icmigrate.protocol.principal import ANONYMOUS, Principal
 from icmigrate.replica.changes import Changes
 from icmigrate.replica.management_types import BLOB
 from icmigrate.replica.system_canisters import icp_blocks, icrc, icrc21, protobuf
+from icmigrate.replica.system_canisters import icp_ledger_types as types
 from icmigrate.replica.system_canisters.book import (
     MAX_MEMO_LENGTH,
     NO_ALLOWANCE,
@@ -23,8 +24,6 @@ from icmigrate.replica.system_canisters.book import (
     check_created_at_time,
 )
 from icmigrate.replica.system_canisters.icp_blocks import (
-    BLOCK,
-    TIME_STAMP,
     TOKENS,
     account_identifier,
     checked_identifier,
@@ -41,7 +40,6 @@ from icmigrate.replica.system_canisters.table import (
     given,
     optional,
     query,
-    result,
 )
 
 ICP_LEDGER = Principal.from_str("ryjl3-tyaaa-aaaaa-aaaba-cai")
@@ -77,59 +75,6 @@ TOKEN = Token(
     },
 )
 
-# ------------------------------------------------------------------------------------------ Candid types
-
-TRANSFER_ARGS = {
-    "memo": T.Nat64,
-    "amount": TOKENS,
-    "fee": TOKENS,
-    "from_subaccount": T.Opt(BLOB),
-    "to": BLOB,
-    "created_at_time": T.Opt(TIME_STAMP),
-}
-TRANSFER_RESULT = result(
-    T.Nat64,
-    T.Variant(
-        {
-            "BadFee": T.Record({"expected_fee": TOKENS}),
-            "InsufficientFunds": T.Record({"balance": TOKENS}),
-            "TxTooOld": T.Record({"allowed_window_nanos": T.Nat64}),
-            "TxCreatedInFuture": T.Null,
-            "TxDuplicate": T.Record({"duplicate_of": T.Nat64}),
-        }
-    ),
-)
-GET_BLOCKS_ARGS = T.Record({"start": T.Nat64, "length": T.Nat64})
-QUERY_ARCHIVE_ERROR = T.Variant(
-    {
-        "BadFirstBlockIndex": T.Record({"requested_index": T.Nat64, "first_valid_index": T.Nat64}),
-        "Other": T.Record({"error_code": T.Nat64, "error_message": T.Text}),
-    }
-)
-
-
-def _query_blocks_response(block: object, block_range: object) -> object:
-    archive = T.Func([GET_BLOCKS_ARGS], [result(block_range, QUERY_ARCHIVE_ERROR)], ["query"])
-    return T.Record(
-        {
-            "chain_length": T.Nat64,
-            "certificate": T.Opt(BLOB),
-            "blocks": T.Vec(block),
-            "first_block_index": T.Nat64,
-            "archived_blocks": T.Vec(T.Record({"start": T.Nat64, "length": T.Nat64, "callback": archive})),
-        }
-    )
-
-
-QUERY_BLOCKS_RESPONSE = _query_blocks_response(BLOCK, T.Record({"blocks": T.Vec(BLOCK)}))
-QUERY_ENCODED_BLOCKS_RESPONSE = _query_blocks_response(BLOB, T.Vec(BLOB))
-TIP_OF_CHAIN_RESPONSE = T.Record({"certification": T.Opt(BLOB), "tip_index": T.Nat64})
-REMOVE_APPROVAL_ARGS = T.Record({"from_subaccount": T.Opt(BLOB), "spender": BLOB, "fee": T.Opt(T.Nat)})
-GET_ALLOWANCES_ARGS = T.Record({"from_account_id": T.Text, "prev_spender_id": T.Opt(T.Text), "take": T.Opt(T.Nat64)})
-ALLOWANCES = T.Vec(
-    T.Record({"from_account_id": T.Text, "to_spender_id": T.Text, "allowance": TOKENS, "expires_at": T.Opt(T.Nat64)})
-)
-
 
 class IcpLedger(IcrcLedger):
     """`ryjl3-tyaaa-aaaaa-aaaba-cai`: accounts of ICP."""
@@ -138,7 +83,6 @@ class IcpLedger(IcrcLedger):
     token = TOKEN
 
     def methods(self) -> dict[str, NativeMethod]:
-        text_transfer_args = T.Record({**TRANSFER_ARGS, "to": T.Text})
         return {
             **super().methods(),
             "name": query(T.Record({"name": T.Text}), lambda _: {"name": TOKEN.name}),
@@ -150,16 +94,18 @@ class IcpLedger(IcrcLedger):
             "account_identifier": query(BLOB, lambda _, account: account_identifier(Account.of(account)), icrc.ACCOUNT),
             "account_balance": query(TOKENS, self._account_balance, T.Record({"account": BLOB})),
             "account_balance_dfx": query(TOKENS, self._account_balance_dfx, T.Record({"account": T.Text})),
-            "transfer": NativeMethod((T.Record(TRANSFER_ARGS),), TRANSFER_RESULT, self._transfer_tokens),
-            "send_dfx": NativeMethod((text_transfer_args,), T.Nat64, self._send_dfx),
-            "query_blocks": query(QUERY_BLOCKS_RESPONSE, self._query_blocks, GET_BLOCKS_ARGS),
-            "query_encoded_blocks": query(QUERY_ENCODED_BLOCKS_RESPONSE, self._query_encoded_blocks, GET_BLOCKS_ARGS),
-            "tip_of_chain": query(TIP_OF_CHAIN_RESPONSE, self._tip_of_chain),
+            "transfer": NativeMethod((types.TRANSFER_ARGS,), types.TRANSFER_RESULT, self._transfer_tokens),
+            "send_dfx": NativeMethod((types.SEND_ARGS,), T.Nat64, self._send_dfx),
+            "query_blocks": query(types.QUERY_BLOCKS_RESPONSE, self._query_blocks, types.GET_BLOCKS_ARGS),
+            "query_encoded_blocks": query(
+                types.QUERY_ENCODED_BLOCKS_RESPONSE, self._query_encoded_blocks, types.GET_BLOCKS_ARGS
+            ),
+            "tip_of_chain": query(types.TIP_OF_CHAIN_RESPONSE, self._tip_of_chain),
             "archives": query(
                 T.Record({"archives": T.Vec(T.Record({"canister_id": T.Principal}))}), lambda _: {"archives": []}
             ),
-            "remove_approval": NativeMethod((REMOVE_APPROVAL_ARGS,), icrc.APPROVE_RESULT, self._remove_approval),
-            "get_allowances": query(ALLOWANCES, self._get_allowances, GET_ALLOWANCES_ARGS),
+            "remove_approval": NativeMethod((types.REMOVE_APPROVAL_ARGS,), icrc.APPROVE_RESULT, self._remove_approval),
+            "get_allowances": query(types.ALLOWANCES, self._get_allowances, types.GET_ALLOWANCES_ARGS),
             "icrc21_canister_call_consent_message": NativeMethod(
                 (icrc21.REQUEST,), icrc21.RESPONSE, self._consent_message
             ),
@@ -184,6 +130,8 @@ class IcpLedger(IcrcLedger):
     def transfer(self, context: Context, payer: Account, to: Account, spender: Account | None, record: Record) -> int:
         icrc1_memo, created_at_time = _checked_memo(record), given(record["created_at_time"])
         source, target = account_identifier(payer), account_identifier(to)
+        if record["amount"] > MAX_TOKENS:
+            raise Failure("InsufficientFunds", balance=self.book(context.changes).balance(source))
         by = None if spender is None else account_identifier(spender)
         if source == MINTING_ACCOUNT and by is not None and target != MINTING_ACCOUNT:
             raise Trap("the minter account cannot delegate mints")
@@ -208,7 +156,7 @@ class IcpLedger(IcrcLedger):
         """The block of a transfer, mint or burn (to and from the minting account) of `amount` e8s. Raises Failure."""
         book, fee = self.book(context.changes), 0
         if payer == MINTING_ACCOUNT:
-            operation = icp_blocks.mint(to, min(amount, MAX_TOKENS))
+            operation = icp_blocks.mint(to, amount)
         elif to == MINTING_ACCOUNT:
             operation = icp_blocks.burn(payer, amount, spender)
         else:
@@ -216,15 +164,15 @@ class IcpLedger(IcrcLedger):
             operation = icp_blocks.transfer(payer, to, amount, fee, spender)
         transaction = icp_blocks.transaction(operation, memo, icrc1_memo, created_at_time)
         _check_time_and_duplicate(book, transaction, created_at_time, context.now)
-        allowed = spender is not None and spender != payer
-        if allowed and (held := self._held(context, payer, spender or b"").amount) < amount + fee:
+        taker = None if spender == payer else spender  # an owner needs no allowance
+        if taker is not None and (held := self._held(context, payer, taker).amount) < amount + fee:
             raise Failure("InsufficientAllowance", allowance=held)
         if payer != MINTING_ACCOUNT:
             if (balance := book.balance(payer)) < amount + fee:
                 raise Failure("InsufficientFunds", balance=balance)
             book.debit(payer, amount + fee)
-            if allowed:
-                book.use_allowance(payer, spender or b"", amount + fee)
+            if taker is not None:
+                book.use_allowance(payer, taker, amount + fee)
         if to != MINTING_ACCOUNT:
             book.credit(to, amount)
         return self._append(context.changes, transaction, payer, to)
@@ -323,7 +271,7 @@ class IcpLedger(IcrcLedger):
         return index
 
     def _consent_message(self, context: Context, request: Record) -> Record:
-        explained = icrc21.methods(T.Record(TRANSFER_ARGS))
+        explained = icrc21.methods(types.TRANSFER_ARGS)
         return icrc21.consent_message(explained, TOKEN, context.caller, request)
 
     # ------------------------------------------------------------------------------------ blocks

@@ -10,7 +10,7 @@ from icmigrate.protocol import candid, cbor, certificate, hash_tree
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.system_canisters import cycles_ledger_types as types
-from icmigrate.replica.system_canisters import icp_ledger, icrc, icrc3
+from icmigrate.replica.system_canisters import icp_ledger_types, icrc, icrc3
 from icmigrate.replica.system_canisters.canister_creation import CYCLES_MINTING_CANISTER
 from icmigrate.replica.system_canisters.cycles_ledger import CYCLES_LEDGER, FEE
 from icmigrate.replica.system_canisters.cycles_minting import CONVERSION_RATE_RESPONSE
@@ -82,7 +82,7 @@ async def test_the_last_blocks_are_certified_by_the_subnet(client: Client) -> No
     assert certified_data(client, CYCLES_LEDGER, tip["certificate"]) == root_hash(tip["hash_tree"])
 
     data = await client.query(ICP_LEDGER, "tip_of_chain")
-    tip = decoded(data, icp_ledger.TIP_OF_CHAIN_RESPONSE)
+    tip = decoded(data, icp_ledger_types.TIP_OF_CHAIN_RESPONSE)
     assert len(certified_data(client, ICP_LEDGER, tip["certification"][0])) == 32
 
     data = await client.query(CYCLES_MINTING_CANISTER, "get_icp_xdr_conversion_rate")

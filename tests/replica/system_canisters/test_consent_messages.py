@@ -11,7 +11,8 @@ from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import ANONYMOUS, Principal
 from icmigrate.replica.system_canisters import icrc
 from icmigrate.replica.system_canisters.icp_blocks import account_identifier
-from icmigrate.replica.system_canisters.icp_ledger import ICP_LEDGER, TRANSFER_ARGS
+from icmigrate.replica.system_canisters.icp_ledger import ICP_LEDGER
+from icmigrate.replica.system_canisters.icp_ledger_types import TRANSFER_ARGS
 from icmigrate.replica.system_canisters.icrc import Account
 from tests.replica.http.client import encode
 from tests.replica.system_canisters.world import World, account, somebody, subaccount
@@ -22,7 +23,7 @@ ARGUMENTS = {
     "icrc1_transfer": icrc.TRANSFER_ARG,
     "icrc2_approve": icrc.APPROVE_ARGS,
     "icrc2_transfer_from": icrc.TRANSFER_FROM_ARGS,
-    "transfer": T.Record(TRANSFER_ARGS),
+    "transfer": TRANSFER_ARGS,
 }
 
 

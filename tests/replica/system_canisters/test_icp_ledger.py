@@ -183,6 +183,8 @@ async def test_icp_is_burned_in_the_minting_account_and_made_by_it(world: World)
     minting = {"to": account(alice), "amount": 2 * ICP}
     assert "Ok" in await update(world, "icrc1_transfer", minting, GOVERNANCE)
     assert await balance(world, alice) == 11 * ICP
+    too_much = await update(world, "icrc1_transfer", {**minting, "amount": 1 << 64}, GOVERNANCE)
+    assert too_much == {"Err": {"InsufficientFunds": {"balance": 0}}}
     (operation,) = (await last_block(world))["transaction"]["operation"]
     assert operation == {"Mint": {"to": address(alice), "amount": {"e8s": 2 * ICP}}}
 

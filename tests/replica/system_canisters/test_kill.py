@@ -14,11 +14,10 @@ import aiohttp
 import pytest
 
 from icmigrate.protocol import candid
-from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica import daemon
 from icmigrate.replica.system_canisters import cycles_ledger_types as types
-from icmigrate.replica.system_canisters import cycles_minting, icp_ledger
+from icmigrate.replica.system_canisters import cycles_minting, icp_ledger_types
 from icmigrate.replica.system_canisters.canister_creation import CYCLES_MINTING_CANISTER
 from icmigrate.replica.system_canisters.cycles_ledger import CREATE_CANISTER_MEMO, CYCLES_LEDGER, FEE
 from icmigrate.replica.system_canisters.icp_blocks import account_identifier
@@ -57,10 +56,10 @@ class Work:
         to = account_identifier(Account(CYCLES_MINTING_CANISTER, subaccount_of(bank.principal)))
         payment = {"memo": MINT, "amount": {"e8s": E8S}, "fee": {"e8s": TRANSFER_FEE}, "to": to}
         arg = candid.encode(
-            [T.Record(icp_ledger.TRANSFER_ARGS)], [{**payment, "from_subaccount": [], "created_at_time": []}]
+            [icp_ledger_types.TRANSFER_ARGS], [{**payment, "from_subaccount": [], "created_at_time": []}]
         )
         while True:
-            block = await self._call(bank, ICP_LEDGER, "transfer", arg, icp_ledger.TRANSFER_RESULT)
+            block = await self._call(bank, ICP_LEDGER, "transfer", arg, icp_ledger_types.TRANSFER_RESULT)
             notification = encode(cycles_minting.NOTIFY_MINT_CYCLES_ARG, {"block_index": block})
             minted = await self._call(
                 bank,
