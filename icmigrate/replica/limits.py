@@ -18,7 +18,10 @@ class Limits:
     query_instructions: int = 5 * BILLION
     inspect_instructions: int = 200_000_000
     install_instructions: int = 300 * BILLION
-    composite_query_instructions: int = 40 * BILLION
+    query_graph_instructions: int = 5 * BILLION
+    """What a composite query and all that it calls may use together."""
+    query_call_instructions: int = 50_000_000
+    """What each of these calls counts as besides."""
     compile_instructions: int = 6_000
     """What compiling an instruction of a module counts as."""
 

@@ -41,11 +41,18 @@ T = TypeVar("T")
 MAX_DEPTH = 6
 PATIENCE_SECONDS = 0.2
 """How long a query waits for the canister's messages before it takes an instance of its own."""
-_LOOP = "Loop detected in the query call graph"
 
 
 class _Superseded(Exception):
     """A newer state was committed while the one before was being read."""
+
+
+class _LimitReached(Exception):
+    """A composite query and what it calls pass a limit: the query from outside is refused as a whole."""
+
+    def __init__(self, error_code: str, text: str) -> None:
+        super().__init__(text)
+        self.reject = Reject(RejectCode.CANISTER_ERROR, text, error_code)
 
 
 async def _again_if_superseded(attempt: Callable[[], Awaitable[T]]) -> T:
@@ -96,13 +103,31 @@ class _Overlay:
 
 
 @dataclass(slots=True)
+class _Graph:
+    """All executions that a query from outside leads to."""
+
+    root: Principal
+    certificate: Callable[[], bytes] | None
+    """Of the root's data; the other canisters see none."""
+    instructions_left: int
+
+    def check(self, depth: int) -> None:
+        """Before a composite query goes on that was called over so many others. Raises _LimitReached."""
+        if depth >= MAX_DEPTH:
+            raise _LimitReached("IC0525", "Composite query calls exceeded the maximum call depth.")
+        if self.instructions_left <= 0:
+            raise _LimitReached("IC0526", "Composite query calls exceeded the instruction limit.")
+
+
+@dataclass(slots=True)
 class _Evaluation:
     """One composite query being answered: its memory and what it has done so far."""
 
     canister: Canister
     caller: Principal
     sender_info: SenderInfo | None
-    path: tuple[Principal, ...]
+    graph: _Graph
+    depth: int
     overlay: _Overlay
     instructions: int = 0
     response: Response | None = None
@@ -136,9 +161,16 @@ class Queries:
         native = self._scheduler.natives.get(canister_id)
         if native is not None:
             return await native.query(caller, method_name, arg)
-        return await _again_if_superseded(
-            lambda: self._query(caller, canister_id, method_name, arg, (), outside=True, sender_info=sender_info)
-        )
+
+        def attempt() -> Awaitable[Response]:
+            limit = self._executor.limits.query_graph_instructions
+            graph = _Graph(canister_id, self._lazy_certificate(canister_id), limit)
+            return self._query(caller, canister_id, method_name, arg, graph, 0, sender_info)
+
+        try:
+            return await _again_if_superseded(attempt)
+        except _LimitReached as reached:
+            return reached.reject
 
     async def inspect(self, ingress: Ingress) -> Reject | None:
         """canister_inspect_message; None when the message is accepted."""
@@ -164,10 +196,11 @@ class Queries:
         canister_id: Principal,
         method_name: str,
         arg: bytes,
-        path: tuple[Principal, ...],
-        outside: bool,
+        graph: _Graph,
+        depth: int,
         sender_info: SenderInfo | None = None,
     ) -> Response:
+        certificate = graph.certificate if canister_id == graph.root else None
         async with self._turn(canister_id) as is_alone:
             canister = self._scheduler.state.canisters.get(canister_id)
             if canister is None:
@@ -185,22 +218,22 @@ class Queries:
                     caller,
                     method_name,
                     arg,
-                    self._lazy_certificate(canister_id) if outside else None,
+                    certificate,
                     self._clock.time_ns(),
                     sender_info,
                     instance,
                 )
+                graph.instructions_left -= instructions
                 self._count(canister_id, instructions, arg, response)
                 return response
             if f"canister_composite_query {method_name}" not in canister.module.exports:
                 return MethodNotFound("query", method_name).reject(canister_id)
             # It holds no lock later on, when the certified data may be newer than what it sees: made now.
-            certificate = self._lazy_certificate(canister_id) if outside else None
             if certificate is not None:
                 certificate()
             instance = await self._beside(canister)
         overlay = _Overlay(canister, instance)
-        evaluation = _Evaluation(canister, caller, sender_info, (*path, canister_id), overlay)
+        evaluation = _Evaluation(canister, caller, sender_info, graph, depth, overlay)
         try:
             response = await self._evaluate(evaluation, method_name, arg, certificate)
         finally:
@@ -260,7 +293,10 @@ class Queries:
         if outcome.fault is not None:
             return outcome.fault.reject(evaluation.canister.id)
         silent = faults.did_not_reply(evaluation.canister.id)
-        while evaluation.calls and evaluation.response is None:
+        while evaluation.response is None:
+            evaluation.graph.check(evaluation.depth)
+            if not evaluation.calls:
+                break
             call = evaluation.calls.pop(0)
             response = await self._call(evaluation, call)
             fault = await self._call_back(evaluation, call, response)
@@ -268,11 +304,8 @@ class Queries:
         return evaluation.response or silent
 
     def _api(self, evaluation: _Evaluation, context: Context) -> SystemApi:
-        limit = min(
-            self._executor.limits.query_instructions,
-            self._executor.limits.composite_query_instructions - evaluation.instructions,
-        )
-        api = self._executor.api(context, evaluation.canister, evaluation.caller, self._clock.time_ns(), max(0, limit))
+        limit = self._executor.limits.query_instructions
+        api = self._executor.api(context, evaluation.canister, evaluation.caller, self._clock.time_ns(), limit)
         api.sender_info = evaluation.sender_info
         api.must_respond = evaluation.response is None
         api.instructions_before = evaluation.instructions
@@ -284,6 +317,7 @@ class Queries:
             self._executor.execute_on, evaluation.overlay.instance, evaluation.canister, api, entry
         )
         evaluation.instructions += outcome.instructions
+        evaluation.graph.instructions_left -= outcome.instructions
         if outcome.fault is None:
             evaluation.calls.extend(api.calls)
             evaluation.response = evaluation.response or api.response
@@ -295,22 +329,13 @@ class Queries:
 
     async def _call(self, evaluation: _Evaluation, call: OutgoingCall) -> Response:
         """A query called by a composite query."""
-        if call.callee in evaluation.path:
-            return Reject(RejectCode.CANISTER_ERROR, _LOOP, "IC0517")
-        if len(evaluation.path) >= MAX_DEPTH:
-            text = "Query call graph exceeded the maximum depth"
-            return Reject(RejectCode.CANISTER_ERROR, text, "IC0525")
         native = self._scheduler.natives.get(call.callee)
         if native is not None:
             return await native.query(evaluation.canister.id, call.method_name, bytes(call.arg))
-        return await self._query(
-            evaluation.canister.id,
-            call.callee,
-            call.method_name,
-            bytes(call.arg),
-            evaluation.path,
-            outside=False,
-        )
+        caller, arg = evaluation.canister.id, bytes(call.arg)
+        response = await self._query(caller, call.callee, call.method_name, arg, evaluation.graph, evaluation.depth + 1)
+        evaluation.graph.instructions_left -= self._executor.limits.query_call_instructions
+        return response
 
     async def _call_back(self, evaluation: _Evaluation, call: OutgoingCall, response: Response) -> Reject | None:
         """The callback for one response; the reject of its fault, if it had one."""

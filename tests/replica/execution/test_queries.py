@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from icmigrate.replica.limits import Limits
 from icmigrate.replica.state import QueryStats
-from tests.replica.execution.world import STRANGER, World, rejected, wasm
+from tests.replica.execution.world import STRANGER, World, open_world, rejected, wasm
 
 # "ask" calls the query named in the argument: callee (10 bytes), flags (1 byte), method name.
 COMPOSITE = wasm(
@@ -67,9 +68,16 @@ async def test_updates_cannot_be_called_by_composite_queries(world: World) -> No
     assert await world.ask(first, "ask", second.bytes + b"\0change") == b"\x2a\0\0\0\5"
 
 
-async def test_a_loop_of_queries_is_found(world: World) -> None:
+async def test_a_canister_may_ask_itself_and_answers_from_its_committed_state(world: World) -> None:
     first = await world.canister(COMPOSITE)
-    assert await world.ask(first, "ask", first.bytes + b"\0who") == b"\x2a\0\0\0\5"
+    assert await world.ask(first, "ask", first.bytes + b"\0who") == b"\x2a\0\0\0\0" + first.bytes
+    assert await world.ask(first, "ask", first.bytes + b"\0heap") == b"\x2a\0\0\0\0" + b"\0\0\0\0"
+
+
+async def test_only_the_canister_that_was_asked_from_outside_sees_its_certificate(world: World) -> None:
+    first, second = await world.canister(COMPOSITE), await world.canister(COMPOSITE)
+    assert (await world.ask(first, "ask", first.bytes + b"\0present"))[5:] == b"\1"
+    assert (await world.ask(first, "ask", second.bytes + b"\0present"))[5:] == b"\0"
 
 
 async def test_two_composite_queries_that_ask_each_other_s_canister_do_not_wait_for_ever(world: World) -> None:
@@ -141,3 +149,28 @@ async def test_queries_are_counted_when_their_epoch_is_over(world: World) -> Non
     assert (counted.calls, counted.request_bytes, counted.response_bytes) == (2, 5 + len(arg), 4 + 9)
     assert (called.calls, called.request_bytes, called.response_bytes) == (1, 0, 4)
     assert counted.instructions > called.instructions > 0
+
+
+ASKING = """(table funcref (elem $on_reply)) (global $left (mut i32) (i32.const 0)) (data (i32.const 32) "yes")
+  (func (export "canister_query yes") (call $msg_reply))
+  (func (export "canister_composite_query go")
+    (call $msg_arg_data_copy (i32.const 16) (i32.const 0) (i32.const 11))
+    (global.set $left (i32.load8_u (i32.const 26))) (call $ask))
+  (func $ask
+    (call $call_new (i32.const 16) (i32.const 10) (i32.const 32) (i32.const 3)
+      (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
+    (drop (call $call_perform)))
+  (func $on_reply (param i32)
+    (global.set $left (i32.sub (global.get $left) (i32.const 1)))
+    (if (global.get $left) (then (call $ask)) (else (call $msg_reply))))"""
+
+
+async def test_a_composite_query_and_all_that_it_calls_have_a_limit_together() -> None:
+    """Each call counts as 50 million instructions, whatever it does; the canister may call itself."""
+    world = await open_world(limits=Limits(query_graph_instructions=200_000_000))
+    canister_id = await world.canister(wasm(ASKING))
+    assert await world.ask(canister_id, "go", canister_id.bytes + b"\3") == b""
+    reject = rejected(await world.query(canister_id, "go", canister_id.bytes + b"\5"), "IC0526")
+    assert reject.message == "Composite query calls exceeded the instruction limit."
+    assert Limits().query_graph_instructions == 5_000_000_000
+    await world.replica.close()
