@@ -68,6 +68,6 @@ class Limits:
     warm_instances: int = 128
     warm_bytes: int = 2 * GIB
     idle_seconds: float = 60.0
-    worker_threads: int = 2
-    query_threads: int = 2
+    worker_threads: int = 8
+    query_threads: int = 4
     page_log_bytes: int = 64 * MIB

@@ -39,6 +39,7 @@ from icmigrate.replica.system_api import OutgoingCall, SystemApi
 
 T = TypeVar("T")
 MAX_DEPTH = 6
+INSPECT = "canister_inspect_message"
 PATIENCE_SECONDS = 0.2
 """How long a query waits for the canister's messages before it takes an instance of its own."""
 
@@ -174,6 +175,9 @@ class Queries:
 
     async def inspect(self, ingress: Ingress) -> Reject | None:
         """canister_inspect_message; None when the message is accepted."""
+        canister = self._scheduler.state.canisters.get(ingress.canister_id)
+        if canister is not None and canister.module is not None and INSPECT not in canister.module.exports:
+            return None
         return await _again_if_superseded(lambda: self._inspect(ingress))
 
     async def _inspect(self, ingress: Ingress) -> Reject | None:
@@ -183,7 +187,7 @@ class Queries:
                 return faults.not_found(ingress.canister_id)
             if canister.module is None:
                 return faults.NoModule().reject(canister.id)
-            if "canister_inspect_message" not in canister.module.exports:
+            if INSPECT not in canister.module.exports:
                 return None
             instance = None if is_alone else await self._beside(canister)
             return await self._scheduler.in_query_thread(

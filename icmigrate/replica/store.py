@@ -49,7 +49,7 @@ _SETTINGS = """
 PRAGMA locking_mode=EXCLUSIVE;
 PRAGMA journal_mode=WAL;
 PRAGMA synchronous=NORMAL;
-PRAGMA wal_autocheckpoint=4000;
+PRAGMA wal_autocheckpoint=2000;
 """
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS counters (id INTEGER PRIMARY KEY, record BLOB NOT NULL);

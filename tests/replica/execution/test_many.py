@@ -105,11 +105,12 @@ async def test_a_busy_canister_answers_queries_from_the_state_before_and_takes_m
     assert await world.ask(busy, "get") == b"\7\0\0\0"
 
 
-async def test_queries_are_answered_while_every_worker_is_busy(world: World) -> None:
+async def test_several_busy_canisters_hold_up_nobody_else(world: World) -> None:
     busy = [await world.canister(wasm(SPIN)) for _ in range(3)]
     other = await world.canister(COUNTER)
     sent = [await world.send(canister_id, "spin") for canister_id in busy]
     await world.ask(other, "all")
+    await world.call(other, "count")
     statuses = [world.replica.ingress_status(request_id) for request_id in sent]
     assert not any(status is None or status.is_terminal for status in statuses)
     for request_id in sent:
