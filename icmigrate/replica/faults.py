@@ -260,7 +260,7 @@ def did_not_reply(canister_id: Principal) -> Reject:
 
 
 def did_not_produce_a_response(canister_id: Principal) -> Reject:
-    """By a composite query whose callbacks ran but did not answer."""
+    """By a query."""
     text = f"Canister {canister_id.to_str()} did not produce a response"
     return Reject(RejectCode.CANISTER_ERROR, text, "IC0506")
 

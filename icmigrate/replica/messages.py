@@ -248,20 +248,21 @@ def execute_query(
     arg: bytes,
     certificate: Callable[[], bytes] | None,
     now: int,
+    limit: int,
     sender_info: SenderInfo | None = None,
     instance: Instance | None = None,
 ) -> tuple[Response, int]:
     """A query call to a query method, which leaves no trace: the response, and the instructions it took.
 
-    On `instance`, which is given up then, or on the warm one.
+    It may take `limit` instructions. On `instance`, which is given up then, or on the warm one.
     """
-    api = executor.api(Context.NON_REPLICATED_QUERY, canister, caller, now, executor.limits.query_instructions)
+    api = executor.api(Context.NON_REPLICATED_QUERY, canister, caller, now, limit)
     api.arg, api.method_name, api.data_certificate, api.must_respond = arg, method_name, certificate, True
     api.sender_info = sender_info
     outcome = _without_trace(executor, canister, api, f"canister_query {method_name}", instance)
     if outcome.fault is not None:
         return outcome.fault.reject(canister.id), outcome.instructions
-    return api.response or faults.did_not_reply(canister.id), outcome.instructions
+    return api.response or faults.did_not_produce_a_response(canister.id), outcome.instructions
 
 
 def execute_inspect(

@@ -224,6 +224,7 @@ class Queries:
                     arg,
                     certificate,
                     self._clock.time_ns(),
+                    self._instructions(graph),
                     sender_info,
                     instance,
                 )
@@ -277,6 +278,10 @@ class Queries:
         newest = self._scheduler.state.canisters.get(canister.id)
         return newest is not None and newest.memory.files == canister.memory.files
 
+    def _instructions(self, graph: _Graph) -> int:
+        """How many the next execution may use."""
+        return min(self._executor.limits.query_instructions, max(0, graph.instructions_left))
+
     def _count(self, canister_id: Principal, instructions: int, arg: bytes, response: Response) -> None:
         now = self._clock.time_ns()
         self._scheduler.upkeep.query_statistics.count(canister_id, now, instructions, arg, response)
@@ -296,7 +301,7 @@ class Queries:
         outcome = await self._run(evaluation, api, f"canister_composite_query {method_name}")
         if outcome.fault is not None:
             return outcome.fault.reject(evaluation.canister.id)
-        silent = faults.did_not_reply(evaluation.canister.id)
+        silent = faults.did_not_produce_a_response(evaluation.canister.id)
         while evaluation.response is None:
             evaluation.graph.check(evaluation.depth)
             if not evaluation.calls:
@@ -308,7 +313,7 @@ class Queries:
         return evaluation.response or silent
 
     def _api(self, evaluation: _Evaluation, context: Context) -> SystemApi:
-        limit = self._executor.limits.query_instructions
+        limit = self._instructions(evaluation.graph)
         api = self._executor.api(context, evaluation.canister, evaluation.caller, self._clock.time_ns(), limit)
         api.sender_info = evaluation.sender_info
         api.must_respond = evaluation.response is None

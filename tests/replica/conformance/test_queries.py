@@ -164,7 +164,7 @@ async def test_a_composite_query_calls_no_update_method(
 
 @pytest.mark.parametrize(
     ("program", "code", "text"),
-    [(P.trap("why"), 5, "'why'"), (P.reject("why"), 4, "why"), (P, 5, "did not reply")],
+    [(P.trap("why"), 5, "'why'"), (P.reject("why"), 4, "why"), (P, 5, "did not produce a response")],
 )
 async def test_a_failed_query_comes_back_as_a_reject(
     canister: Canister, other: Canister, program: Program, code: int, text: str

@@ -47,7 +47,8 @@ async def test_responding_wrongly_traps(canister: Canister, method: str, program
 async def test_not_responding_is_an_error_of_the_canister(canister: Canister, method: str) -> None:
     error = await rejected(getattr(canister, method)(P.append_reply(b"lost")))
     assert (error.code, error.error_code) == (5, "IC0506")
-    assert error.message == f"Canister {canister.id} did not reply to the call"
+    what = "produce a response" if method in ("query", "composite") else "reply to the call"
+    assert error.message == f"Canister {canister.id} did not {what}"
 
 
 async def test_not_responding_keeps_the_changes(canister: Canister) -> None:
