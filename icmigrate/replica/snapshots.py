@@ -11,7 +11,7 @@ from icmigrate.protocol.principal import Principal
 from icmigrate.replica import faults, refusals, wasm_binary
 from icmigrate.replica.changes import Changes
 from icmigrate.replica.cycles import Fees
-from icmigrate.replica.execution import Executor, has_low_memory
+from icmigrate.replica.execution import Executor, has_low_memory, watch_memory
 from icmigrate.replica.limits import Limits
 from icmigrate.replica.module import check
 from icmigrate.replica.page_files import HEAP, STABLE, copy_sparse
@@ -184,6 +184,7 @@ class SnapshotOperations:
         )
         if snapshot.source == "metadata_upload":
             loaded = _with_uploaded_hooks(loaded, snapshot)
+        loaded = watch_memory(loaded)
         self.check_growth(canister, loaded)
         entry = HistoryEntry(
             changes.time_ns,

@@ -315,3 +315,27 @@ async def test_what_needs_memory_has_to_be_paid_for(user: User, method: str) -> 
     assert error.message.startswith("Canister cannot grow memory by ")
     await canister.set(freezing_threshold=0)
     await canister.manage(method, **GROWING[method])
+
+
+async def test_the_hook_runs_when_a_snapshot_brings_much_memory_back(canister: Canister) -> None:
+    hook = P.set_hook("on_low_wasm_memory", P.append(b"low "))
+    await canister.update(hook.reply())
+    size = number(await canister.query(P.reply(P.word("memory_size")))) * PAGE
+    await canister.update(P.memory_grow(100).drop().reply())
+    taken = await canister.manage("take_canister_snapshot")
+    await canister.reinstall(hook)
+    await canister.set(wasm_memory_limit=size + 100 * PAGE, wasm_memory_threshold=10 * PAGE)
+    await canister.settled()
+    assert await canister.remembered() == b""
+    await canister.manage("load_canister_snapshot", snapshot_id=taken["id"])
+    await canister.settled()
+    assert await canister.remembered() == b"low "
+
+
+async def test_an_uploaded_snapshot_has_to_have_a_module(user: User) -> None:
+    canister = await user.create()
+    sizes = {"wasm_module_size": 42, "wasm_memory_size": 0, "stable_memory_size": 0}
+    made = await canister.manage("upload_canister_snapshot_metadata", globals=[], certified_data=b"", **sizes)
+    error = await rejected(canister.manage("load_canister_snapshot", snapshot_id=made["snapshot_id"]))
+    assert (error.code, error.error_code) == (5, "IC0505")
+    assert "Failed to decode wasm module: unsupported canister module format." in error.message
