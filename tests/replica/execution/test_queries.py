@@ -174,3 +174,14 @@ async def test_a_composite_query_and_all_that_it_calls_have_a_limit_together() -
     assert reject.message == "Composite query calls exceeded the instruction limit."
     assert Limits().query_graph_instructions == 5_000_000_000
     await world.replica.close()
+
+
+async def test_what_a_called_query_uses_counts_for_the_query_that_calls_it() -> None:
+    """It uses all that is left; then the whole query ends, before the callback that could handle it."""
+    world = await open_world(limits=Limits(query_graph_instructions=100_000_000))
+    endless = ASKING.replace('"canister_query yes") (call $msg_reply)', '"canister_query yes") (loop $on (br $on))')
+    canister_id = await world.canister(wasm(endless))
+    rejected(await world.query(canister_id, "go", canister_id.bytes + b"\1"), "IC0526")
+    reject = rejected(await world.query(canister_id, "yes"), "IC0522")
+    assert "exceeded the limit of 100000000 instructions" in reject.message
+    await world.replica.close()
