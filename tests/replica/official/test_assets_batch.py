@@ -24,33 +24,32 @@ LARGE = array("I", range(0, 50_000_000, 4)).tobytes()
 PAGE = b"<!doctype html><title>page</title>".ljust(20_000)
 BLOB = T.Vec(T.Nat8)
 BATCH = T.Record({"batch_id": T.Nat})
-OPERATIONS = T.Variant(
+CREATE_ASSET = T.Record(
     {
-        "CreateAsset": T.Record(
-            {
-                "key": T.Text,
-                "content_type": T.Text,
-                "max_age": T.Opt(T.Nat64),
-                "headers": T.Opt(T.Vec(T.Tuple(T.Text, T.Text))),
-                "enable_aliasing": T.Opt(T.Bool),
-                "allow_raw_access": T.Opt(T.Bool),
-            }
-        ),
-        "SetAssetContent": T.Record(
-            {
-                "key": T.Text,
-                "content_encoding": T.Text,
-                "chunk_ids": T.Vec(T.Nat),
-                "last_chunk": T.Opt(BLOB),
-                "sha256": T.Opt(BLOB),
-            }
-        ),
+        "key": T.Text,
+        "content_type": T.Text,
+        "max_age": T.Opt(T.Nat64),
+        "headers": T.Opt(T.Vec(T.Tuple(T.Text, T.Text))),
+        "enable_aliasing": T.Opt(T.Bool),
+        "allow_raw_access": T.Opt(T.Bool),
     }
 )
+SET_ASSET_CONTENT = T.Record(
+    {
+        "key": T.Text,
+        "content_encoding": T.Text,
+        "chunk_ids": T.Vec(T.Nat),
+        "last_chunk": T.Opt(BLOB),
+        "sha256": T.Opt(BLOB),
+    }
+)
+OPERATIONS = T.Variant({"CreateAsset": CREATE_ASSET, "SetAssetContent": SET_ASSET_CONTENT})
 PERMISSION = T.Variant({"Commit": T.Null, "ManagePermissions": T.Null, "Prepare": T.Null})
 METHODS: dict[str, tuple[Any, Any]] = {
     "create_batch": (T.Record({}), BATCH),
     "create_chunk": (T.Record({"batch_id": T.Nat, "content": BLOB}), T.Record({"chunk_id": T.Nat})),
+    "create_asset": (CREATE_ASSET, None),
+    "set_asset_content": (SET_ASSET_CONTENT, None),
     "propose_commit_batch": (T.Record({"batch_id": T.Nat, "operations": T.Vec(OPERATIONS)}), None),
     "compute_evidence": (T.Record({"batch_id": T.Nat, "max_iterations": T.Opt(T.Nat16)}), T.Opt(BLOB)),
     "commit_proposed_batch": (T.Record({"batch_id": T.Nat, "evidence": BLOB}), None),
@@ -78,6 +77,19 @@ async def call(client: Client, site: Site, method: str, argument: dict[str, Any]
     type_, result = METHODS[method]
     data = await client.update(site.id, method, candid.encode([type_], [argument]))
     return candid.decode(data, [result])[0] if result else None
+
+
+def plain_file(key: str, chunks: list[int], content: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What creates an asset and what fills it from uploaded chunks."""
+    create = {
+        "key": key, "content_type": "text/plain", "max_age": [], "headers": [], "enable_aliasing": [],
+        "allow_raw_access": [],
+    }  # fmt: skip
+    fill = {
+        "key": key, "content_encoding": "identity", "chunk_ids": chunks, "last_chunk": [],
+        "sha256": [hashlib.sha256(content).digest()],
+    }  # fmt: skip
+    return create, fill
 
 
 @pytest.mark.parametrize("number", [0, 8, 123, 499])
@@ -132,14 +144,7 @@ def test_a_batch_is_proposed_by_one_and_committed_by_another_who_knows_the_evide
             await call(owner, site, "grant_permission", granted)
         batch = (await call(proposer, site, "create_batch", {}))["batch_id"]
         chunk = (await call(proposer, site, "create_chunk", {"batch_id": batch, "content": content}))["chunk_id"]
-        create = {
-            "key": "/agreed.txt", "content_type": "text/plain", "max_age": [], "headers": [], "enable_aliasing": [],
-            "allow_raw_access": [],
-        }  # fmt: skip
-        fill = {
-            "key": "/agreed.txt", "content_encoding": "identity", "chunk_ids": [chunk], "last_chunk": [],
-            "sha256": [hashlib.sha256(content).digest()],
-        }  # fmt: skip
+        create, fill = plain_file("/agreed.txt", [chunk], content)
         operations = [{"CreateAsset": create}, {"SetAssetContent": fill}]
         await call(proposer, site, "propose_commit_batch", {"batch_id": batch, "operations": operations})
         evidence: list[bytes] = []
@@ -153,3 +158,30 @@ def test_a_batch_is_proposed_by_one_and_committed_by_another_who_knows_the_evide
 
     site.replica.run(propose)
     assert site.get("/agreed.txt").body == content
+
+
+def test_one_that_knows_the_first_certification_only(replica: Daemon, npm_clients: Path) -> None:
+    owner, content = Ed25519Identity.generate(), LARGE[:5_000_000]
+    site = Site(replica, replica.run(lambda client: client.as_user(owner).install(foreign_module("assets_0_2"))), owner)
+
+    async def upload(client: Client) -> None:
+        user = client.as_user(owner)
+        batch = (await call(user, site, "create_batch", {}))["batch_id"]
+        chunks = []
+        for start in range(0, len(content), 1_900_000):
+            piece = {"batch_id": batch, "content": content[start : start + 1_900_000]}
+            chunks.append((await call(user, site, "create_chunk", piece))["chunk_id"])
+        create, fill = plain_file("/index.html", chunks, content)
+        await call(user, site, "create_asset", create)
+        await call(user, site, "set_asset_content", fill)
+
+    async def upgrade(client: Client) -> None:
+        await client.as_user(owner).install(foreign_module("assets_0_2"), site.id, mode="upgrade")
+
+    for change in (upload, upgrade):
+        replica.run(change)
+        for path in ("/index.html", "/", "/falls/back"):
+            answer = site.get(path)
+            assert (answer.status, answer.body) == (200, content)
+            exchange = HttpExchange("GET", path, [], b"", 200, list(answer.headers.items()), content)
+            assert site.verdict(npm_clients, exchange).get("version") == 1
