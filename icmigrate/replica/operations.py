@@ -7,6 +7,7 @@ judged before (management.py).
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica import faults, refusals
@@ -100,14 +101,14 @@ class Operations(SnapshotOperations):
     def _check_allocations(self, canister: Canister, before: Settings) -> None:
         """Raises Refused when an allocation became larger than the subnet or the canister's cycles allow."""
         wanted, limits = canister.settings, self.limits
-        others = [each for each in self.scheduler.state.canisters.values() if each.id != canister.id]
         if wanted.memory_allocation > before.memory_allocation:
-            memory = limits.subnet_memory - sum(each.allocated_memory for each in others)
+            memory = limits.subnet_memory - sum(each.allocated_memory for each in self._others(canister))
             if wanted.memory_allocation > memory:
                 raise Refused(refusals.subnet_memory_oversubscribed(wanted.memory_allocation, memory))
         if wanted.compute_allocation > before.compute_allocation:
             # One percent stays free.
-            compute = limits.subnet_compute_percent - 1 - sum(each.settings.compute_allocation for each in others)
+            used = sum(each.settings.compute_allocation for each in self._others(canister))
+            compute = limits.subnet_compute_percent - 1 - used
             if wanted.compute_allocation > compute:
                 raise Refused(refusals.subnet_compute_oversubscribed(wanted.compute_allocation, compute))
         missing = self.fees.freezing_limit(canister) - canister.reserved_cycles - canister.cycles
@@ -117,6 +118,9 @@ class Operations(SnapshotOperations):
             allocation: int = getattr(wanted, f"{what}_allocation")
             if allocation > getattr(before, f"{what}_allocation"):
                 raise Refused(refusals.insufficient_cycles_in_allocation(what, allocation, missing))
+
+    def _others(self, canister: Canister) -> Iterator[Canister]:
+        return (each for each in self.scheduler.state.canisters.values() if each.id != canister.id)
 
     # -------------------------------------------------------------------------------------- code
 
