@@ -116,8 +116,13 @@ def keeper(replica: Daemon) -> Principal:
 
 
 @pytest.fixture(scope="session")
-def greeter(npm_clients: Path, replica: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Principal:
+def greeter_module(npm_clients: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Motoko canister with an interface of its own."""
     folder = tmp_path_factory.mktemp("greeter")
     run_script(npm_clients, "motoko.mjs", "enhanced", CLIENTS / "motoko/greeter.mo", folder, "one")
-    return replica.install((folder / "one.wasm").read_bytes(), candid.encode([T.Text], ["Hello"]))
+    return folder / "one.wasm"
+
+
+@pytest.fixture(scope="session")
+def greeter(replica: Daemon, greeter_module: Path) -> Principal:
+    return replica.install(greeter_module.read_bytes(), candid.encode([T.Text], ["Hello"]))

@@ -1,0 +1,32 @@
+"""ic-agent and ic-utils, the official Rust agent, newer than the one in icp: every method of its builders, verified."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from icmigrate.protocol.principal import Principal
+from tests.prerequisites import program
+from tests.replica.official.conftest import Daemon, cache_folder
+
+SOURCES = Path(__file__).parent / "rust_client"
+
+
+@pytest.fixture(scope="module")
+def client() -> Path:
+    """The program, built once; that takes some minutes of processor time."""
+    cargo, target = program("cargo"), cache_folder() / "rust-client-target"
+    manifest = SOURCES / "Cargo.toml"
+    subprocess.run(
+        [cargo, "build", "--quiet", "--locked", "--manifest-path", manifest, "--target-dir", target], check=True
+    )
+    return target / "debug" / "rust-client"
+
+
+def test_it_finds_nothing_wrong(replica: Daemon, greeter: Principal, greeter_module: Path, client: Path) -> None:
+    info = replica.info
+    arguments = [info.url, info.root_key, replica.subnet_id(), greeter.to_str(), str(greeter_module)]
+    done = subprocess.run([client, *arguments], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "nothing wrong\n"), done.stderr
