@@ -60,8 +60,7 @@ impl Shown {
         if header(request, "if-none-match").is_some_and(|value| none_match(value, &tag)) {
             return Choice::NotModified;
         }
-        let same = header(request, "if-range").is_none_or(|value| value == tag);
-        match header(request, "range").filter(|_| same && request.method == "GET") {
+        match header(request, "range").filter(|_| request.method == "GET" && self.may_be_cut(request)) {
             None => Choice::Whole,
             Some(value) => match range(value, self.length) {
                 Ranged::Whole => Choice::Whole,
@@ -69,6 +68,11 @@ impl Shown {
                 Ranged::Unsatisfiable => Choice::Unsatisfiable,
             },
         }
+    }
+
+    /// False where the reader has the beginning of something else: If-Range, RFC 9110 section 13.1.5.
+    fn may_be_cut(&self, request: &HttpRequest) -> bool {
+        header(request, "if-range").is_none_or(|value| value == etag(&self.sha256))
     }
 
     /// What a request gets whose answer must be certified: one of the forms. Ranges that are none of
@@ -79,6 +83,7 @@ impl Shown {
         let asked = |form: &&Form| {
             form.method == request.method
                 && form.condition.as_ref().is_some_and(|(name, value)| header(request, name) == Some(value))
+                && (!matches!(form.choice, Choice::Part(..)) || self.may_be_cut(request))
         };
         let plain = |form: &&Form| form.method == request.method && form.condition.is_none();
         let found = forms.iter().find(asked).or_else(|| forms.iter().find(plain));

@@ -335,6 +335,8 @@ fn every_form_of_request_for_a_public_asset_is_verified() {
         (with(get(ORIGINAL), "range", "bytes=1900000-"), 206, &LONG[second.clone()]),
         (with(get(ORIGINAL), "Range", &format!("bytes=1900000-{last}")), 206, &LONG[second]),
         (with(get(ORIGINAL), "Range", "bytes=0-1"), 206, &LONG[..2]),
+        (with(with(get(ORIGINAL), "Range", "bytes=0-1"), "If-Range", &tag), 206, &LONG[..2]),
+        (with(with(get(ORIGINAL), "Range", "bytes=1900000-"), "If-Range", "\"old\""), 200, &LONG),
         // no certificate can exist for any range: the whole is answered
         (with(get(ORIGINAL), "Range", "bytes=5-9"), 200, &LONG),
         (get("/asset/Zo%C3%AB%201/thumbnail"), 200, b"small"),
