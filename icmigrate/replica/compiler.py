@@ -23,7 +23,7 @@ from icmigrate.replica.faults import InvalidModule
 
 SMALL_BYTES = 4096
 """Modules up to this size are compiled at once; starting a process takes 0.1 s."""
-CPU_SECONDS = 120
+CPU_SECONDS = 60
 MEMORY_BYTES = 8 << 30
 PRIORITY = 5
 _REFUSED, _NOT_WRITTEN = 3, 4

@@ -1,6 +1,6 @@
 """Interface Specification, "Abstract behavior": which message is executed next.
 
-`Scheduler.steps` is the ordered table of what a canister can do: each row finds something to do and says how.
+`Scheduler.steps` is the table of what a canister can do: each row finds something to do and says how; rows take turns.
 One thing at a time happens on a canister; different canisters run side by side in worker threads. Every
 result is committed in one transaction, and only then does anybody see it.
 """
@@ -88,9 +88,8 @@ class Scheduler(Commits):
         self.failure: BaseException | None = None
         """A fault of the replica's own: nothing more is executed after it."""
         self.steps = (
-            Step(self._find_overlong_log, self._do_fold),
-            Step(self._find_response, self._do_response),
             Step(self._find_low_memory, partial(self._do_task, "canister_on_low_wasm_memory")),
+            Step(self._find_response, self._do_response),
             Step(self._find_timer, partial(self._do_task, "canister_global_timer")),
             Step(self._find_message, self._do_message),
             Step(self._find_heartbeat, partial(self._do_task, "canister_heartbeat")),
@@ -183,15 +182,15 @@ class Scheduler(Commits):
 
     async def _work(self, canister_id: Principal) -> None:
         """Does what there is to do for one canister until nothing is left."""
+        row: int | None = 0
         try:
-            while not self._closing and self.failure is None:
+            while row is not None and not self._closing and self.failure is None:
                 async with self.lock(canister_id):
                     canister = self.state.canisters.get(canister_id)
                     if canister is None:
                         self._drop_queues(canister_id)
                         break
-                    if not await self._next_step(canister):
-                        break
+                    row = await self._next_step(canister, row)
         except Interrupted:
             pass
         except Exception as error:  # noqa: BLE001 - kept and raised to everyone who waits
@@ -199,14 +198,17 @@ class Scheduler(Commits):
         finally:
             del self._active[canister_id]
 
-    async def _next_step(self, canister: Canister) -> bool:
+    async def _next_step(self, canister: Canister, after: int) -> int | None:
+        """Does one thing and tells which row it was. Rows take turns, beginning behind row `after`, so that none of
+        them keeps another waiting; only the first goes before all."""
         now = self._clock.time_ns()
-        for step in self.steps:
-            found = step.find(canister, now)
+        rows: list[int] = [0, *range(after + 1, len(self.steps)), *range(1, after + 1)]
+        for row in rows:
+            found = self.steps[row].find(canister, now)
             if found is not None:
-                await step.do(canister, found)
-                return True
-        return False
+                await self.steps[row].do(canister, found)
+                return row
+        return None
 
     def _retry_or_fail(self, error: Exception, canister_id: Principal, again: Callable[[], None]) -> None:
         """What did not become true for want of room is executed again when there may be some."""
@@ -349,12 +351,8 @@ class Scheduler(Commits):
     def _find_long_log(self, canister: Canister, _now: int) -> object:
         return True if canister.memory.log_length > self._executor.limits.page_log_bytes else None
 
-    def _find_overlong_log(self, canister: Canister, _now: int) -> object:
-        """A canister that is never idle folds in between."""
-        return True if canister.memory.log_length > 4 * self._executor.limits.page_log_bytes else None
-
     async def _do_fold(self, canister: Canister, _found: object) -> None:
-        """Folds the page log when the canister has nothing else to do."""
+        """Folds the page log."""
         memory, files = await self.in_thread(self._executor.fold, canister)
         changes = self.changes()
         changes.put(canister.with_(memory=memory))

@@ -58,6 +58,20 @@ async def test_a_timer_fires_once_when_its_time_has_come(world: World) -> None:
     assert await world.ask(canister_id, "fired") == struct.pack("<I", 1)
 
 
+async def test_a_timer_that_is_always_due_does_not_keep_messages_waiting(world: World) -> None:
+    canister_id = await world.canister(
+        wasm(
+            """
+            (func $again (drop (call $global_timer_set (i64.const 1))))
+            (func (export "canister_init") (call $again))
+            (func (export "canister_global_timer") (call $again))
+            (func (export "canister_update u") (call $msg_reply))
+            """
+        )
+    )
+    assert await world.call(canister_id, "u") == b""
+
+
 async def test_time_never_goes_back_within_a_canister(world: World) -> None:
     canister_id = await world.canister(wasm(TIMERS))
     times = [struct.unpack("<Q", await world.call(canister_id, "now"))[0] for _ in range(5)]
