@@ -109,6 +109,13 @@ def test_the_subnet_can_be_chosen(icp: Icp, replica: Daemon) -> None:
     assert "aaaaa-aa" in icp.canister("create", "--detached", "--subnet", "aaaaa-aa", fails=True)
 
 
+def test_icp_pays_for_a_canister(icp: Icp) -> None:
+    canister_id = icp.created("--with-icp", "1", "--identity", "anonymous")
+    status = icp.json("canister", "status", canister_id, "--identity", "anonymous")
+    assert status["settings"]["controllers"] == ["2vxsx-fae"]
+    assert int(status["cycles"].replace("_", "")) > 10**12
+
+
 @pytest.mark.parametrize("module", ["keeper", "compressed", "big"])
 def test_each_mode_installs_what_it_should(icp: Icp, module: str) -> None:
     canister_id = icp.created()
