@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 MAGIC = b"\0asm\1\0\0\0"
+MAX_SECTIONS = 1000
 CUSTOM, TYPE, IMPORT, FUNCTION, TABLE, MEMORY, GLOBAL = range(7)
 EXPORT, START, ELEMENT, CODE, DATA, DATA_COUNT = range(7, 13)
 FUNC_KIND, TABLE_KIND, MEMORY_KIND, GLOBAL_KIND = range(4)
@@ -199,7 +200,11 @@ def parse(data: bytes) -> Module:
         raise MalformedModule("unknown binary version")
     module = Module()
     outer = Reader(data, 8)
+    count = 0
     while outer.position < outer.end:
+        count += 1
+        if count > MAX_SECTIONS:
+            raise MalformedModule(f"more than {MAX_SECTIONS} sections")
         section = outer.byte()
         size = outer.unsigned()
         start = outer.position

@@ -149,6 +149,11 @@ def test_a_gzip_bomb_is_refused() -> None:
         check(gzip.compress(bytes(1 << 24)), Limits(module_size=1 << 20))
 
 
+def test_a_module_of_a_million_sections_is_refused() -> None:
+    with pytest.raises(InvalidModule, match="more than 1000 sections"):
+        check(compiled("(module)") + b"\0\2\1x" * 1_000_000, Limits())
+
+
 def test_sections_are_read() -> None:
     text = (
         '(module (@custom "icp:public candid:service" "service") (@custom "icp:private cdk" "rust") (@custom "name2"))'
