@@ -45,6 +45,10 @@ class Figures:
     update_1_9_mb_s: float
     create_and_install_ms: float
     idle_canister_kb: float
+    raw_updates_per_s: float
+    raw_updates_per_s_of_16: float
+    raw_queries_per_s_of_16: float
+    two_canisters_to_one: float
 
 
 EXPLANATION = """\
@@ -52,6 +56,9 @@ relay: reads by query, checks, and writes by update; both cores are busy (toolki
 chunk costs the replica: SHA-256 and Candid in Wasm, the write-ahead log, and the envelope's hash.
 ic-py: one chunk read and written by plain ic-py 1.0.1 calls; its Candid codec is quadratic in a blob's length.
 updates, queries: small calls one after another over one connection, signing and certificate check included.
+raw: the same without the client's part, over 1 and 16 connections. Bound by one core of Python: a fifth is the BLS
+signature of the certificate, a fifth the two transactions of an update, the rest HTTP, CBOR and the scheduler.
+two canisters to one: time of two long messages side by side, by that of one; 1 on two free cores.
 create and install: the last of several hundred personal canisters of one module, which is compiled once."""
 
 
@@ -105,6 +112,10 @@ def measure(folder: Path, size: int, canisters: int) -> Figures:
         update_1_9_mb_s=round(replica.large_updates_mb_s, 1),
         create_and_install_ms=round(replica.create_and_install_ms, 1),
         idle_canister_kb=round(replica.idle_canister_kb, 1),
+        raw_updates_per_s=round(replica.raw_updates_per_s, 1),
+        raw_updates_per_s_of_16=round(replica.raw_updates_per_s_of_16, 1),
+        raw_queries_per_s_of_16=round(replica.raw_queries_per_s_of_16, 1),
+        two_canisters_to_one=round(replica.two_canisters_to_one, 2),
     )
 
 

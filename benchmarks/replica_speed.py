@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import wasmtime
 
 from icmigrate import contract, embedded, records, wasm
 from icmigrate.clients import HubClient
 from icmigrate.management import ManagementClient
 from icmigrate.network import CanisterIds, connect
+from icmigrate.protocol import envelope
 from icmigrate.protocol.agent import Agent
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.candid import encode
@@ -38,6 +40,8 @@ COUNTER = """
   (memory 64)
   (func (export "canister_update inc") (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1)))
     (call $reply))
+  (func (export "canister_update spin") (local $n i32) (local.set $n (i32.const 1000000000))
+    (loop $l (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1))))) (call $reply))
   (func (export "canister_query get") (call $reply))
   (func (export "canister_update put") (call $copy (i32.const 8) (i32.const 0) (call $size)) (call $reply)))
 """
@@ -54,6 +58,10 @@ class ReplicaFigures:
     large_updates_mb_s: float
     create_and_install_ms: float
     idle_canister_kb: float
+    raw_updates_per_s: float
+    raw_updates_per_s_of_16: float
+    raw_queries_per_s_of_16: float
+    two_canisters_to_one: float
 
 
 async def measure(state: Path, info: DaemonInfo, canisters: int) -> ReplicaFigures:
@@ -63,6 +71,11 @@ async def measure(state: Path, info: DaemonInfo, canisters: int) -> ReplicaFigur
         counter = await installed(agent, bytes(wasmtime.wat2wasm(COUNTER)), b"")
         updates = await rate(300, lambda: agent.update(counter, "inc", b""))
         queries = await rate(300, lambda: agent.query(counter, "get", b""))
+        raw_updates = await raw_rate(info, agent, [counter], "call", "inc")
+        sixteen = [await installed(agent, bytes(wasmtime.wat2wasm(COUNTER)), b"") for _ in range(16)]
+        raw_updates_of_16 = await raw_rate(info, agent, sixteen, "call", "inc")
+        raw_queries_of_16 = await raw_rate(info, agent, sixteen, "query", "get")
+        together = await side_by_side(agent, sixteen[0], sixteen[1])
         chunk = secrets.token_bytes(CHUNK_BYTES)
         large = await rate(30, lambda: agent.update(counter, "put", chunk)) * CHUNK_BYTES / MB
         hashing = await sha256_in_wasm(agent)
@@ -75,7 +88,18 @@ async def measure(state: Path, info: DaemonInfo, canisters: int) -> ReplicaFigur
             await installed(agent, wasm.module("personal"), personal_init(agent))
         each = (time.perf_counter() - begun) / min(20, canisters)
         idle = (resident_kb(info.pid) - half) / (canisters - canisters // 2)
-    return ReplicaFigures(hashing, updates, queries, large, each * 1000, idle)
+    return ReplicaFigures(
+        sha256_wasm_mb_s=hashing,
+        updates_per_s=updates,
+        queries_per_s=queries,
+        large_updates_mb_s=large,
+        create_and_install_ms=each * 1000,
+        idle_canister_kb=idle,
+        raw_updates_per_s=raw_updates,
+        raw_updates_per_s_of_16=raw_updates_of_16,
+        raw_queries_per_s_of_16=raw_queries_of_16,
+        two_canisters_to_one=together,
+    )
 
 
 async def rate(times: int, call: Any) -> float:
@@ -85,6 +109,41 @@ async def rate(times: int, call: Any) -> float:
     for _ in range(times):
         await call()
     return times / (time.perf_counter() - begun)
+
+
+async def raw_rate(info: DaemonInfo, agent: Agent, canisters: list[Principal], kind: str, method: str) -> float:
+    """Calls a second, a connection for each canister; signed before, certificates not verified."""
+    times = 300
+    bodies = {canister: [signed(agent, canister, kind, method) for _ in range(times)] for canister in canisters}
+    async with aiohttp.ClientSession(headers={"Content-Type": "application/cbor"}) as session:
+
+        async def one_by_one(canister: Principal) -> None:
+            version = 4 if kind == "call" else 3
+            url = f"{info.url}/api/v{version}/canister/{canister.to_str()}/{kind}"
+            for body in bodies[canister]:
+                async with session.post(url, data=body) as answer:
+                    assert answer.status == 200, answer.status
+                    await answer.read()
+
+        begun = time.perf_counter()
+        await asyncio.gather(*map(one_by_one, canisters))
+        return times * len(canisters) / (time.perf_counter() - begun)
+
+
+def signed(agent: Agent, canister: Principal, kind: str, method: str) -> bytes:
+    expiry = time.time_ns() + 240 * 10**9
+    content = {"request_type": kind, "canister_id": canister.bytes, "method_name": method, "arg": b""}
+    return envelope.sign({**content, "ingress_expiry": expiry, "nonce": secrets.token_bytes(16)}, agent.identity)
+
+
+async def side_by_side(agent: Agent, one: Principal, other: Principal) -> float:
+    """How much longer two canisters take for a long message each than one does: 1 on two free cores."""
+    begun = time.perf_counter()
+    await agent.update(one, "spin", b"")
+    alone = time.perf_counter() - begun
+    begun = time.perf_counter()
+    await asyncio.gather(agent.update(one, "spin", b""), agent.update(other, "spin", b""))
+    return (time.perf_counter() - begun) / alone
 
 
 async def installed(agent: Agent, module: bytes, argument: bytes) -> Principal:
