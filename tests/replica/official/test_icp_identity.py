@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.replica.official.conftest import CLIENTS, Daemon, run_script
 from tests.replica.official.icp import Icp
 
-# How openssl makes the key of an identity that is imported.
-KEYS = {
-    "secp256k1": ["ecparam", "-name", "secp256k1", "-genkey", "-noout"],
-    "prime256v1": ["ecparam", "-name", "prime256v1", "-genkey", "-noout"],
-    "ed25519": ["genpkey", "-algorithm", "ed25519"],
+PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+# How the key of an identity that is imported is made and written.
+KEYS: dict[str, tuple[Callable[[], PrivateKey], PrivateFormat]] = {
+    "secp256k1": (lambda: ec.generate_private_key(ec.SECP256K1()), PrivateFormat.TraditionalOpenSSL),
+    "prime256v1": (lambda: ec.generate_private_key(ec.SECP256R1()), PrivateFormat.PKCS8),
+    "ed25519": (ed25519.Ed25519PrivateKey.generate, PrivateFormat.PKCS8),
 }
 PASSWORD = "correct horse"
 
@@ -27,9 +31,8 @@ def icp(npm_clients: Path, replica: Daemon, tmp_path_factory: pytest.TempPathFac
     (folder / "password").write_text(PASSWORD)
     icp("identity", "new", "locked", "--storage", "password", "--storage-password-file", "password", "-q")
     icp("identity", "new", "sown", "--storage", "plaintext", "--output-seed", "seed")
-    for curve, command in KEYS.items():
-        key = subprocess.run(["openssl", *command], capture_output=True, check=True).stdout
-        (folder / f"{curve}.pem").write_bytes(key)
+    for curve, (make, written) in KEYS.items():
+        (folder / f"{curve}.pem").write_bytes(make().private_bytes(Encoding.PEM, written, NoEncryption()))
         icp("identity", "import", curve, "--from-pem", f"{curve}.pem", "--storage", "plaintext")
         icp("identity", "import", f"seed-{curve}", "--from-seed-file", "seed", "--seed-curve", curve,
             "--storage", "plaintext")  # fmt: skip
