@@ -38,6 +38,11 @@ ANSWER_SECONDS = 2.0
 class ReplicaDaemonError(NetworkError):
     """The background process could not be started or stopped."""
 
+    hint = "Remove the cause and run the same command again."
+
+
+UNREADABLE = "Name another folder with --state, or remove this one; then its canisters are lost."
+
 
 @dataclass(frozen=True)
 class DaemonInfo:
@@ -87,8 +92,10 @@ def run(state_dir: Path, port: int, on_ready: Callable[[DaemonInfo], None]) -> N
 
         try:
             asyncio.run(serve(state_dir, port, ready, _end_in_time))
-        except (CannotListen, StateInUse, StateUnknown, StateDamaged) as error:
+        except (CannotListen, StateInUse) as error:
             raise ReplicaDaemonError(str(error)) from error
+        except (StateUnknown, StateDamaged) as error:
+            raise ReplicaDaemonError(str(error), hint=UNREADABLE) from error
         finally:
             (state_dir / INFO).unlink(missing_ok=True)
 
@@ -160,7 +167,7 @@ def _spawn(state_dir: Path, port: int) -> DaemonInfo:
         raise ReplicaDaemonError(f"The replica ended while starting; see {state_dir / LOG}.")
     message = json.loads(line)
     if "error" in message:
-        raise ReplicaDaemonError(message["error"])
+        raise ReplicaDaemonError(message["error"], hint=message["hint"])
     return DaemonInfo(**message)
 
 
@@ -216,7 +223,7 @@ def main(arguments: list[str]) -> int:
     except ReplicaDaemonError as error:
         print(error, file=sys.stderr, flush=True)
         if not report.closed:
-            _report(report, {"error": str(error)})
+            _report(report, {"error": str(error), "hint": error.hint})
         return error.exit_code
     return 0
 

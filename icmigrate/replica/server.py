@@ -21,12 +21,15 @@ from icmigrate.replica.cycles import Fees
 from icmigrate.replica.endpoints import Endpoints
 from icmigrate.replica.gateway import Gateway, complete_headers
 from icmigrate.replica.ingress import IngressFilter
-from icmigrate.replica.keys import Keys
+from icmigrate.replica.keys import FILE_NAME, Keys
 from icmigrate.replica.limits import Limits
 from icmigrate.replica.management import ManagementCanister
 from icmigrate.replica.native import NativeCanister
 from icmigrate.replica.replica import Replica
 from icmigrate.replica.system_canisters import system_canisters
+
+LOOK_SECONDS = 5.0
+"""How often a served replica looks whether its folder is still there."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,8 @@ async def running_replica(
 async def serve(
     folder: Path | None, port: int, on_ready: Callable[[RunningReplica], None], on_end: Callable[[], None]
 ) -> None:
-    """Serves until SIGTERM or SIGINT; `on_ready` is called when requests are answered, `on_end` when it ends.
+    """Serves until SIGTERM or SIGINT, or until the folder is deleted; `on_ready` is called when requests are
+    answered, `on_end` when it ends.
 
     Raises what `running_replica` raises, and the fault because of which the replica cannot go on.
     """
@@ -110,10 +114,16 @@ async def serve(
     async with running_replica(folder, port) as running:
         on_ready(running)
         scheduler = running.replica.scheduler
-        endings = [asyncio.ensure_future(ending) for ending in (ended.wait(), scheduler.failed())]
+        endings = [asyncio.ensure_future(ending) for ending in (ended.wait(), scheduler.failed(), _deleted(folder))]
         await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
         for ending in endings:
             ending.cancel()
         on_end()
         if scheduler.failure is not None:
             raise scheduler.failure
+
+
+async def _deleted(folder: Path | None) -> None:
+    """Returns when the state folder is gone: nobody will find this replica again, to stop it or otherwise."""
+    while folder is None or (folder / FILE_NAME).exists():
+        await asyncio.sleep(LOOK_SECONDS)

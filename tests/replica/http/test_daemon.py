@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -120,13 +121,20 @@ def test_a_replica_that_is_stuck_ends_nevertheless(folder: Path, monkeypatch: py
     assert daemon.status(folder) is None
 
 
+def test_a_replica_ends_when_its_folder_is_deleted(folder: Path) -> None:
+    info = daemon.start(folder, 0)
+    shutil.rmtree(folder)
+    reap(info.pid)
+
+
 @pytest.mark.parametrize("name", ["state.db", "keys.cbor"])
 def test_a_damaged_file_is_named(folder: Path, name: str) -> None:
     daemon.start(folder, 0)
     daemon.stop(folder)
     (folder / name).write_bytes(b"damaged" * 1000)
-    with pytest.raises(ReplicaDaemonError, match=f"{name} is damaged"):
+    with pytest.raises(ReplicaDaemonError, match=f"{name} is damaged") as refused:
         daemon.start(folder, 0)
+    assert refused.value.hint == daemon.UNREADABLE
     assert "Traceback" not in (folder / daemon.LOG).read_text()
 
 
