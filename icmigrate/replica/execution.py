@@ -7,6 +7,7 @@ worker threads on frozen records; nothing is true before the scheduler has commi
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ class Executor:
         """Least recently used first; an instance that is being used is not among them."""
         self._lock = Lock()
         self._interrupted = Event()
+        self._trimmed_at = time.monotonic()
 
     # -------------------------------------------------------------------------------------- instances
 
@@ -119,12 +121,16 @@ class Executor:
             discard(instance)
 
     def drop_idle(self) -> None:
-        """Lets go of the instances that nobody used for a while."""
-        limit = time.monotonic() - self.limits.idle_seconds
+        """Lets go of the instances that nobody used for a while, and of memory that nothing uses."""
+        now = time.monotonic()
+        limit = now - self.limits.idle_seconds
         with self._lock:
             idle = [canister_id for canister_id, each in self._warm.items() if each.used_at < limit]
         for canister_id in idle:
             self.forget(canister_id)
+        if self._trimmed_at < limit:
+            self._trimmed_at = now
+            trim()
 
     def fold(self, canister: Canister) -> tuple[MemoryImage, PageFiles]:
         """Folds the canister's page log; the files that did it know what is stale after the commit."""
@@ -266,6 +272,13 @@ class Executor:
         while records and size > capacity:
             size -= len(records.pop(0).content) + _LOG_OVERHEAD
         return canister.with_(logs=tuple(records), next_log=canister.next_log + len(lines))
+
+
+def trim() -> None:
+    """Gives memory back that glibc keeps after large messages; other C libraries do it by themselves."""
+    give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if give_back is not None:
+        give_back(0)
 
 
 def discard(instance: Instance) -> None:
