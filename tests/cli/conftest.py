@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ from icmigrate.protocol.identity import Ed25519Identity
 PROGRAM = Path(sys.executable).with_name("icmigrate")
 
 Line = dict[str, Any]
+
+# Tests that were started in the background ignore SIGINT, and so would the programs that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
