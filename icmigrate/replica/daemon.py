@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import fcntl
 import http.client
 import json
@@ -62,7 +63,7 @@ def start(state_dir: Path, port: int) -> DaemonInfo:
     with _usable(state_dir), _held(state_dir / STARTING):  # a second start waits here until the first one is done
         deadline = time.monotonic() + START_SECONDS
         while _is_held(state_dir / RUNNING):  # by one that runs, or one that is just ending or being started
-            info = status(state_dir)
+            info = _recorded(state_dir)
             if info is not None and _answers(info):
                 return info
             if time.monotonic() > deadline:
@@ -97,20 +98,33 @@ def run(state_dir: Path, port: int, on_ready: Callable[[DaemonInfo], None]) -> N
         except (StateUnknown, StateDamaged) as error:
             raise ReplicaDaemonError(str(error), hint=UNREADABLE) from error
         finally:
-            (state_dir / INFO).unlink(missing_ok=True)
+            _forget(state_dir)
 
 
 def status(state_dir: Path) -> DaemonInfo | None:
     """The running replica of this folder, or None. What a killed one left behind is recognised as such."""
-    path = state_dir / INFO
-    if not path.exists() or not _is_held(state_dir / RUNNING):
-        return None
-    try:
-        info = DaemonInfo(**json.loads(path.read_text()))
-    except FileNotFoundError:  # it ended in between
+    info = _recorded(state_dir)
+    if info is None:
         return None
     # A killed process holds its lock until its memory is freed, but answers no more. A busy one may be slow.
     return info if _answers(info) or _is_held(state_dir / RUNNING) else None
+
+
+def _recorded(state_dir: Path) -> DaemonInfo | None:
+    """What the process that holds this folder wrote about itself."""
+    if not _is_held(state_dir / RUNNING):
+        return None
+    try:
+        return DaemonInfo(**json.loads((state_dir / INFO).read_text()))
+    except FileNotFoundError:  # it is being started, or just ended
+        return None
+
+
+def _forget(state_dir: Path) -> None:
+    """Takes this process's own record away; another folder in the place of a deleted one has another's."""
+    with contextlib.suppress(FileNotFoundError):
+        if json.loads((state_dir / INFO).read_text())["pid"] == os.getpid():
+            (state_dir / INFO).unlink()
 
 
 def _answers(info: DaemonInfo) -> bool:
@@ -137,7 +151,8 @@ def stop(state_dir: Path) -> bool:
     info = status(state_dir)
     if info is None:
         return False
-    os.kill(info.pid, signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):  # it ended in between
+        os.kill(info.pid, signal.SIGTERM)
     gone = threading.Thread(target=_wait_for, args=(state_dir / RUNNING,), daemon=True)
     gone.start()
     gone.join(STOP_SECONDS)

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -124,6 +126,22 @@ async def serve(
 
 
 async def _deleted(folder: Path | None) -> None:
-    """Returns when the state folder is gone: nobody will find this replica again, to stop it or otherwise."""
-    while folder is None or (folder / FILE_NAME).exists():
-        await asyncio.sleep(LOOK_SECONDS)
+    """Returns when the state folder is gone, or another is in its place: nobody will find this replica again."""
+    if folder is None:
+        await asyncio.Event().wait()
+        return
+    keys = folder / FILE_NAME
+    ours = keys.stat()
+    with contextlib.suppress(FileNotFoundError):
+        while _is_same(keys, ours):
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+def _is_same(path: Path, known: os.stat_result) -> bool:
+    """Raises FileNotFoundError. A file that cannot be looked at for another reason is not taken for gone."""
+    try:
+        return os.path.samestat(path.stat(), known)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return True

@@ -127,6 +127,15 @@ def test_a_replica_ends_when_its_folder_is_deleted(folder: Path) -> None:
     reap(info.pid)
 
 
+def test_a_replica_ends_when_another_folder_takes_the_place_of_its_own(folder: Path) -> None:
+    first = daemon.start(folder, 0)
+    shutil.rmtree(folder)
+    second = daemon.start(folder, 0)
+    reap(first.pid)
+    assert daemon.status(folder) == second
+    assert asyncio.run(root_key(second.url)).hex() == second.root_key
+
+
 @pytest.mark.parametrize("name", ["state.db", "keys.cbor"])
 def test_a_damaged_file_is_named(folder: Path, name: str) -> None:
     daemon.start(folder, 0)
