@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from icmigrate.replica.server import RunningReplica, running_replica
+from tests.replica.conformance.wire import Wire, wire_to
 from tests.replica.conformance.world import Canister, User, user_of
 
 
@@ -36,10 +37,22 @@ async def canister(user: User) -> Canister:
     return await user.install()
 
 
+@pytest.fixture(scope="module")
+async def target(user: User) -> Canister:
+    """A canister that these tests do not change."""
+    return await user.install()
+
+
 @pytest.fixture
 async def other(user: User) -> Canister:
     """A second one."""
     return await user.install()
+
+
+@pytest.fixture
+async def wire(replica: RunningReplica) -> AsyncIterator[Wire]:
+    async with wire_to(replica) as somebody:
+        yield somebody
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,21 +10,14 @@ import pytest
 from icmigrate.protocol import cbor, envelope, hash_tree
 from icmigrate.protocol.principal import Principal
 from icmigrate.protocol.signature import canister_signature_der
-from icmigrate.replica.server import RunningReplica
 from tests.replica.conformance.program import Program
-from tests.replica.conformance.wire import Answer, Wire, wire_to
+from tests.replica.conformance.wire import Answer, Wire
 from tests.replica.conformance.world import Canister, User
 
 P = Program()
 SEED = b"user 7"
 INFO = b"attributes of user 7"
 ASKED = P.reply(P.msg_caller(), P.blob("msg_caller_info_data"), P.blob("msg_caller_info_signer")).code
-
-
-@pytest.fixture
-async def wire(replica: RunningReplica) -> AsyncIterator[Wire]:
-    async with wire_to(replica) as somebody:
-        yield somebody
 
 
 def sha256(data: bytes) -> bytes:

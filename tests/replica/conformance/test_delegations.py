@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,29 +10,15 @@ import pytest
 from icmigrate.protocol import cbor, envelope
 from icmigrate.protocol.identity import DelegatedIdentity, Ed25519Identity, Identity
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
-from icmigrate.replica.server import RunningReplica
 from tests.protocol.passkeys import Es256Passkey, Rs256Passkey
 from tests.replica.conformance.candid_types import encode
 from tests.replica.conformance.program import Program
-from tests.replica.conformance.test_requests import outside, refused
-from tests.replica.conformance.wire import MINUTE, Wire, wire_to
+from tests.replica.conformance.wire import MINUTE, Wire, outside, refused
 from tests.replica.conformance.world import ABSENT, Canister, User
 
 P = Program()
 CALLER = P.reply(P.msg_caller()).code
 SECOND = 10**9
-
-
-@pytest.fixture
-async def wire(replica: RunningReplica) -> AsyncIterator[Wire]:
-    async with wire_to(replica) as somebody:
-        yield somebody
-
-
-@pytest.fixture(scope="module")
-async def target(user: User) -> Canister:
-    """A canister that these tests do not change."""
-    return await user.install()
 
 
 def delegated(wire: Wire, length: int = 1, **restriction: Any) -> tuple[Identity, Identity]:

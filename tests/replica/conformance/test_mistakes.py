@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -21,12 +20,6 @@ from tests.replica.conformance.wire import MINUTE, Wire, wire_to
 from tests.replica.conformance.world import ABSENT, TRILLION, Canister, User, number, rejected
 
 P = Program()
-
-
-@pytest.fixture
-async def wire(replica: RunningReplica) -> AsyncIterator[Wire]:
-    async with wire_to(replica) as somebody:
-        yield somebody
 
 
 async def test_certificates_are_signed_with_the_root_key_and_no_other(user: User, canister: Canister) -> None:

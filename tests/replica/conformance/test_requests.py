@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,32 +27,12 @@ from icmigrate.replica.server import RunningReplica
 from tests.protocol.passkeys import EdDsaPasskey, Es256Passkey, Rs256Passkey
 from tests.replica.conformance.candid_types import encode
 from tests.replica.conformance.program import Program
-from tests.replica.conformance.wire import MINUTE, Answer, Wire, wire_to
-from tests.replica.conformance.world import ABSENT, Canister, User, user_of
+from tests.replica.conformance.wire import MINUTE, Wire, outside, refused, wire_to
+from tests.replica.conformance.world import ABSENT, Canister, user_of
 
 P = Program()
 CALLER = P.reply(P.msg_caller()).code
 SECOND = 10**9
-
-
-@pytest.fixture
-async def wire(replica: RunningReplica) -> AsyncIterator[Wire]:
-    async with wire_to(replica) as somebody:
-        yield somebody
-
-
-@pytest.fixture(scope="module")
-async def target(user: User) -> Canister:
-    """A canister that these tests do not change."""
-    return await user.install()
-
-
-def refused(answer: Answer, status: int = 400) -> str:
-    """A client's mistake: a status and a line of text."""
-    assert answer.status == status, (answer.status, answer.body)
-    assert answer.content_type.startswith("text/plain")
-    assert "Traceback" not in answer.text
-    return answer.text
 
 
 # ------------------------------------------------------------------------------------------ request ids
@@ -128,13 +108,6 @@ def changed(signed: bytes, **changes: object) -> bytes:
     assert isinstance(outer, dict)
     content = {**outer["content"], **changes}
     return cbor.dumps({**outer, "content": {name: value for name, value in content.items() if value is not None}})
-
-
-def outside(signed: bytes, **changes: object) -> bytes:
-    """The envelope with parts outside its content replaced; None takes one away."""
-    outer = cbor.loads(signed)
-    assert isinstance(outer, dict)
-    return cbor.dumps({name: value for name, value in {**outer, **changes}.items() if value is not None})
 
 
 def with_bignum(signed: bytes) -> bytes:

@@ -23,13 +23,6 @@ MODULE = EMPTY + custom("icp:public open", b"to all") + custom("icp:private clos
 
 
 @pytest.fixture
-async def wire(replica: RunningReplica) -> AsyncIterator[Wire]:
-    """A stranger to all canisters."""
-    async with wire_to(replica) as somebody:
-        yield somebody
-
-
-@pytest.fixture
 async def owner(replica: RunningReplica, user: User) -> AsyncIterator[Wire]:
     async with wire_to(replica, user.agent.identity) as somebody:
         yield somebody

@@ -136,3 +136,18 @@ class Wire:
 async def wire_to(replica: RunningReplica, identity: Identity | None = None) -> AsyncIterator[Wire]:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         yield Wire(replica, session, identity or Ed25519Identity.generate())
+
+
+def refused(answer: Answer, status: int = 400) -> str:
+    """A client's mistake: a status and a line of text."""
+    assert answer.status == status, (answer.status, answer.body)
+    assert answer.content_type.startswith("text/plain")
+    assert "Traceback" not in answer.text
+    return answer.text
+
+
+def outside(signed: bytes, **changes: object) -> bytes:
+    """The envelope with parts outside its content replaced; None takes one away."""
+    outer = cbor.loads(signed)
+    assert isinstance(outer, dict)
+    return cbor.dumps({name: value for name, value in {**outer, **changes}.items() if value is not None})
