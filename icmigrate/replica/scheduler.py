@@ -242,8 +242,10 @@ class Scheduler(Commits):
                     self._alarm.set()
 
     def _drop_queues(self, canister_id: Principal) -> None:
-        """There is no such canister, or none any more: requests to it are rejected."""
+        """There is no such canister, or none any more: requests to it are rejected, responses dropped."""
         changes = self.changes()
+        for response in self._responses.get(canister_id, ()):
+            changes.take(response)
         reject = faults.not_found(canister_id)
         for entry in self._inbox.get(canister_id, ()):
             if isinstance(entry, Ingress):
@@ -296,8 +298,8 @@ class Scheduler(Commits):
 
     @staticmethod
     def _task_due(canister: Canister, export: str, due: bool) -> object:
-        running = canister.status is CanisterStatus.RUNNING and canister.module is not None
-        return True if due and running and export in canister.module.exports else None  # type: ignore[union-attr]
+        runs = canister.status is CanisterStatus.RUNNING and canister.module is not None
+        return True if due and runs and canister.module and export in canister.module.exports else None
 
     async def _do_task(self, export: str, canister: Canister, _found: object) -> None:
         if export == "canister_heartbeat":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 
 from icmigrate.protocol.candid import Types as T
@@ -76,20 +77,20 @@ class IcrcLedger(TableCanister):
 
     # ------------------------------------------------------------------------------------ of each ledger
 
+    @abstractmethod
     def account_key(self, account: Account) -> bytes:
         """Under what the book knows an account."""
-        raise NotImplementedError
 
     def balance(self, book: Book, account: Account) -> int:
         return book.balance(self.account_key(account))
 
+    @abstractmethod
     def transfer(self, context: Context, payer: Account, to: Account, spender: Account | None, record: Record) -> int:
         """The block of a transfer, which `spender` asked for if it is not the payer. Raises Failure."""
-        raise NotImplementedError
 
+    @abstractmethod
     def approve(self, context: Context, payer: Account, spender: Account, record: Record) -> int:
         """The block of an approval. Raises Failure."""
-        raise NotImplementedError
 
     # ------------------------------------------------------------------------------------ methods
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -96,7 +97,7 @@ def query(result: Type, run: Callable[..., object], *arguments: Type) -> NativeM
     return NativeMethod(arguments, result, run, is_query=True)
 
 
-class TableCanister:
+class TableCanister(ABC):
     """A canister that is a table of methods. Its state are records of its namespace (see `Changes.native_get`)."""
 
     id: Principal
@@ -106,11 +107,13 @@ class TableCanister:
         self._data_certificate = data_certificate
         self._methods = self.methods()
 
+    @abstractmethod
     def methods(self) -> dict[str, NativeMethod]:
-        raise NotImplementedError
+        """The table."""
 
     def install(self, changes: Changes) -> None:
-        """What canister_init does: runs once in the life of a state folder."""
+        """What canister_init does: runs once in the life of a state folder. Most have nothing to do."""
+        return
 
     def target(self, method_name: str, arg: bytes) -> Principal | None:
         method = self._methods.get(method_name)
