@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from threading import Event, Lock
 
@@ -67,6 +67,8 @@ class Executor:
         self._warm: OrderedDict[Principal, Instance] = OrderedDict()
         """Least recently used first; an instance that is being used is not among them."""
         self._lock = Lock()
+        self.folds: Counter[Principal] = Counter()
+        """How often a canister's page log was begun to be folded: who reads an older state sees newer pages since."""
         self._interrupted = Event()
         self._trimmed_at = time.monotonic()
 
@@ -134,6 +136,7 @@ class Executor:
 
     def fold(self, canister: Canister) -> tuple[MemoryImage, PageFiles]:
         """Folds the canister's page log; the files that did it know what is stale after the commit."""
+        self.folds[canister.id] += 1
         with self._lock:
             instance = self._warm.pop(canister.id, None)
         files = instance.files if instance is not None else self.store.page_files(canister.id)

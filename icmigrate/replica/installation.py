@@ -90,6 +90,8 @@ def install(executor: Executor, canister: Canister, wanted: Installation, now: i
             stable_generation=image.stable_generation + (0 if upgrade else 1),
             log_generation=image.log_generation,
             log_length=image.log_length,
+            heap_file=image.heap_file if keep_heap else 0,
+            stable_file=image.stable_file if upgrade else 0,
         )
         try:
             instance = Instance(compiled, files)

@@ -158,6 +158,22 @@ class PageFiles:
         assert descriptor is not None
         return descriptor
 
+    def image_path(self, image: MemoryImage, kind: int) -> Path | None:
+        """The image file of a memory; None where nothing was folded into it yet. Raises StateDamaged."""
+        return None if self._image(image, kind) is None else self.path(kind, image.generation(kind))
+
+    def _image(self, image: MemoryImage, kind: int) -> int | None:
+        path, written = self.path(kind, image.generation(kind)), image.file_size(kind)
+        descriptor = self._open(path, create=False)
+        if descriptor is None:
+            if written:
+                raise StateDamaged(path, "it is missing")
+            return None
+        size = os.fstat(descriptor).st_size
+        if size < written:
+            raise StateDamaged(path, f"it has {size} bytes and had {written}")
+        return descriptor
+
     def close(self) -> None:
         for descriptor in self._descriptors.values():
             os.close(descriptor)
@@ -261,11 +277,11 @@ class PageFiles:
 
     def load(self, image: MemoryImage, heap: int, stable: int) -> None:
         """Fills two zeroed memories of the image's sizes."""
-        for kind, address, generation, size in (
-            (HEAP, heap, image.heap_generation, image.heap_pages << 16),
-            (STABLE, stable, image.stable_generation, image.stable_pages << 16),
+        for kind, address, size in (
+            (HEAP, heap, image.heap_pages << 16),
+            (STABLE, stable, image.stable_pages << 16),
         ):
-            descriptor = self._open(self.path(kind, generation), create=False)
+            descriptor = self._image(image, kind)
             if descriptor is not None:
                 for start, length in _data_ranges(descriptor):
                     if start < size:
@@ -281,8 +297,7 @@ class PageFiles:
         pages = [page for first, count in ranges for page in range(first, first + count)]
         index = self._index[kind]
         self._read_pages(image, kind, address, [page for page in pages if page in index], size)
-        generation = image.heap_generation if kind == HEAP else image.stable_generation
-        descriptor = self._open(self.path(kind, generation), create=False)
+        descriptor = self._image(image, kind)
         for page in pages:
             if page * PAGE >= size or (page not in index and descriptor is None):
                 ctypes.memset(address + page * PAGE, 0, PAGE)
@@ -308,20 +323,27 @@ class PageFiles:
             return image
         self._build_index(image)
         log = self._created(self._log_path(image.log_generation))
-        for kind, generation in ((HEAP, image.heap_generation), (STABLE, image.stable_generation)):
+        sizes = [image.heap_file, image.stable_file]
+        for kind in (HEAP, STABLE):
             index = self._index[kind]
             if not index:
                 continue
-            target = self._created(self.path(kind, generation))
+            self._image(image, kind)  # not to begin anew where one was lost
+            target = self._created(self.path(kind, image.generation(kind)))
             for first, offset, count in _neighbours(sorted(index), index):
                 _copy_range(log, target, count * PAGE, offset, first * PAGE)
             os.fdatasync(target)
-        return replace(image, log_generation=image.log_generation + 1, log_length=0)
+            sizes[kind] = os.fstat(target).st_size
+        heap_file, stable_file = sizes
+        log_generation = image.log_generation + 1
+        return replace(image, log_generation=log_generation, log_length=0, heap_file=heap_file, stable_file=stable_file)
 
-    def adopt(self, kind: int, generation: int, source: Path) -> None:
-        """Begins a generation with a copy of `source` (nothing when that does not exist)."""
+    def adopt(self, kind: int, generation: int, source: Path) -> int:
+        """Begins a generation with a copy of `source` (nothing when that does not exist); its size in bytes."""
         target = self.path(kind, generation)
         with contextlib.suppress(FileNotFoundError):
             target.unlink()
-        if source.exists():
-            copy_sparse(source, target)
+        if not source.exists():
+            return 0
+        copy_sparse(source, target)
+        return target.stat().st_size

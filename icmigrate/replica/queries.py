@@ -87,8 +87,8 @@ class _Overlay:
     def undo(self, fresh: Callable[[], Instance]) -> None:
         """The last execution trapped. A heap that it grew cannot shrink: then the instance is built anew."""
         if self.instance.heap.pages != self._heap_pages:
-            discard(self.instance)
-            self.instance = fresh()
+            larger, self.instance = self.instance, fresh()
+            discard(larger)
             self.instance.heap.grow(self._heap_pages - self.instance.heap.pages)
         else:
             self.instance.restore(self._image, *self.instance.take_dirty())
@@ -130,6 +130,8 @@ class _Evaluation:
     graph: _Graph
     depth: int
     overlay: _Overlay
+    folds: int
+    """How often the page log had been folded when the overlay's instance was made."""
     instructions: int = 0
     response: Response | None = None
     calls: list[OutgoingCall] = field(default_factory=list)
@@ -236,9 +238,10 @@ class Queries:
             # It holds no lock later on, when the certified data may be newer than what it sees: made now.
             if certificate is not None:
                 certificate()
+            folds = self._executor.folds[canister_id]
             instance = await self._beside(canister)
         overlay = _Overlay(canister, instance)
-        evaluation = _Evaluation(canister, caller, sender_info, graph, depth, overlay)
+        evaluation = _Evaluation(canister, caller, sender_info, graph, depth, overlay, folds)
         try:
             response = await self._evaluate(evaluation, method_name, arg, certificate)
         finally:
@@ -262,21 +265,38 @@ class Queries:
             lock.release()
 
     async def _beside(self, canister: Canister) -> Instance:
-        """An instance of its own with this committed state. Raises _Superseded when its files were taken away."""
+        """An instance of its own with this committed state, which is the newest. Raises _Superseded."""
+        instance: Instance | None = None
         try:
-            instance = await self._scheduler.in_query_thread(self._executor.fresh, canister)
-        except (FileNotFoundError, StateDamaged):
-            if self._has_its_files(canister):
-                raise
-            raise _Superseded from None
-        if not self._has_its_files(canister):
-            discard(instance)
-            raise _Superseded
+            async with self._reading(canister, self._executor.folds[canister.id]):
+                instance = await self._scheduler.in_query_thread(self._executor.fresh, canister)
+        except _Superseded:
+            if instance is not None:
+                discard(instance)
+            raise
+        assert instance is not None
         return instance
 
-    def _has_its_files(self, canister: Canister) -> bool:
+    @asynccontextmanager
+    async def _reading(self, canister: Canister, folds: int) -> AsyncIterator[None]:
+        """Reads the files of a committed state, since which the log was begun to be folded `folds` times.
+
+        Raises _Superseded when these files do not hold that state any more: they were taken away, or pages that
+        are newer were folded into them. What was read is then of no use.
+        """
+        try:
+            yield
+        except (FileNotFoundError, StateDamaged):
+            if self._has_its_files(canister, folds):
+                raise
+            raise _Superseded from None
+        if not self._has_its_files(canister, folds):
+            raise _Superseded
+
+    def _has_its_files(self, canister: Canister, folds: int) -> bool:
         newest = self._scheduler.state.canisters.get(canister.id)
-        return newest is not None and newest.memory.files == canister.memory.files
+        same = newest is not None and newest.memory.files == canister.memory.files
+        return same and self._executor.folds[canister.id] == folds
 
     def _instructions(self, graph: _Graph) -> int:
         """How many the next execution may use."""
@@ -333,7 +353,8 @@ class Queries:
             await self._scheduler.in_query_thread(evaluation.overlay.keep)
         else:
             fresh = partial(self._executor.fresh, evaluation.canister)
-            await self._scheduler.in_query_thread(evaluation.overlay.undo, fresh)
+            async with self._reading(evaluation.canister, evaluation.folds):
+                await self._scheduler.in_query_thread(evaluation.overlay.undo, fresh)
         return outcome
 
     async def _call(self, evaluation: _Evaluation, call: OutgoingCall) -> Response:

@@ -124,23 +124,19 @@ class SnapshotOperations:
 
     def _fold(self, canister: Canister) -> MemoryImage:
         self.executor.forget(canister.id)
-        files = self.store.page_files(canister.id)
-        try:
-            return files.fold(canister.memory)
-        finally:
-            files.close()
+        image, files = self.executor.fold(canister)
+        files.close()
+        return image
 
     def _copy_images(self, canister_id: Principal, image: MemoryImage, snapshot_id: bytes) -> None:
         files = self.store.page_files(canister_id)
-        for kind, generation, name in (
-            (HEAP, image.heap_generation, "heap"),
-            (STABLE, image.stable_generation, "stable"),
-        ):
-            source, target = files.path(kind, generation), self.store.snapshot_path(snapshot_id, name)
-            if source.exists():
+        for kind, name in ((HEAP, "heap"), (STABLE, "stable")):
+            source, target = files.image_path(image, kind), self.store.snapshot_path(snapshot_id, name)
+            if source is not None:
                 copy_sparse(source, target)
             else:
                 target.unlink(missing_ok=True)
+        files.close()
 
     def _remove_snapshot_files(self, snapshot_id: bytes) -> None:
         for name in ("heap", "stable", "module"):
@@ -159,6 +155,11 @@ class SnapshotOperations:
         snapshot = self.snapshot(changes, source_canister, snapshot_id)
         snapshot = await self.scheduler.in_thread(self._complete, source_canister, snapshot)
         image = canister.memory
+        files = self.store.page_files(canister_id)
+        sizes = []
+        for kind, name in ((HEAP, "heap"), (STABLE, "stable")):
+            source = self.store.snapshot_path(snapshot_id, name)
+            sizes.append(await self.scheduler.in_thread(files.adopt, kind, image.generation(kind) + 1, source))
         memory = MemoryImage(
             heap_pages=snapshot.heap_pages,
             stable_pages=snapshot.stable_pages,
@@ -166,14 +167,9 @@ class SnapshotOperations:
             heap_generation=image.heap_generation + 1,
             stable_generation=image.stable_generation + 1,
             log_generation=image.log_generation + 1,
+            heap_file=sizes[HEAP],
+            stable_file=sizes[STABLE],
         )
-        files = self.store.page_files(canister_id)
-        for kind, generation, name in (
-            (HEAP, memory.heap_generation, "heap"),
-            (STABLE, memory.stable_generation, "stable"),
-        ):
-            source = self.store.snapshot_path(snapshot_id, name)
-            await self.scheduler.in_thread(files.adopt, kind, generation, source)
         loaded = canister.with_(
             module=snapshot.module,
             memory=memory,

@@ -319,6 +319,16 @@ class MemoryImage:
     stable_generation: int = 0
     log_generation: int = 0
     log_length: int = 0
+    heap_file: int = 0
+    stable_file: int = 0
+    """Bytes that the image files have at least; 0 where there is none yet."""
+
+    def generation(self, kind: int) -> int:
+        """Of the heap (0) or the stable memory (1)."""
+        return self.stable_generation if kind else self.heap_generation
+
+    def file_size(self, kind: int) -> int:
+        return self.stable_file if kind else self.heap_file
 
     @property
     def files(self) -> tuple[int, int, int]:

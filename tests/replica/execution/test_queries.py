@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
+from icmigrate.protocol.principal import Principal
 from icmigrate.replica.limits import Limits
-from icmigrate.replica.state import QueryStats
+from icmigrate.replica.native import Deferred, NativeCall
+from icmigrate.replica.state import QueryStats, Reply, Response
 from tests.replica.execution.world import STRANGER, World, open_world, rejected, wasm
 
 # "ask" calls the query named in the argument: callee (10 bytes), flags (1 byte), method name.
@@ -184,4 +187,58 @@ async def test_what_a_called_query_uses_counts_for_the_query_that_calls_it() -> 
     rejected(await world.query(canister_id, "go", canister_id.bytes + b"\1"), "IC0526")
     reject = rejected(await world.query(canister_id, "yes"), "IC0522")
     assert "exceeded the limit of 100000000 instructions" in reject.message
+    await world.replica.close()
+
+
+class Meddler:
+    """A native canister that changes another one, once, while it is asked."""
+
+    def __init__(self) -> None:
+        self.id = Principal(b"\xff" * 8 + b"\1\1")
+        self.meddle: Callable[[], Awaitable[object]] | None = None
+
+    def target(self, method_name: str, arg: bytes) -> Principal | None:
+        return None
+
+    async def execute(self, call: NativeCall, changes: object) -> Response | Deferred:
+        return Deferred()
+
+    async def query(self, caller: Principal, method_name: str, arg: bytes) -> Response:
+        meddle, self.meddle = self.meddle, None
+        if meddle is not None:
+            await meddle()
+        return Reply(b"")
+
+
+GROWS_AND_TRAPS = """
+  (table funcref (elem $grow_and_trap $cleanup))
+  (func (export "canister_composite_query ask")
+    (call $msg_arg_data_copy (i32.const 64) (i32.const 0) (i32.const 10))
+    (call $call_new (i32.const 64) (i32.const 10) (i32.const 0) (i32.const 1)
+      (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
+    (call $call_on_cleanup (i32.const 1) (i32.load (i32.const 80000)))
+    (drop (call $call_perform)))
+  (func $grow_and_trap (param i32) (drop (memory.grow (i32.const 1))) unreachable)
+  (func $cleanup (param $seen i32) (if (i32.ne (local.get $seen) (i32.load (i32.const 80000))) (then unreachable)))
+  (func (export "canister_update write")
+    (i32.store (i32.const 80000) (i32.add (i32.load (i32.const 80000)) (i32.const 1))) (call $msg_reply))
+"""
+
+
+async def test_a_composite_query_sees_one_state_although_its_files_change_meanwhile() -> None:
+    """Its cleanup compares what is there with what the query saw at first."""
+    meddler = Meddler()
+    world = await open_world(natives=(meddler,), limits=Limits(page_log_bytes=0))
+    canister = await world.canister(wasm(GROWS_AND_TRAPS))
+
+    async def write_and_fold() -> None:
+        before = world.state(canister).memory.files
+        await world.call(canister, "write")
+        await world.replica.settle()
+        assert world.state(canister).memory.files != before
+
+    meddler.meddle = write_and_fold
+    reject = rejected(await world.query(canister, "ask", meddler.id.bytes), "IC0502")
+    assert meddler.meddle is None
+    assert "call_on_cleanup also failed" not in reject.message
     await world.replica.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from icmigrate.replica.keys import Keys
+from icmigrate.replica.limits import Limits
 from icmigrate.replica.state import Reply
 from icmigrate.replica.storage_errors import StateDamaged, is_shortage
 from tests.replica.execution.test_durability import COUNTER, counts
@@ -127,6 +129,28 @@ async def test_a_torn_page_log_is_named_and_not_served(tmp_path: Path, length: i
     log.write_bytes(log.read_bytes()[:length])
     world = await open_world(tmp_path)
     with pytest.raises(StateDamaged, match=log.name):
+        await world.ask(canister_id, "all")
+    await world.replica.close()
+
+
+@pytest.mark.parametrize("memory", ["heap", "stable"])
+@pytest.mark.parametrize("length", [None, 0, 4096])
+async def test_a_lost_or_shortened_page_image_is_named_and_not_served(
+    tmp_path: Path, memory: str, length: int | None
+) -> None:
+    world = await open_world(tmp_path, limits=Limits(page_log_bytes=0))
+    canister_id = await world.canister(COUNTER)
+    await world.call(canister_id, "count")
+    await world.replica.settle()
+    assert world.state(canister_id).memory.log_length == 0
+    await world.replica.close()
+    (image,) = (tmp_path / "memory").glob(f"*.{memory}.*")
+    if length is None:
+        image.unlink()
+    else:
+        os.truncate(image, length)
+    world = await open_world(tmp_path)
+    with pytest.raises(StateDamaged, match=image.name):
         await world.ask(canister_id, "all")
     await world.replica.close()
 
