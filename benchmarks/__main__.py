@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import replica_speed
-from icmigrate import embedded
-from icmigrate.records import CHUNK_BYTES
+from icmigrate.contract.blobs import CHUNK_BYTES
+from icmigrate.networks import embedded
 
 MB = 1_000_000
 BLOB_BYTES = 4 * MB

@@ -14,19 +14,20 @@ from typing import Any
 import aiohttp
 import wasmtime
 
-from icmigrate import contract, embedded, records, wasm
-from icmigrate.clients import HubClient
-from icmigrate.management import ManagementClient
-from icmigrate.network import CanisterIds, connect
+from icmigrate import wasm
+from icmigrate.contract import interface, records
+from icmigrate.contract.blobs import CHUNK_BYTES
+from icmigrate.hub.client import HubClient
+from icmigrate.networks import embedded
+from icmigrate.networks.network import CanisterIds, connect
 from icmigrate.protocol import envelope
 from icmigrate.protocol.agent import Agent
-from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.candid import encode
 from icmigrate.protocol.identity import Ed25519Identity
+from icmigrate.protocol.management_canister import ManagementClient
 from icmigrate.protocol.principal import Principal
-from icmigrate.records import CHUNK_BYTES
 from icmigrate.replica.daemon import DaemonInfo
-from icmigrate.signer import choose
+from icmigrate.settings.identity import choose
 from tests.replica.conformance.program import Program
 
 MB = 1_000_000
@@ -45,9 +46,6 @@ COUNTER = """
   (func (export "canister_query get") (call $reply))
   (func (export "canister_update put") (call $copy (i32.const 8) (i32.const 0) (call $size)) (call $reply)))
 """
-PERSONAL_INIT = T.Record(
-    {"capsule_id": T.Text, "hub": T.Principal, "operators": T.Vec(T.Principal), "token_secret": contract.BLOB}
-)
 
 
 @dataclass(frozen=True)
@@ -156,7 +154,7 @@ async def installed(agent: Agent, module: bytes, argument: bytes) -> Principal:
 def personal_init(agent: Agent) -> bytes:
     operator = agent.identity.sender()
     return encode(
-        [PERSONAL_INIT],
+        interface("personal").init,
         [{"capsule_id": "bench", "hub": operator, "operators": [operator], "token_secret": bytes(32)}],
     )
 

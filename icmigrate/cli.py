@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from icmigrate.console import Console
+    from icmigrate.commands.session import Session
+    from icmigrate.console.console import Console
     from icmigrate.replica.daemon import DaemonInfo
-    from icmigrate.session import Session
 
 OK, BUG, USAGE, INTERRUPTED = 0, 1, 2, 8
 
@@ -95,15 +95,15 @@ def command(on: typer.Typer, name: str, state: str) -> Callable[[Command], Comma
 
 def perform(function: Command, flags: Mapping[str, Any], state: str) -> int:
     """Runs one command from its flags to its exit code."""
-    from icmigrate import config
-    from icmigrate.console import Console
+    from icmigrate.console.console import Console
     from icmigrate.errors import IcmigrateError
+    from icmigrate.settings import config
 
     try:
         settings = config.load(flags, os.environ, Path.cwd())
     except IcmigrateError as error:
         return fail(Console(json_lines=bool(flags.get("json"))), error, "")
-    from icmigrate.session import Session
+    from icmigrate.commands.session import Session
 
     console = Console(json_lines=settings.json_lines)
     session = Session(settings, console.progress)
@@ -193,7 +193,7 @@ def refuse_arguments(error: typer.TyperException) -> int:
     if message.startswith("Usage:"):
         print(message)
         return USAGE
-    from icmigrate.console import Console
+    from icmigrate.console.console import Console
     from icmigrate.errors import Usage
 
     context = getattr(error, "ctx", None)
@@ -217,7 +217,7 @@ def replica_start(
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay until Ctrl-C or SIGTERM.")] = False,
 ) -> Outcome:
     """Start the embedded replica, unless it runs."""
-    from icmigrate import embedded
+    from icmigrate.networks import embedded
 
     if foreground:
         embedded.serve(session.state_dir, port, lambda info: session.progress.note("the replica listens", **vars(info)))
@@ -228,7 +228,7 @@ def replica_start(
 @command(replica_app, "stop", state="The replica may still run.")
 def replica_stop(session: Session) -> Outcome:
     """Stop the embedded replica; its state stays."""
-    from icmigrate import embedded
+    from icmigrate.networks import embedded
 
     stopped = embedded.stop(session.state_dir)
     words = "the replica has stopped" if stopped else "no replica was running"
@@ -238,7 +238,7 @@ def replica_stop(session: Session) -> Outcome:
 @command(replica_app, "status", state=UNCHANGED)
 def replica_status(session: Session) -> Outcome:
     """Tell whether the replica runs, and where."""
-    from icmigrate import embedded
+    from icmigrate.networks import embedded
 
     return about_replica(embedded.running(session.state_dir))
 
@@ -259,8 +259,8 @@ async def deploy(session: Session) -> Outcome:
 
     The personal module goes into the hub's Wasm store. Done again, it finds that all is done.
     """
-    from icmigrate import deploy as deployment
-    from icmigrate import views
+    from icmigrate.commands import views
+    from icmigrate.hub import deploy as deployment
 
     network = await session.network()
     async with session.agent(network) as agent:
@@ -281,9 +281,9 @@ async def ingest(
 
     Without a capsule into your own, which is made if there is none. Done again, it sends what is missing.
     """
-    from icmigrate import ingest as ingestion
-    from icmigrate import views
-    from icmigrate.capsules import find_capsule
+    from icmigrate.capsule import ingest as ingestion
+    from icmigrate.capsule.find import find_capsule
+    from icmigrate.commands import views
 
     ingestion.require_folder(folder)
     async with session.wiring() as wiring:
@@ -295,8 +295,8 @@ async def ingest(
 @command(app, "capsules", state=UNCHANGED)
 async def capsules(session: Session) -> Outcome:
     """List the capsules of the hub."""
-    from icmigrate import views
-    from icmigrate.clients import all_pages
+    from icmigrate.commands import views
+    from icmigrate.contract.client import all_pages
 
     async with session.wiring() as wiring:
         found = [capsule async for capsule in all_pages(wiring.hub.capsules_list)]
@@ -307,11 +307,11 @@ async def capsules(session: Session) -> Outcome:
 @command(app, "show", state=UNCHANGED)
 async def show(session: Session, capsule: CapsuleArgument = None) -> Outcome:
     """Show what a capsule holds and where it lives."""
-    from icmigrate import views
-    from icmigrate.capsules import find_capsule, read_capsule
+    from icmigrate.capsule.find import find_capsule, read_capsule
+    from icmigrate.commands import views
 
     async with session.wiring() as wiring:
-        detail = await read_capsule(wiring, await find_capsule(wiring.hub, capsule))
+        detail = await read_capsule(wiring.hub, await find_capsule(wiring.hub, capsule))
     return Outcome(detail.model_dump(mode="json"), views.show_capsule(detail))
 
 
@@ -324,8 +324,8 @@ async def plan(session: Session, capsule: CapsuleArgument = None) -> Outcome:
 
     Tells sizes, calls and cycles, and what stands in its way.
     """
-    from icmigrate import views
-    from icmigrate.capsules import find_capsule
+    from icmigrate.capsule.find import find_capsule
+    from icmigrate.commands import views
     from icmigrate.errors import PreflightRefused
     from icmigrate.migration.plan import make_plan
 
@@ -345,8 +345,8 @@ async def migrate(session: Session, capsule: CapsuleArgument = None) -> Outcome:
 
     The same command continues after any interruption.
     """
-    from icmigrate import views
-    from icmigrate.capsules import find_capsule
+    from icmigrate.capsule.find import find_capsule
+    from icmigrate.commands import views
     from icmigrate.migration.migrate import migrate as migrate_capsule
 
     async with session.wiring() as wiring:
@@ -357,8 +357,8 @@ async def migrate(session: Session, capsule: CapsuleArgument = None) -> Outcome:
 @command(app, "status", state=UNCHANGED)
 async def status(session: Session, capsule: CapsuleArgument = None) -> Outcome:
     """Tell how far a migration has come."""
-    from icmigrate import views
-    from icmigrate.capsules import find_capsule
+    from icmigrate.capsule.find import find_capsule
+    from icmigrate.commands import views
     from icmigrate.migration import status as migration_status
 
     async with session.wiring() as wiring:
@@ -372,14 +372,15 @@ async def verify(session: Session, capsule: CapsuleArgument = None) -> Outcome:
 
     Compares certified manifests, and everybody's access to everything; names every difference.
     """
-    from icmigrate import views
-    from icmigrate.capsules import find_capsule, personal_canister
+    from icmigrate.capsule.find import find_capsule, personal_canister
+    from icmigrate.commands import views
     from icmigrate.errors import VerificationDifference
-    from icmigrate.migration import verify as verification
+    from icmigrate.proof import verify as verification
 
     async with session.wiring() as wiring:
         capsule_id = await find_capsule(wiring.hub, capsule)
-        report = await verification.verify(wiring, capsule_id, await personal_canister(wiring.hub, capsule_id))
+        personal = wiring.personal(await personal_canister(wiring.hub, capsule_id))
+        report = await verification.verify(wiring.hub, personal, capsule_id)
     result = {**report.model_dump(mode="json"), "equal": report.equal}
     return Outcome(result, views.show_verification(report), OK if report.equal else VerificationDifference.exit_code)
 
@@ -387,16 +388,16 @@ async def verify(session: Session, capsule: CapsuleArgument = None) -> Outcome:
 @command(app, "check-http", state=UNCHANGED)
 async def check_http(session: Session, capsule: CapsuleArgument = None) -> Outcome:
     """Compare the HTTP answers of both canisters."""
-    from icmigrate import views
-    from icmigrate.capsules import find_capsule, personal_canister
+    from icmigrate.capsule.find import find_capsule, personal_canister
+    from icmigrate.commands import views
     from icmigrate.errors import VerificationDifference
-    from icmigrate.migration import http_check
+    from icmigrate.migration.steps import answers_alike
 
     async with session.wiring() as wiring:
         capsule_id = await find_capsule(wiring.hub, capsule)
         canister_id = await personal_canister(wiring.hub, capsule_id)
         session.progress.phase("check HTTP")
-        report = await http_check.check_http(wiring, capsule_id, canister_id)
+        report = await answers_alike(wiring, capsule_id, canister_id)
     passed = not report.problems
     result = {**report.model_dump(mode="json"), "passed": passed}
     return Outcome(result, views.show_http(report), OK if passed else VerificationDifference.exit_code)
@@ -408,8 +409,8 @@ async def abort(session: Session, capsule: CapsuleArgument = None) -> Outcome:
 
     The capsule is writable again, and the cycles come back to the hub.
     """
-    from icmigrate import views
-    from icmigrate.capsules import find_capsule
+    from icmigrate.capsule.find import find_capsule
+    from icmigrate.commands import views
     from icmigrate.migration import abort as abortion
 
     async with session.wiring() as wiring:
@@ -426,8 +427,8 @@ async def handoff(
     ] = None,
 ) -> Outcome:
     """Leave the owner in sole control; irreversible."""
-    from icmigrate import views
-    from icmigrate.capsules import as_principal, find_capsule
+    from icmigrate.capsule.find import as_principal, find_capsule
+    from icmigrate.commands import views
     from icmigrate.migration import handoff as handing
 
     extra = as_principal("--recovery", recovery) if recovery else None
@@ -442,8 +443,8 @@ async def handoff(
 @command(app, "doctor", state=UNCHANGED)
 async def doctor(session: Session) -> Outcome:
     """Look for what is wrong, and say what to do."""
-    from icmigrate import views
-    from icmigrate.doctor import examine
+    from icmigrate.commands import views
+    from icmigrate.commands.checks import examine
     from icmigrate.errors import PreflightRefused
 
     checks = [check async for check in examine(session)]
@@ -463,8 +464,8 @@ async def demo(
 
     Replica, hub, a capsule full of files, its migration, and URLs to open. Works any number of times.
     """
-    from icmigrate import views
-    from icmigrate.demo import demonstrate
+    from icmigrate.commands import views
+    from icmigrate.commands.demonstration import demonstrate
 
     report = await demonstrate(session, source)
     return Outcome(report.model_dump(mode="json"), views.show_demo(report, session.stop_command()))

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from icmigrate import embedded
-from icmigrate.migration.wiring import Wiring
-from icmigrate.network import Network
+from icmigrate.migration.context import Wiring
+from icmigrate.networks import embedded
+from icmigrate.networks.network import Network
 from tests.world import World, deploy_world
 
 

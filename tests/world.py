@@ -10,17 +10,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from icmigrate import records
-from icmigrate.clients import CapsuleClient, HubClient
-from icmigrate.deploy import deploy
-from icmigrate.migration.wiring import Wiring
-from icmigrate.network import CanisterIds, Network, connect
+from icmigrate.capsule.samples import EARLIER, LATER, person
+from icmigrate.contract import records
+from icmigrate.contract.access import AccessInput
+from icmigrate.contract.blobs import CHUNK_BYTES
+from icmigrate.contract.client import CapsuleClient
+from icmigrate.hub.client import HubClient
+from icmigrate.hub.deploy import deploy
+from icmigrate.migration.context import Wiring
+from icmigrate.networks.gateway import GatewayClient
+from icmigrate.networks.network import CanisterIds, Network, connect
 from icmigrate.progress import Progress
-from icmigrate.protocol.gateway import GatewayClient
 from icmigrate.protocol.identity import Ed25519Identity, Identity
-from icmigrate.samples import EARLIER, LATER, person
 
-CHUNK = records.CHUNK_BYTES
+CHUNK = CHUNK_BYTES
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,11 @@ async def upload(canister: CapsuleClient, capsule_id: str, data: bytes) -> recor
 
 
 def memory(
-    name: str, location: dict[str, object], *, folder: str | None = None, variants: tuple[str, ...] = ("Original",)
+    name: str,
+    location: records.AssetLocation | dict[str, object],
+    *,
+    folder: str | None = None,
+    variants: tuple[str, ...] = ("Original",),
 ) -> records.MemoryInput:
     assets = [
         records.Asset.model_validate(
@@ -115,7 +122,7 @@ async def full_capsule(
     capsule = await hub.capsules_create(owner or person(uuid.uuid4().hex))
     capsule_id = capsule.id
     anna, ben = person("Anna"), person("Ben")
-    clara: records.Person = {"Opaque": "clara@example.org"}
+    clara = records.OpaquePerson(name="clara@example.org")
     await hub.folders_create(capsule_id, records.FolderInput(id="travels", title="Travels"))
     await hub.folders_create(
         capsule_id, records.FolderInput(id="lisbon", title="Lisbon", description="1999", parent_folder_id="travels")
@@ -129,7 +136,7 @@ async def full_capsule(
         location = await upload(hub, capsule_id, data)
         name = memory_id(capsule_id, f"blob-{number}")
         variants = ("Original", "Thumbnail") if number == 0 else ("Original",)
-        given = memory(name, {"Internal": location.model_dump()}, folder="travels", variants=variants)
+        given = memory(name, location, folder="travels", variants=variants)
         await hub.memories_create(capsule_id, given)
         names.append(name)
     items = [records.GalleryItem(memory_id=name, caption=f"No. {n}") for n, name in enumerate(reversed(names))]
@@ -158,6 +165,6 @@ async def full_capsule(
         | {"condition": {"Scheduled": {"accessible_after": LATER}}},
     ]
     for grant in grants:
-        entry = records.AccessInput.model_validate({"role": "Guest", **grant})
+        entry = AccessInput.model_validate({"role": "Guest", **grant})
         await hub.access_create(capsule_id, entry)
     return capsule_id

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from icmigrate.contract.migrations import Migration
+from icmigrate.engine.engine import forget_runs
+from icmigrate.engine.lease import held
 from icmigrate.errors import PreflightRefused
-from icmigrate.migration.engine import forget_runs
-from icmigrate.migration.lock import held
-from icmigrate.migration.wiring import Wiring
-from icmigrate.records import Migration
+from icmigrate.migration.context import Wiring
 
 
 async def abort(wiring: Wiring, capsule_id: str) -> Migration:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from icmigrate.contract.migrations import Migration
+from icmigrate.contract.record import Record
+from icmigrate.engine.lease import held
 from icmigrate.errors import PreflightRefused, VerificationDifference
-from icmigrate.migration.lock import held
+from icmigrate.migration.context import Wiring
 from icmigrate.migration.steps import created
-from icmigrate.migration.wiring import Wiring
 from icmigrate.protocol.principal import Principal
-from icmigrate.records import Migration, Record
 
 
 class HandoffReport(Record):

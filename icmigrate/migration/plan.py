@@ -6,12 +6,12 @@ schedule is configuration.
 
 from __future__ import annotations
 
-from typing import Literal
-
-from icmigrate.clients import CapsuleClient, all_pages
+from icmigrate.contract.client import CapsuleClient, all_pages
+from icmigrate.contract.migrations import Migration, MigrationPhase
+from icmigrate.contract.record import Record
+from icmigrate.contract.records import CapsuleSummary, Home, MovedTo
 from icmigrate.errors import PreflightRefused
-from icmigrate.migration.wiring import Wiring
-from icmigrate.records import CapsuleSummary, Home, Migration, MigrationPhase, Record
+from icmigrate.migration.context import Wiring
 
 RECORD_BATCH_BYTES = 1_500_000
 """Records sent in one call, in bytes: they and their envelope fit an ingress message (2 MiB)."""
@@ -92,7 +92,7 @@ class Plan(Record):
 
     @property
     def is_migrated(self) -> bool:
-        return isinstance(self.home, dict)
+        return isinstance(self.home, MovedTo)
 
     def require_feasible(self) -> None:
         """Raises `PreflightRefused` with every problem named."""
@@ -106,7 +106,7 @@ class Plan(Record):
 async def make_plan(wiring: Wiring, capsule_id: str, fees: FeeSchedule | None = None) -> Plan:
     """Reads both sides and quotes the migration from where it stands."""
     home = await wiring.hub.registry_home(capsule_id)
-    if isinstance(home, dict):
+    if isinstance(home, MovedTo):
         return await _migrated(wiring, capsule_id, home)
     fees = fees or FeeSchedule()
     summary = await wiring.hub.capsules_summary(capsule_id)
@@ -152,9 +152,9 @@ async def _chunks_present(wiring: Wiring, active: Migration | None) -> int:
     return (await wiring.personal(active.canister_id).import_status()).chunks_received
 
 
-async def _migrated(wiring: Wiring, capsule_id: str, home: dict[Literal["Moved"], str]) -> Plan:
+async def _migrated(wiring: Wiring, capsule_id: str, home: MovedTo) -> Plan:
     """The plan of a capsule that has moved: nothing to do."""
-    personal = wiring.personal(home["Moved"])
+    personal = wiring.personal(home.canister_id)
     summary = await personal.capsules_summary(capsule_id)
     migration = await wiring.hub.migration_get(capsule_id)
     chunks = await chunk_count(personal, capsule_id)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from icmigrate.migration.wiring import Wiring
-from icmigrate.records import Home, ImportStatus, Migration, Record
+from icmigrate.contract.migrations import ImportStatus, Migration
+from icmigrate.contract.record import Record
+from icmigrate.contract.records import Home
+from icmigrate.migration.context import Wiring
 
 
 class MigrationStatus(Record):

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import time
 
-from icmigrate.clients import all_pages
+from icmigrate.contract.client import all_pages
+from icmigrate.contract.manifests import ManifestLeaf, ManifestSummary, RecordBytes
+from icmigrate.contract.migrations import Migration
+from icmigrate.contract.record import Record
+from icmigrate.contract.records import MovedTo
+from icmigrate.copy.relay import CopyCount, blob_batches, copy_blobs
 from icmigrate.errors import PreflightRefused, VerificationDifference
-from icmigrate.migration.blobs import CopyCount, blob_batches, copy_blobs
-from icmigrate.migration.http_check import HttpReport, asset_urls, check_http
-from icmigrate.migration.manifest import blob_leaf, record_leaf
-from icmigrate.migration.manifest import root as manifest_root
+from icmigrate.migration.context import Wiring
 from icmigrate.migration.plan import RECORD_BATCH_BYTES, Plan, chunk_count, make_plan, quoted_from_the_start, spent
-from icmigrate.migration.verify import VerifyReport, certified_summary, verify
-from icmigrate.migration.wiring import Wiring
+from icmigrate.proof.http import HttpReport, asset_urls, check_http
+from icmigrate.proof.manifest import blob_leaf, record_leaf
+from icmigrate.proof.manifest import root as manifest_root
+from icmigrate.proof.verify import VerifyReport, certified_summary, verify
 from icmigrate.protocol.principal import Principal
-from icmigrate.records import ManifestLeaf, ManifestSummary, Migration, Record, RecordBytes
 
 
 class CatchUp(Record):
@@ -111,7 +114,7 @@ async def catch_up(wiring: Wiring, capsule_id: str, frozen: Migration) -> CatchU
     wiring.progress.phase("catch-up")
     personal = wiring.personal(created(frozen))
     await _build_manifest(wiring, capsule_id)
-    hub_manifest = await certified_summary(wiring, wiring.hub, capsule_id)
+    hub_manifest = await certified_summary(wiring.hub, capsule_id)
     status = await personal.import_status()
     if status.state == "Sealed":
         if status.generation == frozen.generation and status.root == hub_manifest.root:
@@ -140,7 +143,7 @@ async def catch_up(wiring: Wiring, capsule_id: str, frozen: Migration) -> CatchU
 async def compare(wiring: Wiring, capsule_id: str, canister_id: str) -> VerifyReport:
     """Phase 7: certified manifests and access matrices of both sides must be equal."""
     wiring.progress.phase("verify")
-    report = await verify(wiring, capsule_id, canister_id)
+    report = await verify(wiring.hub, wiring.personal(canister_id), capsule_id)
     report.require_equal()
     return report
 
@@ -148,9 +151,22 @@ async def compare(wiring: Wiring, capsule_id: str, canister_id: str) -> VerifyRe
 async def compare_http(wiring: Wiring, capsule_id: str, canister_id: str) -> HttpReport:
     """Phase 8: both canisters must answer the same asset requests alike."""
     wiring.progress.phase("check HTTP")
-    report = await check_http(wiring, capsule_id, canister_id)
+    report = await answers_alike(wiring, capsule_id, canister_id)
     report.require_passed()
     return report
+
+
+async def answers_alike(wiring: Wiring, capsule_id: str, canister_id: str) -> HttpReport:
+    """The HTTP answers of both canisters, compared."""
+    return await check_http(
+        wiring.hub,
+        wiring.personal(canister_id),
+        capsule_id,
+        network=wiring.network,
+        gateway=wiring.gateway,
+        window=wiring.window,
+        progress=wiring.progress,
+    )
 
 
 async def cut_over(wiring: Wiring, capsule_id: str, root: bytes) -> Migration:
@@ -158,7 +174,7 @@ async def cut_over(wiring: Wiring, capsule_id: str, root: bytes) -> Migration:
     wiring.progress.phase("cut over")
     migration = await wiring.hub.migration_cut_over(capsule_id, root)
     home = await wiring.hub.registry_home(capsule_id)
-    if home != {"Moved": migration.canister_id}:
+    if home != MovedTo(canister_id=created(migration)):
         raise VerificationDifference(f"after cut-over the hub names {home} as the home of {capsule_id}")
     return migration
 
@@ -200,7 +216,7 @@ async def report(
         persons_and_resources=verified.persons_and_resources if verified else 0,
         http_requests=http.requests if http else 0,
         already_migrated=planned is None,
-        urls=await asset_urls(wiring, capsule_id, canister_id),
+        urls=await asset_urls(wiring.network, personal, capsule_id),
     )
 
 

@@ -12,8 +12,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 from dbos import DBOS
 
 from icmigrate.migration import steps
+from icmigrate.migration.context import Wiring
 from icmigrate.migration.steps import MigrationReport
-from icmigrate.migration.wiring import Wiring
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

@@ -8,7 +8,7 @@ from typing import Any
 
 from icmigrate.protocol import candid
 from icmigrate.protocol.candid import Types as T
-from icmigrate.protocol.candid_extract import extract
+from icmigrate.protocol.candid.extract import extract
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.gateway_errors import Cause, GatewayError
 from icmigrate.replica.gateway_request import BLOB, HEADERS, Headers

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from icmigrate.migration.wiring import Wiring
+from icmigrate.migration.context import Wiring
 from tests.world import World
 
 

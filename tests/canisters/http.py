@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from icmigrate.clients import CapsuleClient
+from icmigrate.contract.client import CapsuleClient
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.response_verification import HttpExchange, VerificationError, verify
 from tests.canisters.methods import methods

@@ -9,51 +9,38 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from icmigrate.contract import Method, Type
-from icmigrate.protocol.candid import Types as T
-from tests.canisters.did import Description, Shape
+from icmigrate.protocol.candid.description import Description
+from icmigrate.protocol.candid.method import Method
+from icmigrate.protocol.candid.types import Type
 
 ROOT = Path(__file__).parents[2]
-PRIMITIVES = {
-    name.lower(): getattr(T, name)
-    for name in ("Null", "Bool", "Text", "Nat", "Nat8", "Nat16", "Nat32", "Nat64", "Principal")
-}
-
-
-@cache
-def description(canister: str) -> Description:
-    """The contract of the hub or of a personal canister."""
-    return Description((ROOT / "canisters" / canister / f"{canister}.did").read_text())
+Shape = Any
+"""A type as nested tuples: ("record", (name, type), ...), ("vec", type), ..., or the name of a primitive type."""
 
 
 @cache
 def methods(canister: str) -> dict[str, Method]:
-    """Every method of a canister by its name."""
-    return {name: _method(name, shape) for name, shape in description(canister).methods.items()}
+    """Every method of a canister by its name, as the sources describe it."""
+    return Description((ROOT / "canisters" / canister / f"{canister}.did").read_text()).methods
 
 
-def _method(name: str, shape: Shape) -> Method:
-    _, (_, *arguments), (_, *results), mode = shape
-    return Method(name, tuple(map(candid_type, arguments)), tuple(map(candid_type, results)), mode == "query")
-
-
-def candid_type(shape: Shape) -> Type:
-    """The type of a shape. Functions are not looked into."""
-    match shape:
-        case str():
-            return PRIMITIVES[shape]
-        case ("record", ("_0", first), ("_1", second)):
-            return T.Tuple(candid_type(first), candid_type(second))
-        case ("record", *fields):
-            return T.Record({name: candid_type(kind) for name, kind in fields})
-        case ("variant", *fields):
-            return T.Variant({name: candid_type(kind) for name, kind in fields})
-        case ("vec", item):
-            return T.Vec(candid_type(item))
-        case ("opt", item):
-            return T.Opt(candid_type(item))
-        case _:
-            return T.Reserved
+def shape(kind: Type) -> Shape:
+    """A type that can be taken apart by matching."""
+    match type(kind).__name__.removesuffix("Class"):
+        case "Record" | "Tuple":
+            return ("record", *sorted((name, shape(field)) for name, field in kind._fields.items()))
+        case "Variant":
+            return ("variant", *sorted((name, shape(field)) for name, field in kind._fields.items()))
+        case "Vec":
+            return ("vec", shape(kind._type))
+        case "Opt":
+            return ("opt", shape(kind._type))
+        case "Rec":
+            return shape(kind.getType())
+        case "FixedNat":
+            return f"nat{kind._bits}"
+        case name:
+            return name.lower()
 
 
 @dataclass(frozen=True)
@@ -73,25 +60,24 @@ class Target:
 
     def arguments(self, canister: str, method: str) -> list[Any]:
         """Arguments of a method in plain form: of its types, within its bounds, and about things that are there."""
-        contract = description(canister)
-        _, (_, *shapes), _, _ = contract.methods[method]
+        described = methods(canister)[method]
         texts = iter((self.capsule_id, self.record_ids.get(method.split("_")[0], "")))
         values = []
-        for shape, name in zip(shapes, contract.argument_names[method], strict=True):
-            if shape == "text" and not name:
+        for kind, name in zip(map(shape, described.arguments), described.argument_names, strict=True):
+            if kind == "text" and not name:
                 values.append(next(texts))
             else:
-                values.append(self._value(shape, f"{method}.{name}", name))
+                values.append(self._value(kind, f"{method}.{name}", name))
         return values
 
-    def _value(self, shape: Shape, place: str, name: str) -> Any:
-        if shape[0] == "opt" and name in ("id", "after", "cursor", "token", "parent_folder_id", "source_id"):
+    def _value(self, kind: Shape, place: str, name: str) -> Any:
+        if kind[0] == "opt" and name in ("id", "after", "cursor", "token", "parent_folder_id", "source_id"):
             return None
         known = self._named()
-        is_text = shape in ("text", ("opt", "text"))
+        is_text = kind in ("text", ("opt", "text"))
         if name in known and not (name in ("variant_", "location") and is_text):
             return known[name]
-        match shape:
+        match kind:
             case ("opt", inner):
                 return self._value(inner, place, name)
             case ("vec", "nat8"):
@@ -101,7 +87,7 @@ class Target:
             case ("record", ("_0", _), ("_1", _)):
                 return ("x-test", "1")
             case ("record", *fields):
-                return {field: self._value(kind, place, field) for field, kind in fields}
+                return {field: self._value(inner, place, field) for field, inner in fields}
             case ("variant", *alternatives):
                 return self._alternative(dict(alternatives), place)
             case "principal":

@@ -8,15 +8,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from icmigrate.clients import CapsuleClient, HubClient, PersonalClient, all_pages
-from icmigrate.contract import Method
+from icmigrate.contract.client import CapsuleClient, all_pages
+from icmigrate.contract.records import PrincipalPerson
 from icmigrate.errors import CallRejected, CanisterReject, QueryRejected
-from icmigrate.management import ManagementClient
+from icmigrate.hub.client import HubClient
 from icmigrate.migration import steps
-from icmigrate.migration.wiring import Wiring
-from icmigrate.network import connect
+from icmigrate.migration.context import Wiring
+from icmigrate.networks.network import connect
+from icmigrate.personal.client import PersonalClient
 from icmigrate.protocol.agent import Agent
+from icmigrate.protocol.candid.method import Method
 from icmigrate.protocol.identity import AnonymousIdentity, Ed25519Identity, Identity
+from icmigrate.protocol.management_canister import ManagementClient
 from icmigrate.protocol.principal import Principal
 from tests.canisters.methods import ROOT, Target, methods
 from tests.replica.conformance.program import Program
@@ -73,7 +76,7 @@ async def agent_of(world: World, identity: Identity) -> AsyncIterator[Agent]:
 
 async def private_capsule(hub: HubClient, owner: Ed25519Identity) -> str:
     """A full capsule in which nothing is public."""
-    capsule_id = await full_capsule(hub, owner={"Principal": owner.sender().to_str()}, blobs=BLOBS)
+    capsule_id = await full_capsule(hub, owner=PrincipalPerson(principal=owner.sender().to_str()), blobs=BLOBS)
     await hub._call("access_delete", capsule_id, "c-public")
     return capsule_id
 

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from icmigrate.clients import CapsuleClient
+from icmigrate.contract.access import AccessInput
+from icmigrate.contract.client import CapsuleClient
+from icmigrate.contract.records import AssetRef, PrincipalPerson
 from icmigrate.migration import steps
-from icmigrate.migration.wiring import Wiring
+from icmigrate.migration.context import Wiring
 from icmigrate.protocol.identity import Ed25519Identity
-from icmigrate.records import AccessInput, AssetRef
 from tests.canisters.http import ask, certified, skips
 from tests.canisters.methods import methods
 from tests.canisters.stages import BLOBS, Stage, outcome, reach
@@ -260,7 +261,7 @@ async def test_what_is_no_longer_public_for_whatever_reason_is_refused(
 ) -> None:
     hub = module_wiring.hub
     owner = Ed25519Identity.generate()
-    capsule_id = await full_capsule(hub, owner={"Principal": owner.sender().to_str()}, blobs=())
+    capsule_id = await full_capsule(hub, owner=PrincipalPerson(principal=owner.sender().to_str()), blobs=())
     name = memory_id(capsule_id, "inline")
     assert (await ask(hub, f"/asset/{name}/original"))["status_code"] == 200
     match change:
@@ -282,7 +283,7 @@ async def test_a_stream_breaks_off_when_the_asset_is_withdrawn(module_wiring: Wi
     capsule_id = await full_capsule(hub, blobs=())
     location = await upload(hub, capsule_id, some_bytes(5, 2 * CHUNK + 5))
     name = memory_id(capsule_id, "long")
-    await hub.memories_create(capsule_id, memory(name, {"Internal": location.model_dump()}))
+    await hub.memories_create(capsule_id, memory(name, location))
     entry = PUBLIC | {"id": "d-public", "resource": {"Memory": name}}
     await hub.access_create(capsule_id, AccessInput.model_validate(entry))
     callback = methods("hub")["http_request_streaming_callback"]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from icmigrate.clients import CapsuleClient
-from icmigrate.migration.wiring import Wiring
+from icmigrate.contract.client import CapsuleClient
+from icmigrate.migration.context import Wiring
 from tests.canisters.stages import BLOBS, Stage, capsule_picture, outcome, reach
 from tests.world import CHUNK, World, memory, some_bytes, upload
 
@@ -473,7 +473,7 @@ async def test_a_new_generation_that_is_refused_leaves_the_records_of_the_one_be
 
 async def test_a_record_that_is_too_long_does_not_hold_its_blob(module_wiring: Wiring, stage: Stage) -> None:
     location = await upload(module_wiring.hub, stage.capsule_id, some_bytes(11, 1_000))
-    long = given()["assets"][0] | {"tags": ["t" * 512] * 256, "location": {"Internal": location.model_dump()}}
+    long = given()["assets"][0] | {"tags": ["t" * 512] * 256, "location": location.model_dump()}
     assets = [long | {"variant_": {"Other": str(number)}} for number in range(9)]
     await require(module_wiring.hub, stage.capsule_id, [("Invalid", "memories_create", [given(assets=assets)])])
     totals = await module_wiring.hub.capsules_summary(stage.capsule_id)

@@ -15,14 +15,15 @@ import pytest_asyncio
 from PIL import Image
 from PIL.Image import Exif
 
-from icmigrate.clients import CapsuleClient, all_pages
-from icmigrate.ingest import IngestReport, derived_id, ingest
+from icmigrate.capsule.ingest import IngestReport, derived_id, ingest
+from icmigrate.capsule.samples import person
+from icmigrate.contract.blobs import CHUNK_BYTES
+from icmigrate.contract.client import CapsuleClient, all_pages
+from icmigrate.contract.records import InternalLocation, Memory
+from icmigrate.migration.context import Wiring
 from icmigrate.migration.migrate import migrate
 from icmigrate.migration.steps import MigrationReport
-from icmigrate.migration.wiring import Wiring
 from icmigrate.progress import Progress
-from icmigrate.records import CHUNK_BYTES, InternalLocation, Memory
-from icmigrate.samples import person
 
 DATE_TIME_ORIGINAL, GPS_IFD, MAKE, ORIENTATION, USER_COMMENT = 0x9003, 0x8825, 0x010F, 0x0112, 0x9286
 GPS_LATITUDE, GPS_LATITUDE_REF = 2, 1

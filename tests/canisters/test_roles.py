@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from icmigrate.clients import HubClient
-from icmigrate.migration.wiring import Wiring
+from icmigrate.contract.access import AccessInput
+from icmigrate.contract.records import GroupInput, OpaquePerson, Person, PrincipalPerson
+from icmigrate.hub.client import HubClient
+from icmigrate.migration.context import Wiring
 from icmigrate.protocol.identity import Ed25519Identity
-from icmigrate.records import AccessInput, GroupInput, Person
 from tests.canisters.methods import methods
 from tests.canisters.stages import BLOBS, Caller, Stage, advance, agent_of, outcome, private_capsule
 from tests.world import World, memory, memory_id, some_bytes
@@ -50,7 +51,7 @@ class House:
 
 
 def principal(identity: Ed25519Identity) -> Person:
-    return {"Principal": identity.sender().to_str()}
+    return PrincipalPerson(principal=identity.sender().to_str())
 
 
 async def invite(world: World, hub: HubClient, capsule_id: str, keys: dict[str, Ed25519Identity]) -> None:
@@ -165,8 +166,8 @@ def rules(capsule_id: str, owner: Person, controller: Person) -> list[tuple[str,
 async def test_everybody_may_do_what_the_rules_say_and_no_more(house: House) -> None:
     wrong = []
     people = house.people
-    owner: Person = {"Principal": people["owner"].principal}
-    controller: Person = {"Principal": people["controller"].principal}
+    owner = PrincipalPerson(principal=people["owner"].principal)
+    controller = PrincipalPerson(principal=people["controller"].principal)
     for method, arguments, allowed in rules(house.stage.capsule_id, owner, controller):
         if house.stage.name == "handed off":
             allowed = allowed - {"operator"}
@@ -194,7 +195,7 @@ async def test_an_operator_fills_what_they_made_until_they_are_one_no_more(world
     await hub.operators_add(maker.sender().to_str())
     async with agent_of(world, maker) as agent:
         mine = HubClient(agent, world.hub_id)
-        capsule_id = (await mine.capsules_create({"Opaque": f"made by {maker.sender()}"})).id
+        capsule_id = (await mine.capsules_create(OpaquePerson(name=f"made by {maker.sender()}"))).id
         assert await outcome(mine, "memories_create", capsule_id, given(None)) == "Ok"
         assert await outcome(hub, "memories_create", capsule_id, given(None)) == "Unauthorized"
         await hub._call("operators_remove", maker.sender().to_str())

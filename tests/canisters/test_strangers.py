@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from icmigrate.clients import HubClient
 from icmigrate.errors import CallRejected, NotAuthorized
-from icmigrate.migration.wiring import Wiring
+from icmigrate.hub.client import HubClient
+from icmigrate.migration.context import Wiring
 from icmigrate.protocol.identity import Ed25519Identity
 from tests.canisters.methods import methods
 from tests.canisters.stages import HUB_STAGES, PERSONAL_STAGES, Caller, Stage, agent_of, picture, reach, strangers

@@ -12,29 +12,27 @@ import pytest
 import pytest_asyncio
 
 from icmigrate import wasm
-from icmigrate.clients import PersonalClient, all_pages
-from icmigrate.contract import BLOB
-from icmigrate.deploy import deploy
+from icmigrate.contract import interface
+from icmigrate.contract.blobs import CHUNK_BYTES
+from icmigrate.contract.canister_errors import CapsuleMigrating
+from icmigrate.contract.client import all_pages
+from icmigrate.contract.records import BeingMigrated, InHub, PrincipalPerson
+from icmigrate.copy.relay import CopyCount, blob_batches, relay_chunk
 from icmigrate.errors import ReplicaError
-from icmigrate.management import _STOP, ManagementClient
+from icmigrate.hub.deploy import deploy
 from icmigrate.migration import steps
-from icmigrate.migration.blobs import CopyCount, blob_batches, relay_chunk
-from icmigrate.migration.wiring import Wiring
-from icmigrate.network import CanisterIds
+from icmigrate.migration.context import Wiring
+from icmigrate.networks.network import CanisterIds
+from icmigrate.personal.client import PersonalClient
 from icmigrate.progress import Progress
-from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.candid import encode
 from icmigrate.protocol.identity import Ed25519Identity
+from icmigrate.protocol.management_canister import _STOP, ManagementClient
 from icmigrate.protocol.principal import Principal
-from icmigrate.records import CHUNK_BYTES
-from icmigrate.refusals import CapsuleMigrating
 from tests.canisters.http import ask, certified
 from tests.world import CHUNK, World, deploy_world, full_capsule, memory_id, some_bytes
 
 BLOBS = (40_000, 2 * CHUNK + 7)
-PERSONAL_INIT = T.Record(
-    {"capsule_id": T.Text, "hub": T.Principal, "operators": T.Vec(T.Principal), "token_secret": BLOB}
-)
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -74,7 +72,7 @@ async def test_the_hub_is_upgraded_between_any_two_phases(own_wiring: Wiring, ch
         if change == "upgrade and upload":
             await upload_personal_again(wiring)
         assert await hub_state(wiring, capsule_id) == before
-        if await wiring.hub.registry_home(capsule_id) in ("Hub", "Migrating"):
+        if await wiring.hub.registry_home(capsule_id) in (InHub(), BeingMigrated()):
             answer = await ask(wiring.hub, public)
             assert answer["status_code"] == 200
             assert certified(wiring.hub, public, answer)
@@ -134,7 +132,7 @@ async def test_the_hub_is_upgraded_while_a_step_waits_for_an_answer(own_wiring: 
     assert [found.canister_id for found in others] == [migration.canister_id]
     aborted = await wiring.hub.migration_abort(capsule_id)
     assert aborted.returned > 0
-    assert await wiring.hub.registry_home(capsule_id) == "Hub"
+    assert await wiring.hub.registry_home(capsule_id) == InHub()
 
 
 async def hub_state(wiring: Wiring, capsule_id: str) -> tuple[object, ...]:
@@ -177,7 +175,7 @@ async def target(module_wiring: Wiring, capsule_id: str) -> Target:
     canister_id = await management.create_with_cycles(10_000_000_000_000)
     operator = module_wiring.agent.identity.sender()
     given = {"capsule_id": capsule_id, "hub": operator, "operators": [operator], "token_secret": b"s" * 32}
-    await management.install(canister_id, wasm.module("personal"), encode([PERSONAL_INIT], [given]))
+    await management.install(canister_id, wasm.module("personal"), encode(interface("personal").init, [given]))
     return Target(module_wiring.personal(canister_id), module_wiring)
 
 
@@ -249,7 +247,9 @@ async def test_the_personal_canister_is_upgraded_at_every_step_of_an_import(
 
 async def test_the_owner_upgrades_after_handoff_and_goes_on_writing(world: World, module_wiring: Wiring) -> None:
     owner = Ed25519Identity.generate()
-    capsule_id = await full_capsule(module_wiring.hub, owner={"Principal": owner.sender().to_str()}, blobs=BLOBS)
+    capsule_id = await full_capsule(
+        module_wiring.hub, owner=PrincipalPerson(principal=owner.sender().to_str()), blobs=BLOBS
+    )
     await steps.reserve(module_wiring, capsule_id)
     await steps.create(module_wiring, capsule_id)
     canister_id = steps.created(await steps.install(module_wiring, capsule_id))

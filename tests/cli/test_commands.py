@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from icmigrate.migration.lock import held
-from icmigrate.samples import make_samples
+from icmigrate.capsule.samples import make_samples
+from icmigrate.engine.lease import held
 from tests.cli.conftest import Line, Shell
 
 REPORT = {

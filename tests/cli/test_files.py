@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
-from icmigrate import media, samples
+from icmigrate.capsule import media, samples
+from icmigrate.capsule.ingest import FOLDER_DEPTH, TITLE_BYTES, Entry, derived_id, opened, read_through, walk
+from icmigrate.contract.records import DocumentDetail, ImageDetail, NoteDetail
 from icmigrate.errors import Usage
-from icmigrate.ingest import FOLDER_DEPTH, TITLE_BYTES, Entry, derived_id, opened, read_through, walk
-from icmigrate.records import DocumentDetail, ImageDetail, NoteDetail
 
 pillow_heif.register_heif_opener()
 
@@ -70,7 +70,7 @@ def test_first_bytes_and_then_the_name_tell_the_type(name: str, head: bytes, mim
 def test_a_pictures_size_and_date_are_read(format_: str) -> None:
     data = picture(format_)
     found = media.inspect(f"x.{format_.lower()}", io.BytesIO(data), len(data))
-    (detail,) = found.detail.values()
+    detail = found.detail
     assert isinstance(detail, ImageDetail)
     assert {detail.width, detail.height} == {32, 20}
     assert detail.exif is not None and "Camera & Sons" in detail.exif
@@ -87,9 +87,9 @@ def test_no_damage_to_a_picture_makes_it_fail(format_: str) -> None:
         for _ in range(chance.randrange(1, 12)):
             data[chance.randrange(min(len(data), 400))] = chance.randrange(256)
         found = media.inspect("x", io.BytesIO(bytes(data)), len(data))
-        for detail in found.detail.values():
-            if isinstance(detail, ImageDetail) and detail.exif is not None:
-                assert len(detail.exif.encode()) <= media.MAX_EXIF_TEXT
+        detail = found.detail
+        if isinstance(detail, ImageDetail) and detail.exif is not None:
+            assert len(detail.exif.encode()) <= media.MAX_EXIF_TEXT
 
 
 @given(st.binary(max_size=300), st.sampled_from(["a.jpg", "a.pdf", "a.txt", "a.heic", "a.mp4", "a", "a.tiff"]))
@@ -101,9 +101,9 @@ def test_pages_and_words_are_counted(tmp_path: Path) -> None:
     samples.make_samples(tmp_path)
     letter, note = tmp_path / "Letter.pdf", tmp_path / "Note.txt"
     with letter.open("rb") as stream:
-        (pdf,) = media.inspect(letter.name, stream, letter.stat().st_size).detail.values()
+        pdf = media.inspect(letter.name, stream, letter.stat().st_size).detail
     with note.open("rb") as stream:
-        (text,) = media.inspect(note.name, stream, note.stat().st_size).detail.values()
+        text = media.inspect(note.name, stream, note.stat().st_size).detail
     assert pdf == DocumentDetail(page_count=1)
     assert text == NoteDetail(format="plain", word_count=13)
 

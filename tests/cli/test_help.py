@@ -15,7 +15,7 @@ import typer
 
 from icmigrate import errors
 from icmigrate.cli import COMMON, app
-from icmigrate.config import Settings
+from icmigrate.settings.config import Settings
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 SLOW = {"dbos", "wasmtime", "rich", "pydantic", "aiohttp", "PIL", "sqlalchemy", "ic", "cryptography", "asyncio.run"}

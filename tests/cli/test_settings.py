@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from icmigrate import config, network, signer
 from icmigrate.errors import Usage
-from icmigrate.network import CanisterIds, Network
+from icmigrate.networks import network
+from icmigrate.networks.network import CanisterIds, Network
 from icmigrate.protocol.certificate import MAINNET_ROOT_KEY
 from icmigrate.protocol.identity import Ed25519Identity
+from icmigrate.settings import config
+from icmigrate.settings import identity as signer
 
 HUB = "rwlgt-iiaaa-aaaaa-aaaaa-cai"
 OTHER = "rrkah-fqaaa-aaaaa-aaaaq-cai"

@@ -14,7 +14,7 @@ from yarl import URL
 
 from icmigrate.errors import CandidError, CborError, CertificateError, EnvelopeError
 from icmigrate.protocol import candid, cbor, certificate, envelope, hash_tree
-from icmigrate.protocol.candid_extract import extract
+from icmigrate.protocol.candid.extract import extract
 from icmigrate.protocol.identity import AnonymousIdentity, Ed25519Identity
 from icmigrate.replica import gateway_request, gateway_response, ingress, management_types, response_verification
 from icmigrate.replica.certificate_expression import ExpressionError, parse_expression

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from icmigrate import embedded
-from icmigrate.records import MigrationPhase
+from icmigrate.contract.migrations import MigrationPhase
+from icmigrate.contract.records import MovedTo
+from icmigrate.networks import embedded
 from tests.migration.proxy import Proxy
 from tests.world import CHUNK, World, deploy_world, full_capsule
 
@@ -65,7 +66,7 @@ async def check_migrated(world: World, capsule_id: str, chunks: int) -> None:
         assert [m.phase for m in migrations] == [MigrationPhase.CUT_OVER]
         (migration,) = migrations
         assert migration.canister_id is not None
-        assert await wiring.hub.registry_home(capsule_id) == {"Moved": migration.canister_id}
+        assert await wiring.hub.registry_home(capsule_id) == MovedTo(canister_id=migration.canister_id)
         personal = wiring.personal(migration.canister_id)
         assert (await personal.import_status()).root == migration.root
         assert [entry.operation for entry in migration.ledger].count("create: fee") == 1

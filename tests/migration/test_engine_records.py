@@ -6,11 +6,11 @@ import json
 
 import pytest
 
+from icmigrate.contract.manifests import ManifestSummary
+from icmigrate.copy.relay import CopyCount
+from icmigrate.engine.lease import held
+from icmigrate.engine.serializer import RecordSerializer
 from icmigrate.errors import HeldByAnother, VerificationDifference
-from icmigrate.migration.blobs import CopyCount
-from icmigrate.migration.kept_records import RecordSerializer
-from icmigrate.migration.lock import held
-from icmigrate.records import ManifestSummary
 
 SUMMARY = ManifestSummary(
     generation=2, root=bytes(range(32)), records=7, record_bytes=900, blobs=1, blob_bytes=10, complete=True

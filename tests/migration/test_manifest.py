@@ -7,8 +7,9 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icmigrate.migration.manifest import EMPTY, blob_leaf, inner_digest, key_hash, nibble, record_leaf, root
-from icmigrate.records import Blob, ManifestLeaf, RecordBytes, RecordKind
+from icmigrate.contract.blobs import Blob
+from icmigrate.contract.manifests import ManifestLeaf, RecordBytes, RecordKind
+from icmigrate.proof.manifest import EMPTY, blob_leaf, inner_digest, key_hash, nibble, record_leaf, root
 
 leaf_sets = st.dictionaries(
     st.tuples(st.sampled_from(list(RecordKind)), st.text(min_size=1, max_size=8)),

@@ -6,18 +6,19 @@ import hashlib
 
 import pytest
 
-from icmigrate.clients import all_pages
+from icmigrate.contract.canister_errors import CapsuleMigrating, CapsuleMoved
+from icmigrate.contract.client import all_pages
+from icmigrate.contract.migrations import MigrationPhase
+from icmigrate.contract.records import FolderInput, InHub, Memory, MovedTo, PrincipalPerson
 from icmigrate.errors import NotAuthorized, PreflightRefused
 from icmigrate.migration import steps
 from icmigrate.migration.abort import abort
+from icmigrate.migration.context import Wiring
 from icmigrate.migration.handoff import handoff
 from icmigrate.migration.migrate import migrate
 from icmigrate.migration.plan import make_plan
 from icmigrate.migration.status import status
-from icmigrate.migration.wiring import Wiring
 from icmigrate.protocol.identity import Ed25519Identity
-from icmigrate.records import FolderInput, Memory, MigrationPhase
-from icmigrate.refusals import CapsuleMigrating, CapsuleMoved
 from tests.world import CHUNK, World, full_capsule, memory, memory_id, some_bytes, upload
 
 LENGTHS = (40_000, 0, 4_000_000, CHUNK)
@@ -36,7 +37,7 @@ async def test_a_capsule_arrives_whole_and_the_hub_redirects(wiring: Wiring) -> 
     assert await memories_of(wiring, report.canister_id, capsule_id) == before
     assert report.bytes == sum(LENGTHS)
     assert (report.blobs, report.chunks_sent, report.chunks_skipped) == (4, 5, 0)
-    assert await wiring.hub.registry_home(capsule_id) == {"Moved": report.canister_id}
+    assert await wiring.hub.registry_home(capsule_id) == MovedTo(canister_id=report.canister_id)
     with pytest.raises(CapsuleMoved) as moved:
         await wiring.hub.memories_get(capsule_id, memory_id(capsule_id, "inline"))
     assert moved.value.canister_id == report.canister_id
@@ -82,7 +83,7 @@ async def test_only_the_missing_chunks_are_sent(wiring: Wiring) -> None:
     planned = await make_plan(wiring, capsule_id)
     await steps.pre_copy(wiring, capsule_id, planned, canister_id)
     late = await upload(wiring.hub, capsule_id, some_bytes(99, 2 * CHUNK + 1))
-    await wiring.hub.memories_create(capsule_id, memory(memory_id(capsule_id, "late"), {"Internal": late.model_dump()}))
+    await wiring.hub.memories_create(capsule_id, memory(memory_id(capsule_id, "late"), late))
 
     planned = await make_plan(wiring, capsule_id)
     assert (planned.chunks, planned.chunks_present, planned.chunks_to_send) == (8, 5, 3)
@@ -139,7 +140,7 @@ async def test_after_handoff_the_owner_alone_controls_the_canister(world: World,
     owner = Ed25519Identity.generate()
     principal = owner.sender().to_str()
     async with world.wiring(owner) as own:
-        capsule_id = await full_capsule(own.hub, owner={"Principal": principal}, blobs=(40_000,))
+        capsule_id = await full_capsule(own.hub, owner=PrincipalPerson(principal=principal), blobs=(40_000,))
     with pytest.raises(PreflightRefused, match="not cut over"):
         await handoff(wiring, capsule_id)
     migrated = await migrate(wiring, capsule_id)
@@ -158,14 +159,14 @@ async def test_after_handoff_the_owner_alone_controls_the_canister(world: World,
 
 async def test_an_owner_may_migrate_their_own_capsule_and_nobody_elses(world: World, wiring: Wiring) -> None:
     owner = Ed25519Identity.generate()
-    own_id = await full_capsule(wiring.hub, owner={"Principal": owner.sender().to_str()}, blobs=(40_000,))
+    own_id = await full_capsule(wiring.hub, owner=PrincipalPerson(principal=owner.sender().to_str()), blobs=(40_000,))
     other_id = await full_capsule(wiring.hub, blobs=())
     async with world.wiring(owner) as own:
         with pytest.raises(NotAuthorized):
             await migrate(own, other_id)
         report = await migrate(own, own_id)
-    assert await wiring.hub.registry_home(own_id) == {"Moved": report.canister_id}
-    assert await wiring.hub.registry_home(other_id) == "Hub"
+    assert await wiring.hub.registry_home(own_id) == MovedTo(canister_id=report.canister_id)
+    assert await wiring.hub.registry_home(other_id) == InHub()
 
 
 async def test_status_names_the_next_command(wiring: Wiring) -> None:

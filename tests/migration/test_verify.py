@@ -10,17 +10,19 @@ from typing import Any
 import cbor2
 import pytest
 
-from icmigrate.clients import all_pages
+from icmigrate.contract.canister_errors import Conflict
+from icmigrate.contract.client import all_pages
+from icmigrate.contract.manifests import RecordBytes, RecordKind
+from icmigrate.contract.migrations import Migration
+from icmigrate.contract.records import BeingMigrated, InHub, MovedTo
+from icmigrate.copy.relay import relay_chunk
 from icmigrate.errors import IcmigrateError, VerificationDifference
 from icmigrate.migration import steps
-from icmigrate.migration.blobs import relay_chunk
+from icmigrate.migration.context import Wiring
 from icmigrate.migration.migrate import migrate
 from icmigrate.migration.plan import make_plan
-from icmigrate.migration.verify import VerifyReport, verify
-from icmigrate.migration.wiring import Wiring
-from icmigrate.network import resolve
-from icmigrate.records import Migration, RecordBytes, RecordKind
-from icmigrate.refusals import Conflict
+from icmigrate.networks.network import resolve
+from icmigrate.proof.verify import VerifyReport, verify
 from tests.migration.proxy import Proxy
 from tests.world import CHUNK, World, full_capsule, memory_id
 
@@ -63,7 +65,7 @@ async def changed(
     forged = record.model_copy(update={"bytes": cbor2.dumps(fields)})
     assert forged.bytes != record.bytes
     await replace_records(wiring, frozen, [forged], frozen.generation)
-    return await verify(wiring, capsule_id, steps.created(frozen))
+    return await verify(wiring.hub, wiring.personal(steps.created(frozen)), capsule_id)
 
 
 def later_by_a_nanosecond(fields: dict[str, Any]) -> None:
@@ -116,7 +118,7 @@ async def test_one_changed_record_is_found_and_stops_the_cut_over(
         await wiring.hub.migration_cut_over(capsule_id, report.hub_root)
     with pytest.raises((Conflict, VerificationDifference)):
         await wiring.hub.migration_cut_over(capsule_id, report.personal_root)
-    assert await wiring.hub.registry_home(capsule_id) == "Migrating"
+    assert await wiring.hub.registry_home(capsule_id) == BeingMigrated()
 
 
 async def test_a_changed_permission_shows_in_the_access_matrix(wiring: Wiring) -> None:
@@ -130,7 +132,7 @@ async def test_a_dropped_access_entry_is_found(wiring: Wiring) -> None:
     capsule_id, frozen = await sealed(wiring)
     kept = [record for record in await exported(wiring, capsule_id) if record.id != "b-family"]
     await replace_records(wiring, frozen, kept, frozen.generation + 1)
-    report = await verify(wiring, capsule_id, steps.created(frozen))
+    report = await verify(wiring.hub, wiring.personal(steps.created(frozen)), capsule_id)
     found = [(d.kind, d.id, d.difference) for d in report.manifest_differences]
     assert found == [(RecordKind.ACCESS_ENTRY, "b-family", "missing in the personal canister")]
     assert report.access_differences
@@ -140,7 +142,7 @@ async def test_the_next_migrate_mends_what_differs(wiring: Wiring) -> None:
     capsule_id, frozen = await sealed(wiring)
     await changed(wiring, capsule_id, frozen, RecordKind.MEMORY, memory_id(capsule_id, "inline"), later_by_a_nanosecond)
     report = await migrate(wiring, capsule_id)
-    assert await wiring.hub.registry_home(capsule_id) == {"Moved": report.canister_id}
+    assert await wiring.hub.registry_home(capsule_id) == MovedTo(canister_id=report.canister_id)
 
 
 async def test_the_target_refuses_a_chunk_with_a_flipped_byte(wiring: Wiring) -> None:
@@ -179,7 +181,7 @@ async def test_no_forged_answer_leads_to_a_cut_over(world: World, wiring: Wiring
 
     async with Proxy(world.network.url, forge=forge).running() as proxy:
         lied_to = World(resolve(proxy.url), world.operator, world.hub_id, world.state_dir)
-        while await wiring.hub.registry_home(capsule_id) in ("Hub", "Migrating"):
+        while await wiring.hub.registry_home(capsule_id) in (InHub(), BeingMigrated()):
             forged_at = forged_at + 3
             proxy.requests = 0
             try:

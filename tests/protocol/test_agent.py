@@ -20,7 +20,6 @@ from icmigrate.errors import (
     QueryRejected,
     Unreachable,
 )
-from icmigrate.management import ManagementClient
 from icmigrate.protocol import bls, cbor
 from icmigrate.protocol.agent import Agent
 from icmigrate.protocol.certificate import MAINNET_ROOT_KEY
@@ -32,6 +31,7 @@ from icmigrate.protocol.identity import (
     Prime256v1Identity,
     Secp256k1Identity,
 )
+from icmigrate.protocol.management_canister import ManagementClient
 from icmigrate.protocol.principal import Principal
 from icmigrate.protocol.transport import Answer
 from tests.protocol.world import METADATA, Act, Carry, Network, World, module, new_world

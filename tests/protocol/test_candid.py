@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from icmigrate.errors import CandidError
 from icmigrate.protocol.candid import Type, Types, decode, encode, field_hash
-from icmigrate.protocol.candid_extract import extract
+from icmigrate.protocol.candid.extract import extract
 from icmigrate.protocol.leb128 import encode_unsigned
 from icmigrate.protocol.principal import Principal
 

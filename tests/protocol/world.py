@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import wasmtime
 
-from icmigrate.management import ManagementClient
 from icmigrate.protocol.agent import Agent
 from icmigrate.protocol.identity import Ed25519Identity
 from icmigrate.protocol.leb128 import encode_unsigned
+from icmigrate.protocol.management_canister import ManagementClient
 from icmigrate.protocol.principal import Principal
 from icmigrate.protocol.transport import Answer, HttpTransport
 from icmigrate.replica.server import RunningReplica, running_replica

@@ -1,0 +1,90 @@
+"""Which capsule a command means, by what the user gave, and what its home says about it."""
+
+from __future__ import annotations
+
+from icmigrate.contract import records
+from icmigrate.contract.canister_errors import NotFound
+from icmigrate.contract.client import all_pages
+from icmigrate.contract.migrations import Migration
+from icmigrate.contract.record import Record
+from icmigrate.errors import PreflightRefused, Usage
+from icmigrate.hub.client import HubClient
+from icmigrate.personal.client import PersonalClient
+from icmigrate.protocol.principal import Principal
+
+LIST_HINT = "`icmigrate capsules` lists what the hub holds."
+
+
+class CapsuleDetail(Record):
+    """A capsule as its home describes it."""
+
+    capsule_id: str
+    home: records.Home
+    canister_id: str
+    capsule: records.Capsule
+    summary: records.CapsuleSummary
+    migration: Migration | None
+
+
+async def find_capsule(hub: HubClient, given: str | None) -> str:
+    """The id of the capsule that is meant: by its id, by the principal of its subject, or the only one there is."""
+    if given is None:
+        return await _only_capsule(hub)
+    try:
+        await hub.registry_home(given)
+        return given
+    except NotFound:
+        if not _is_principal(given):
+            raise Usage(f"the hub has no capsule {given}", hint=LIST_HINT) from None
+    async for capsule in all_pages(hub.capsules_list):
+        if capsule.subject == records.PrincipalPerson(principal=given):
+            return capsule.id
+    raise Usage(f"the hub has no capsule of {given}", hint=LIST_HINT)
+
+
+async def _only_capsule(hub: HubClient) -> str:
+    found: list[records.CapsuleSummary] = (await hub.capsules_list(limit=2)).items
+    if len(found) == 1:
+        return found[0].id
+    reason = "holds more than one capsule" if found else "holds no capsule"
+    hint = f"Name one: {LIST_HINT}" if found else "`icmigrate ingest DIR` makes one."
+    raise Usage(f"the hub {reason}", hint=hint)
+
+
+def _is_principal(text: str) -> bool:
+    try:
+        Principal.from_str(text)
+    except ValueError:
+        return False
+    return True
+
+
+def as_principal(option: str, text: str) -> str:
+    """The principal given to an option. Raises `Usage` when it is none."""
+    if not _is_principal(text):
+        raise Usage(f"{option}: {text!r} is not a principal")
+    return text
+
+
+async def personal_canister(hub: HubClient, capsule_id: str) -> str:
+    """The personal canister of a capsule whose migration has created one."""
+    migration = await hub.migration_get(capsule_id)
+    if migration is None or migration.canister_id is None:
+        raise PreflightRefused(
+            f"capsule {capsule_id} has no personal canister", hint=f"Run `icmigrate migrate {capsule_id}` first."
+        )
+    return migration.canister_id
+
+
+async def read_capsule(hub: HubClient, capsule_id: str) -> CapsuleDetail:
+    """Asks the capsule's home about it."""
+    home = await hub.registry_home(capsule_id)
+    client = PersonalClient(hub.agent, home.canister_id) if isinstance(home, records.MovedTo) else hub
+    return CapsuleDetail(
+        capsule_id=capsule_id,
+        home=home,
+        canister_id=client.canister_id,
+        capsule=await client.capsules_get(capsule_id),
+        summary=await client.capsules_summary(capsule_id),
+        migration=await hub.migration_get(capsule_id),
+    )

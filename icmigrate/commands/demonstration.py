@@ -1,0 +1,55 @@
+"""Plumbing: the whole way once: replica, hub, a capsule full of files shared with people, and its migration."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+
+from icmigrate.capsule.ingest import ingest
+from icmigrate.capsule.samples import make_samples, share
+from icmigrate.commands.session import Session
+from icmigrate.contract.canister_errors import CapsuleMoved
+from icmigrate.contract.records import InHub
+from icmigrate.hub.client import HubClient
+from icmigrate.hub.deploy import deploy
+from icmigrate.migration.migrate import migrate
+from icmigrate.migration.steps import MigrationReport
+from icmigrate.networks.network import Network
+from icmigrate.protocol.identity import Identity
+from icmigrate.settings import identity as signer
+
+FOLDER = "demo"
+
+
+async def demonstrate(session: Session, source: Path | None) -> MigrationReport:
+    """Runs the demo on the session's network. An interrupted one goes on; a finished one is followed by a new one."""
+    network = await session.network()
+    if source is None:
+        source = session.state_dir / FOLDER / "Sample memories"
+        await asyncio.to_thread(make_samples, source)
+    hub_id = await _deploy(session, network)
+    owner, capsule_id = await _new_capsule(session, network, hub_id)
+    async with session.wiring(owner) as wiring:
+        if isinstance(await wiring.hub.registry_home(capsule_id), InHub):  # an interrupted demo may have frozen it
+            await ingest(wiring.hub, capsule_id, source, session.progress, window=session.settings.window)
+            session.progress.phase("share")
+            await share(wiring.hub, capsule_id)
+        return await migrate(wiring, capsule_id)
+
+
+async def _deploy(session: Session, network: Network) -> str:
+    async with session.agent(network) as agent:
+        report = await deploy(agent, network, session.ids(network), session.settings.hub, session.progress)
+        return report.hub
+
+
+async def _new_capsule(session: Session, network: Network, hub_id: str) -> tuple[Identity, str]:
+    """A capsule that has not moved, and its owner: made for the demo, with the key in the state folder."""
+    number = 0
+    while True:
+        number += 1
+        owner = signer.kept(session.state_dir / FOLDER / f"owner-{number}.pem")
+        async with session.agent(network, owner) as agent:
+            with suppress(CapsuleMoved):
+                return owner, (await HubClient(agent, hub_id).capsules_create()).id

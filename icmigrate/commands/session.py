@@ -1,0 +1,95 @@
+"""Plumbing: what one command works with: its settings put into effect. Opened when asked for, closed at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from icmigrate.errors import Usage
+from icmigrate.hub.client import HubClient
+from icmigrate.hub.deploy import HUB
+from icmigrate.migration.context import Wiring
+from icmigrate.networks import embedded, network
+from icmigrate.networks.gateway import GatewayClient
+from icmigrate.networks.network import CanisterIds, Network
+from icmigrate.progress import Progress
+from icmigrate.protocol.agent import Agent
+from icmigrate.protocol.identity import Identity
+from icmigrate.settings import identity as signer
+from icmigrate.settings.config import Settings
+
+
+@dataclass
+class Session:
+    """One command's settings, and where it reports to."""
+
+    settings: Settings
+    progress: Progress = field(default_factory=Progress)
+    started_replica: bool = False
+    """Whether this command started the embedded replica."""
+
+    @property
+    def state_dir(self) -> Path:
+        return self.settings.state_dir
+
+    async def network(self) -> Network:
+        """The network; an embedded replica that does not run is started."""
+        if self.settings.network != network.EMBEDDED:
+            return network.resolve(self.settings.network, self.settings.root_key_der)
+        if embedded.running(self.state_dir) is None:
+            self.started_replica = True
+        info = await asyncio.to_thread(embedded.start, self.state_dir)
+        if self.started_replica:
+            self.progress.note("started the embedded replica", url=info.url, stop_it_with="icmigrate replica stop")
+        return embedded.as_network(info)
+
+    def stop_command(self) -> str:
+        """What to type to stop the embedded replica."""
+        program = "icmigrate" if shutil.which("icmigrate") else sys.argv[0]
+        own_folder = self.state_dir.absolute() != (Path.cwd() / ".icmigrate")
+        return f"{program} replica stop" + (f" --state {self.state_dir}" if own_folder else "")
+
+    def undo_start(self) -> None:
+        """Stops the embedded replica if it was this command that started it."""
+        if self.started_replica:
+            embedded.stop(self.state_dir)
+            self.started_replica = False
+
+    def identity(self, on: Network) -> Identity:
+        return signer.choose(self.settings.identity, on, self.state_dir)
+
+    def ids(self, on: Network) -> CanisterIds:
+        return CanisterIds(self.state_dir, on)
+
+    @asynccontextmanager
+    async def agent(self, on: Network, identity: Identity | None = None) -> AsyncIterator[Agent]:
+        """An agent for the network, as the chosen identity or another one."""
+        async with await network.connect(on, identity or self.identity(on), window=self.settings.window) as agent:
+            yield agent
+
+    @asynccontextmanager
+    async def wiring(self, identity: Identity | None = None) -> AsyncIterator[Wiring]:
+        """Everything that the commands about capsules need."""
+        on = await self.network()
+        hub_id = self.settings.hub or self.ids(on).get(HUB)
+        if hub_id is None:
+            raise Usage(
+                f"no hub is known on network {on.name}",
+                hint="Run `icmigrate deploy`, or give the hub's canister id with --hub.",
+            )
+        async with self.agent(on, identity) as agent, GatewayClient() as gateway:
+            yield Wiring(
+                network=on,
+                agent=agent,
+                gateway=gateway,
+                hub=HubClient(agent, hub_id),
+                state_dir=self.state_dir,
+                database_url=self.settings.database,
+                window=self.settings.window,
+                progress=self.progress,
+            )

@@ -1,0 +1,34 @@
+"""Plumbing: what every phase needs to do its work, put together once by the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from icmigrate.hub.client import HubClient
+from icmigrate.networks.gateway import GatewayClient
+from icmigrate.networks.network import Network
+from icmigrate.personal.client import PersonalClient
+from icmigrate.progress import Progress
+from icmigrate.protocol.agent import Agent
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """The canisters, the identity and the limits that one run works with.
+
+    `window` is the number of chunks on their way at a time: the toolkit's memory is about three times
+    `window` chunks, whatever the capsule's size. `database_url` is where the durable engine keeps its steps.
+    """
+
+    network: Network
+    agent: Agent
+    gateway: GatewayClient
+    hub: HubClient
+    state_dir: Path
+    database_url: str
+    window: int = 8
+    progress: Progress = field(default_factory=Progress)
+
+    def personal(self, canister_id: str) -> PersonalClient:
+        return PersonalClient(self.agent, canister_id)
