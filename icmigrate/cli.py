@@ -391,13 +391,12 @@ async def check_http(session: Session, capsule: CapsuleArgument = None) -> Outco
     from icmigrate.capsule.find import find_capsule, personal_canister
     from icmigrate.commands import views
     from icmigrate.errors import VerificationDifference
-    from icmigrate.migration.steps import answers_alike
+    from icmigrate.migration.phases.check_http import compare_http
 
     async with session.wiring() as wiring:
         capsule_id = await find_capsule(wiring.hub, capsule)
         canister_id = await personal_canister(wiring.hub, capsule_id)
-        session.progress.phase("check HTTP")
-        report = await answers_alike(wiring, capsule_id, canister_id)
+        report = await compare_http(wiring, capsule_id, canister_id)
     passed = not report.problems
     result = {**report.model_dump(mode="json"), "passed": passed}
     return Outcome(result, views.show_http(report), OK if passed else VerificationDifference.exit_code)

@@ -14,7 +14,7 @@ from icmigrate.contract.records import InHub
 from icmigrate.hub.client import HubClient
 from icmigrate.hub.deploy import deploy
 from icmigrate.migration.migrate import migrate
-from icmigrate.migration.steps import MigrationReport
+from icmigrate.migration.report import MigrationReport
 from icmigrate.networks.network import Network
 from icmigrate.protocol.identity import Identity
 from icmigrate.settings import identity as signer

@@ -16,8 +16,8 @@ if TYPE_CHECKING:  # what is shown has been imported by whoever made it
     from icmigrate.hub.deploy import DeployReport
     from icmigrate.migration.handoff import HandoffReport
     from icmigrate.migration.plan import Plan
+    from icmigrate.migration.report import MigrationReport
     from icmigrate.migration.status import MigrationStatus
-    from icmigrate.migration.steps import MigrationReport
     from icmigrate.proof.http import HttpReport
     from icmigrate.proof.verify import VerifyReport
 

@@ -1,12 +1,12 @@
-"""Plumbing: what the `Error` variant of `hub.did` and `personal.did` becomes in the toolkit's error tree."""
+"""What the `Error` variant of `hub.did` and `personal.did` becomes in the toolkit's error tree."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from icmigrate.errors import (
+    HeldByAnother,
     IcmigrateError,
-    Interrupted,
     NetworkError,
     NotAuthorized,
     OutOfCycles,
@@ -32,7 +32,7 @@ class Conflict(PreflightRefused):
     hint = "`icmigrate status` shows how far the migration has come."
 
 
-class CapsuleMigrating(Interrupted):
+class CapsuleMigrating(HeldByAnother):
     """The capsule is read-only while it is being migrated."""
 
     hint = "Try again when the migration has ended; `icmigrate status` shows how far it has come."

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Literal
 
 from icmigrate.contract.record import Record
+from icmigrate.errors import PreflightRefused
 
 
 class MigrationPhase(StrEnum):
@@ -46,6 +47,16 @@ class Migration(Record):
     frozen_at: int | None
     cut_over_at: int | None
     handed_off_at: int | None
+
+    def created_canister(self) -> str:
+        """The id of its personal canister. Raises `PreflightRefused` when none has been created yet."""
+        if self.canister_id is None:
+            raise PreflightRefused(
+                f"migration {self.id} of capsule {self.capsule_id} has no personal canister yet "
+                f"(phase {self.phase.value})",
+                hint=f"Run `icmigrate migrate {self.capsule_id}`.",
+            )
+        return self.canister_id
 
     @property
     def is_active(self) -> bool:

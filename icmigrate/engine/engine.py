@@ -1,106 +1,175 @@
-"""Runs the workflow durably: DBOS keeps each phase's result in SQLite or PostgreSQL, chosen by one URL.
+"""The durable engine: runs workflows on DBOS, which keeps the result of each of their steps in a database.
 
-Each capsule's runs have an executor id of their own, so that starting the engine resumes this capsule's
-interrupted run and nobody else's. Whoever starts it holds the capsule (`lock.py`).
+It is opened once a process and serves any number of runs side by side. A run that was interrupted goes on at the
+step it was in, in whatever process asks for it next; nobody else takes it up, because each process listens to a
+queue of its own only. Steps run in the event loop of whoever asked: agents, keys and connections stay out of the
+engine, which works in threads and a loop of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import sqlite3
-import time
+import uuid
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from functools import partial
+from types import TracebackType
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
-from dbos import DBOS, DBOSClient, SetWorkflowID, WorkflowHandleAsync
+from dbos import DBOS, DBOSClient, DBOSConfig, SetWorkflowID, WorkflowHandle
 
+from icmigrate.engine import database
 from icmigrate.engine.serializer import RecordSerializer
 from icmigrate.errors import IcmigrateError, VerificationDifference
-from icmigrate.migration import workflow
-from icmigrate.migration.context import Wiring
-from icmigrate.migration.steps import MigrationReport
+from icmigrate.progress import Progress
 
-APPLICATION_VERSION = "1"
-"""Pinned: recovery passes over runs of another version. Changes when the phases or their records change."""
+Context = TypeVar("Context")
+Result = TypeVar("Result")
+StepResult = TypeVar("StepResult")
+Arguments = ParamSpec("Arguments")
+Given = ParamSpec("Given")
 
+APPLICATION_VERSION = "2"
+"""Changes when the phases or their records change: a run of another version begins anew at its first step."""
 UNFINISHED = ("PENDING", "ENQUEUED", "DELAYED")
+POLL_SECONDS = 0.1
+MAX_RUNS = 64
+"""Most runs that are waited for side by side."""
 
 
-async def run(wiring: Wiring, capsule_id: str) -> MigrationReport:
-    """Starts the workflow, or goes on with the run of this capsule that was interrupted."""
-    workflow.wirings[capsule_id] = wiring
-    family = run_family(wiring, capsule_id)
-    prepare(wiring.database_url)
-    DBOS(
-        config={
-            "name": "icmigrate",
-            "system_database_url": wiring.database_url,
-            "application_version": APPLICATION_VERSION,
-            "executor_id": family,
-            "serializer": RecordSerializer(),
-            "log_level": "CRITICAL",
-            "console_log_level": "CRITICAL",
-        }
-    )
-    DBOS.launch()
-    try:
-        runs = await DBOS.list_workflows_async(workflow_id_prefix=family, sort_desc=True, load_input=False)
-        if runs and runs[0].status in UNFINISHED:
-            try:
-                interrupted: WorkflowHandleAsync[MigrationReport] = await DBOS.retrieve_workflow_async(
-                    runs[0].workflow_id
-                )
-                return await interrupted.get_result(polling_interval_sec=0.1)
-            except VerificationDifference:
-                raise
-            except IcmigrateError as error:
-                # The canisters may have moved on since; they are asked again from the first phase.
-                wiring.progress.note("the interrupted run could not go on, starting over", reason=str(error))
-        with SetWorkflowID(f"{family}-{len(runs) + 1:06}"):
-            handle = await DBOS.start_workflow_async(workflow.migrate, capsule_id, time.time())
-        return await handle.get_result()
-    finally:
-        await asyncio.to_thread(DBOS.destroy)
-        # The engine has put its own executor in the loop, and shut it down.
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
-        del workflow.wirings[capsule_id]
+class Steps(Generic[Context]):
+    """What a workflow calls its steps with: each is run once, and its recorded result is answered ever after."""
+
+    def __init__(self, context: Context, loop: asyncio.AbstractEventLoop) -> None:
+        self._context = context
+        self._loop = loop
+
+    async def __call__(
+        self,
+        step: Callable[Concatenate[Context, Arguments], Awaitable[StepResult]],
+        *arguments: Arguments.args,
+        **named: Arguments.kwargs,
+    ) -> StepResult:
+        """Runs one step, or answers its recorded result when an earlier process has ended it."""
+
+        async def work() -> StepResult:
+            return await step(self._context, *arguments, **named)
+
+        async def run() -> StepResult:
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), self._loop))
+
+        return await DBOS.run_step_async({"name": step.__name__}, run)
 
 
-def forget_runs(wiring: Wiring, capsule_id: str) -> None:
-    """Ends the interrupted runs of a capsule, so that the next one begins at the first phase."""
-    file = _sqlite_file(wiring.database_url)
-    if file is not None and not file.exists():
-        return
-    client = DBOSClient(system_database_url=wiring.database_url, serializer=RecordSerializer())
-    try:
-        runs = client.list_workflows(
-            workflow_id_prefix=run_family(wiring, capsule_id), status=list(UNFINISHED), load_input=False
+class Engine(Generic[Context, Given, Result]):
+    """Runs one workflow durably; `async with` opens and closes it. There is one in a process at a time.
+
+    The workflow is a coroutine function; it takes its steps, and arguments that are plain values or records.
+    """
+
+    def __init__(
+        self, database_url: str, workflow: Callable[Concatenate[Steps[Context], Given], Awaitable[Result]]
+    ) -> None:
+        self._database_url = database_url
+        self._workflow = workflow
+        self._workflow_name = getattr(workflow, "__name__", "workflow")
+        self._name = f"process-{uuid.uuid4().hex}"
+        self._steps: dict[str, Steps[Context]] = {}
+        """Of the runs that this process was asked for, by the family of their ids."""
+        self._threads = ThreadPoolExecutor(MAX_RUNS, thread_name_prefix="engine")
+
+    async def __aenter__(self) -> Self:
+        await self._in_thread(self._open)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._in_thread(self._close)
+        self._threads.shutdown(wait=False)
+
+    async def run(
+        self, family: str, context: Context, progress: Progress, *arguments: Given.args, **named: Given.kwargs
+    ) -> Result:
+        """Starts the workflow, or goes on with the run of this family that was interrupted.
+
+        `family` is what the ids of all runs for the same thing begin with; one run of a family at a time.
+        """
+        self._steps[family] = Steps(context, asyncio.get_running_loop())
+        try:
+            interrupted = await self._in_thread(self._interrupted, family)
+            if interrupted is not None:
+                try:
+                    return await self._result_of(interrupted)
+                except VerificationDifference:
+                    raise
+                except IcmigrateError as error:
+                    # The canisters may have moved on since; they are asked again from the first step.
+                    progress.note("the interrupted run could not go on, starting over", reason=str(error))
+            return await self._result_of(await self._in_thread(self._start, family, arguments, named))
+        finally:
+            del self._steps[family]
+
+    async def _result_of(self, handle: WorkflowHandle[Result]) -> Result:
+        return await self._in_thread(partial(handle.get_result, polling_interval_sec=POLL_SECONDS))
+
+    async def _in_thread(self, function: Callable[..., StepResult], *arguments: object) -> StepResult:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *arguments))
+
+    # ---- in a thread of the engine's own
+
+    def _open(self) -> None:
+        database.prepare(self._database_url)
+        DBOS(
+            config=DBOSConfig(
+                name="icmigrate",
+                system_database_url=self._database_url,
+                application_version=APPLICATION_VERSION,
+                executor_id=self._name,
+                serializer=RecordSerializer(),
+                log_level="CRITICAL",
+                console_log_level="CRITICAL",
+            )
         )
+        DBOS.listen_queues([self._name])
+        self._registered = DBOS.workflow(name=self._workflow_name, max_recovery_attempts=None)(self._executing())
+        DBOS.launch()
+        DBOS.register_queue(self._name, polling_interval_sec=POLL_SECONDS)
+
+    def _executing(self) -> Callable[..., Any]:
+        async def execute(family: str, *arguments: Given.args, **named: Given.kwargs) -> Result:
+            return await self._workflow(self._steps[family], *arguments, **named)
+
+        return execute
+
+    def _close(self) -> None:
+        DBOS.delete_queue(self._name)
+        DBOS.destroy(destroy_registry=True)
+
+    def _interrupted(self, family: str) -> WorkflowHandle[Result] | None:
+        """The newest run of the family, taken up by this process, if it has not ended."""
+        runs = DBOS.list_workflows(workflow_id_prefix=family, sort_desc=True, limit=1, load_input=False)
+        if not runs or runs[0].status not in UNFINISHED:
+            return None
+        if runs[0].app_version != APPLICATION_VERSION:
+            DBOS.cancel_workflow(runs[0].workflow_id)
+            return None
+        return DBOS.resume_workflow(runs[0].workflow_id, queue_name=self._name)
+
+    def _start(self, family: str, arguments: tuple[object, ...], named: dict[str, object]) -> WorkflowHandle[Result]:
+        number = len(DBOS.list_workflows(workflow_id_prefix=family, load_input=False, load_output=False)) + 1
+        with SetWorkflowID(f"{family}-{number:06}"):
+            handle: WorkflowHandle[Result] = DBOS.start_workflow(self._registered, family, *arguments, **named)
+            return handle
+
+
+def forget_runs(database_url: str, family: str) -> None:
+    """Ends the interrupted runs of a family, so that the next one begins at the first step."""
+    if not database.exists(database_url):
+        return
+    client = DBOSClient(system_database_url=database_url, serializer=RecordSerializer())
+    try:
+        runs = client.list_workflows(workflow_id_prefix=family, status=list(UNFINISHED), load_input=False)
         client.cancel_workflows([run.workflow_id for run in runs])
     finally:
         client.destroy()
-
-
-def run_family(wiring: Wiring, capsule_id: str) -> str:
-    """What the ids of all runs of this capsule on this network begin with."""
-    root_key = hashlib.sha256(wiring.agent.root_key).hexdigest()[:8]
-    return f"migrate-{root_key}-{wiring.hub.canister_id}-{capsule_id}-run"
-
-
-def prepare(database_url: str) -> None:
-    """Puts a SQLite database into WAL mode, so that readers and the writer do not wait for each other."""
-    file = _sqlite_file(database_url)
-    if file is None:
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(file)
-    try:
-        connection.execute("pragma journal_mode=wal")
-    finally:
-        connection.close()
-
-
-def _sqlite_file(database_url: str) -> Path | None:
-    scheme, _, path = database_url.partition(":///")
-    return Path(path) if scheme == "sqlite" else None

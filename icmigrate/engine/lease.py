@@ -1,4 +1,4 @@
-"""Plumbing: one process at a time works on a capsule; a lock file of the state folder holds that."""
+"""The lease of a capsule: one process of a state folder at a time works on it, by the lock of a file there."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from icmigrate.errors import HeldByAnother
 
 
 @contextmanager
-def held(state_dir: Path, hub_id: str, capsule_id: str) -> Iterator[None]:
-    """Holds the capsule for this process. Raises `HeldByAnother`."""
+def lease(state_dir: Path, hub_id: str, capsule_id: str) -> Iterator[None]:
+    """Has the capsule for this process alone. Raises `HeldByAnother`."""
     folder = state_dir / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     name = hashlib.sha256(f"{hub_id}/{capsule_id}".encode()).hexdigest()[:16]
-    with (folder / name).open("w") as lock:
+    with (folder / name).open("w") as file:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise HeldByAnother(f"another run works on capsule {capsule_id}") from None
         yield

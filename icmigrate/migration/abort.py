@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from icmigrate.contract.migrations import Migration
 from icmigrate.engine.engine import forget_runs
-from icmigrate.engine.lease import held
+from icmigrate.engine.lease import lease
 from icmigrate.errors import PreflightRefused
 from icmigrate.migration.context import Wiring
+from icmigrate.migration.migrate import run_family
 
 
 async def abort(wiring: Wiring, capsule_id: str) -> Migration:
     """Gives a migration up. Raises `PreflightRefused` when there is none or it is cut over."""
-    with held(wiring.state_dir, wiring.hub.canister_id, capsule_id):
+    with lease(wiring.state_dir, wiring.hub.canister_id, capsule_id):
         migration = await wiring.hub.migration_get(capsule_id)
         if migration is None:
             raise PreflightRefused(f"capsule {capsule_id} has no migration to abort; nothing was changed")
@@ -21,5 +22,5 @@ async def abort(wiring: Wiring, capsule_id: str) -> Migration:
                 hint="A migration can be aborted up to its cut-over only.",
             )
         aborted = await wiring.hub.migration_abort(capsule_id)
-        forget_runs(wiring, capsule_id)
+        forget_runs(wiring.database_url, run_family(wiring, capsule_id))
         return aborted

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from icmigrate.contract.migrations import Migration
 from icmigrate.contract.record import Record
-from icmigrate.engine.lease import held
+from icmigrate.engine.lease import lease
 from icmigrate.errors import PreflightRefused, VerificationDifference
 from icmigrate.migration.context import Wiring
-from icmigrate.migration.steps import created
 from icmigrate.protocol.principal import Principal
 
 
@@ -21,7 +20,7 @@ class HandoffReport(Record):
 
 async def handoff(wiring: Wiring, capsule_id: str, recovery: str | None = None) -> HandoffReport:
     """Hands the personal canister to its owner and reads the controllers back certified."""
-    with held(wiring.state_dir, wiring.hub.canister_id, capsule_id):
+    with lease(wiring.state_dir, wiring.hub.canister_id, capsule_id):
         migration = await wiring.hub.migration_get(capsule_id)
         if migration is None or not migration.is_cut_over:
             raise PreflightRefused(
@@ -33,7 +32,7 @@ async def handoff(wiring: Wiring, capsule_id: str, recovery: str | None = None) 
 
 
 async def _read_back(wiring: Wiring, handed: Migration) -> HandoffReport:
-    canister_id = created(handed)
+    canister_id = handed.created_canister()
     certified = await wiring.agent.controllers(Principal.from_str(canister_id))
     controllers = sorted(controller.to_str() for controller in certified)
     if wiring.hub.canister_id in controllers or not controllers:

@@ -2,23 +2,54 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from icmigrate.contract.records import MovedTo
 from icmigrate.copy.relay import CopyCount
-from icmigrate.engine.lease import held
-from icmigrate.migration import steps
+from icmigrate.engine.lease import lease
 from icmigrate.migration.context import Wiring
-from icmigrate.migration.steps import MigrationReport
+from icmigrate.migration.report import MigrationReport, report
+
+if TYPE_CHECKING:
+    from icmigrate.engine.engine import Engine
+
+    MigrationEngine = Engine[Wiring, [str, float], MigrationReport]
 
 
 async def migrate(wiring: Wiring, capsule_id: str) -> MigrationReport:
-    """Migrates a capsule; one that has moved already is only reported on. Raises `HeldByAnother`."""
-    with held(wiring.state_dir, wiring.hub.canister_id, capsule_id):
-        home = await wiring.hub.registry_home(capsule_id)
-        if isinstance(home, MovedTo):
-            return await steps.report(wiring, capsule_id, None, CopyCount(), None, None, time.time())
-        # The engine takes half a second to import: only who needs it waits for it.
-        from icmigrate.engine import engine
+    """Migrates one capsule; one that has moved already is only reported on. Raises `HeldByAnother`."""
+    with lease(wiring.state_dir, wiring.hub.canister_id, capsule_id):
+        if await has_moved(wiring, capsule_id):
+            return await report(wiring, capsule_id, None, CopyCount(), None, None, time.time())
+        async with open_engine(wiring.database_url) as engine:
+            return await run(engine, wiring, capsule_id)
 
-        return await engine.run(wiring, capsule_id)
+
+async def has_moved(wiring: Wiring, capsule_id: str) -> bool:
+    return isinstance(await wiring.hub.registry_home(capsule_id), MovedTo)
+
+
+@asynccontextmanager
+async def open_engine(database_url: str) -> AsyncIterator[MigrationEngine]:
+    """The engine of this process, for any number of capsules."""
+    # It takes half a second to import: only who needs it waits for it.
+    from icmigrate.engine.engine import Engine
+    from icmigrate.migration import workflow
+
+    async with Engine(database_url, workflow.migrate) as engine:
+        yield engine
+
+
+async def run(engine: MigrationEngine, wiring: Wiring, capsule_id: str) -> MigrationReport:
+    """Runs the workflow for a capsule on an open engine. Whoever calls it has the capsule's lease."""
+    return await engine.run(run_family(wiring, capsule_id), wiring, wiring.progress, capsule_id, time.time())
+
+
+def run_family(wiring: Wiring, capsule_id: str) -> str:
+    """What the ids of all runs of this capsule on this network begin with."""
+    root_key = hashlib.sha256(wiring.agent.root_key).hexdigest()[:8]
+    return f"migrate-{root_key}-{wiring.hub.canister_id}-{capsule_id}-run"

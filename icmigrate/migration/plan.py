@@ -10,11 +10,9 @@ from icmigrate.contract.client import CapsuleClient, all_pages
 from icmigrate.contract.migrations import Migration, MigrationPhase
 from icmigrate.contract.record import Record
 from icmigrate.contract.records import CapsuleSummary, Home, MovedTo
+from icmigrate.copy.records import RECORD_BATCH_BYTES
 from icmigrate.errors import PreflightRefused
 from icmigrate.migration.context import Wiring
-
-RECORD_BATCH_BYTES = 1_500_000
-"""Records sent in one call, in bytes: they and their envelope fit an ingress message (2 MiB)."""
 
 CONTROL_CALLS = 12
 """Calls that every migration makes, whatever its size."""

@@ -12,7 +12,7 @@ from icmigrate.contract.client import CapsuleClient, all_pages
 from icmigrate.contract.records import PrincipalPerson
 from icmigrate.errors import CallRejected, CanisterReject, QueryRejected
 from icmigrate.hub.client import HubClient
-from icmigrate.migration import steps
+from icmigrate.migration import phases
 from icmigrate.migration.context import Wiring
 from icmigrate.networks.network import connect
 from icmigrate.personal.client import PersonalClient
@@ -91,18 +91,18 @@ async def advance(world: World, wiring: Wiring, name: str, capsule_id: str, owne
     """Brings a capsule that nobody migrates yet to a stage."""
     canister_id, root = None, bytes(32)
     if name != "writable":
-        planned = await steps.plan(wiring, capsule_id)
-        await steps.reserve(wiring, capsule_id)
-        await steps.create(wiring, capsule_id)
-        canister_id = steps.created(await steps.install(wiring, capsule_id))
-        await steps.pre_copy(wiring, capsule_id, planned, canister_id)
-        frozen = await steps.freeze(wiring, capsule_id)
+        planned = await phases.plan(wiring, capsule_id)
+        await phases.reserve(wiring, capsule_id)
+        await phases.create(wiring, capsule_id)
+        canister_id = (await phases.install(wiring, capsule_id)).created_canister()
+        await phases.pre_copy(wiring, capsule_id, planned, canister_id)
+        frozen = await phases.freeze(wiring, capsule_id)
     if name in ("importing", "sealed", "live", "handed off"):
-        root = (await steps.catch_up(wiring, capsule_id, frozen)).root
+        root = (await phases.catch_up(wiring, capsule_id, frozen)).root
     if name == "importing":
-        await wiring.personal(steps.created(frozen)).import_reopen()
+        await wiring.personal(frozen.created_canister()).import_reopen()
     if name in ("live", "handed off"):
-        await steps.cut_over(wiring, capsule_id, root)
+        await phases.cut_over(wiring, capsule_id, root)
     if name == "handed off":
         await wiring.hub.migration_handoff(capsule_id, None)
     return Stage(name, world, capsule_id, owner, canister_id, root)

@@ -11,7 +11,7 @@ import pytest_asyncio
 from icmigrate.contract.access import AccessInput
 from icmigrate.contract.client import CapsuleClient
 from icmigrate.contract.records import AssetRef, PrincipalPerson
-from icmigrate.migration import steps
+from icmigrate.migration import phases
 from icmigrate.migration.context import Wiring
 from icmigrate.protocol.identity import Ed25519Identity
 from tests.canisters.http import ask, certified, skips
@@ -211,9 +211,9 @@ async def test_a_token_of_before_the_move_is_good_until_it_expires_and_the_hub_s
     there = f"{world.network.gateway(stage.id_of('personal'))}{path_of(stage)}?token={early}"
     assert (await module_wiring.gateway.request(here)).body == SECRET
     assert (await module_wiring.gateway.request(there)).status == 404  # no record is there yet
-    frozen = await steps.freeze(module_wiring, stage.capsule_id)
-    root = (await steps.catch_up(module_wiring, stage.capsule_id, frozen)).root
-    await steps.cut_over(module_wiring, stage.capsule_id, root)
+    frozen = await phases.freeze(module_wiring, stage.capsule_id)
+    root = (await phases.catch_up(module_wiring, stage.capsule_id, frozen)).root
+    await phases.cut_over(module_wiring, stage.capsule_id, root)
     await module_wiring.hub.migration_handoff(stage.capsule_id, None)
     assert (await module_wiring.gateway.request(here)).status == 308
     assert (await module_wiring.gateway.request(there)).body == SECRET

@@ -19,10 +19,10 @@ from icmigrate.capsule.ingest import IngestReport, derived_id, ingest
 from icmigrate.capsule.samples import person
 from icmigrate.contract.blobs import CHUNK_BYTES
 from icmigrate.contract.client import CapsuleClient, all_pages
-from icmigrate.contract.records import InternalLocation, Memory
+from icmigrate.contract.records import InlineLocation, InternalLocation, Memory
 from icmigrate.migration.context import Wiring
 from icmigrate.migration.migrate import migrate
-from icmigrate.migration.steps import MigrationReport
+from icmigrate.migration.report import MigrationReport
 from icmigrate.progress import Progress
 
 DATE_TIME_ORIGINAL, GPS_IFD, MAKE, ORIENTATION, USER_COMMENT = 0x9003, 0x8825, 0x010F, 0x0112, 0x9286
@@ -182,9 +182,9 @@ async def test_every_file_is_the_same_over_canister_calls(module_wiring: Wiring,
         (asset,) = memory.assets
         digest, length = hashlib.sha256(), 0
         match asset.location:
-            case {"Inline": bytes(data)}:
+            case InlineLocation(data=data):
                 chunks = [data]
-            case {"Internal": InternalLocation() as place}:
+            case InternalLocation() as place:
                 count = -(-place.length // CHUNK_BYTES)
                 sha256 = place.sha256
                 chunks = [await personal.blobs_read_chunk(moved.capsule_id, sha256, index) for index in range(count)]

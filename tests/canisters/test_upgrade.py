@@ -20,7 +20,7 @@ from icmigrate.contract.records import BeingMigrated, InHub, PrincipalPerson
 from icmigrate.copy.relay import CopyCount, blob_batches, relay_chunk
 from icmigrate.errors import ReplicaError
 from icmigrate.hub.deploy import deploy
-from icmigrate.migration import steps
+from icmigrate.migration import phases
 from icmigrate.migration.context import Wiring
 from icmigrate.networks.network import CanisterIds
 from icmigrate.personal.client import PersonalClient
@@ -78,34 +78,34 @@ async def test_the_hub_is_upgraded_between_any_two_phases(own_wiring: Wiring, ch
             assert certified(wiring.hub, public, answer)
 
     await between()
-    planned = await steps.plan(wiring, capsule_id)
+    planned = await phases.plan(wiring, capsule_id)
     await between()
-    await steps.reserve(wiring, capsule_id)
+    await phases.reserve(wiring, capsule_id)
     await between()
-    await steps.create(wiring, capsule_id)
+    await phases.create(wiring, capsule_id)
     await between()
-    canister_id = steps.created(await steps.install(wiring, capsule_id))
+    canister_id = (await phases.install(wiring, capsule_id)).created_canister()
     await between()
     # A chunk may be asked for while the hub is stopped.
     copied, upgraded = await asyncio.gather(
-        steps.pre_copy(wiring, capsule_id, planned, canister_id), upgrade_hub(wiring), return_exceptions=True
+        phases.pre_copy(wiring, capsule_id, planned, canister_id), upgrade_hub(wiring), return_exceptions=True
     )
     assert upgraded is None
     assert isinstance(copied, CopyCount | ReplicaError)
     await between()
-    await steps.pre_copy(wiring, capsule_id, planned, canister_id)
+    await phases.pre_copy(wiring, capsule_id, planned, canister_id)
     await between()
-    frozen = await steps.freeze(wiring, capsule_id)
+    frozen = await phases.freeze(wiring, capsule_id)
     await between()
     with pytest.raises(CapsuleMigrating):
         await wiring.hub.memories_delete(capsule_id, name)
-    caught_up = await steps.catch_up(wiring, capsule_id, frozen)
+    caught_up = await phases.catch_up(wiring, capsule_id, frozen)
     await between()
-    verified = await steps.compare(wiring, capsule_id, canister_id)
+    verified = await phases.verify(wiring, capsule_id, canister_id)
     await between()
-    await steps.compare_http(wiring, capsule_id, canister_id)
+    await phases.check_http(wiring, capsule_id, canister_id)
     await between()
-    cut_over = await steps.cut_over(wiring, capsule_id, verified.personal_root)
+    cut_over = await phases.cut_over(wiring, capsule_id, verified.personal_root)
     await between()
     assert cut_over.root == caught_up.root == verified.hub_root == verified.personal_root
     assert (await ask(wiring.hub, public))["status_code"] == 308
@@ -118,9 +118,8 @@ async def test_the_hub_is_upgraded_while_a_step_waits_for_an_answer(own_wiring: 
     """The answer still finds the module that asked: no canister is created that the journal does not know."""
     wiring = own_wiring
     capsule_id = await full_capsule(wiring.hub, blobs=())
-    await steps.reserve(wiring, capsule_id)
-    phases = (steps.create, steps.install)
-    for phase in phases:
+    await phases.reserve(wiring, capsule_id)
+    for phase in (phases.create, phases.install):
         done, upgraded = await asyncio.gather(phase(wiring, capsule_id), upgrade_hub(wiring), return_exceptions=True)
         assert upgraded is None
         if isinstance(done, BaseException):  # it came when the hub was stopped
@@ -217,9 +216,9 @@ async def test_the_personal_canister_is_upgraded_at_every_step_of_an_import(
             await between()
     assert (await personal.import_status()).blobs_complete == len(batch)
 
-    await steps.reserve(wiring, capsule_id)
-    await steps.create(wiring, capsule_id)
-    await steps.install(wiring, capsule_id)
+    await phases.reserve(wiring, capsule_id)
+    await phases.create(wiring, capsule_id)
+    await phases.install(wiring, capsule_id)
     await wiring.hub.migration_freeze(capsule_id)
     summary = await wiring.hub.migration_build_manifest(capsule_id)
     records = [page async for page in all_pages(lambda after: wiring.hub.export_records(capsule_id, after, 100_000))]
@@ -250,12 +249,12 @@ async def test_the_owner_upgrades_after_handoff_and_goes_on_writing(world: World
     capsule_id = await full_capsule(
         module_wiring.hub, owner=PrincipalPerson(principal=owner.sender().to_str()), blobs=BLOBS
     )
-    await steps.reserve(module_wiring, capsule_id)
-    await steps.create(module_wiring, capsule_id)
-    canister_id = steps.created(await steps.install(module_wiring, capsule_id))
-    frozen = await steps.freeze(module_wiring, capsule_id)
-    root = (await steps.catch_up(module_wiring, capsule_id, frozen)).root
-    await steps.cut_over(module_wiring, capsule_id, root)
+    await phases.reserve(module_wiring, capsule_id)
+    await phases.create(module_wiring, capsule_id)
+    canister_id = (await phases.install(module_wiring, capsule_id)).created_canister()
+    frozen = await phases.freeze(module_wiring, capsule_id)
+    root = (await phases.catch_up(module_wiring, capsule_id, frozen)).root
+    await phases.cut_over(module_wiring, capsule_id, root)
     await module_wiring.hub.migration_handoff(capsule_id, None)
     public = f"/asset/{memory_id(capsule_id, 'inline')}/original"
     async with world.wiring(owner) as own:

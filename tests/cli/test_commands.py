@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from icmigrate.capsule.samples import make_samples
-from icmigrate.engine.lease import held
+from icmigrate.engine.lease import lease
 from tests.cli.conftest import Line, Shell
 
 REPORT = {
@@ -162,7 +162,7 @@ def test_a_stranger_is_refused_with_6(owner: Shell, operator: Shell, photos: Pat
 def test_a_second_run_on_the_same_capsule_exits_with_9(owner: Shell, photos: Path) -> None:
     report = owner.result("ingest", photos)
     hub = owner.result("capsules")["hub"]
-    with held(owner.folder / ".icmigrate", hub, report["capsule_id"]):
+    with lease(owner.folder / ".icmigrate", hub, report["capsule_id"]):
         owner.result("migrate", report["capsule_id"], code=9)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 
 import pytest
@@ -11,11 +12,11 @@ from icmigrate.contract.client import all_pages
 from icmigrate.contract.migrations import MigrationPhase
 from icmigrate.contract.records import FolderInput, InHub, Memory, MovedTo, PrincipalPerson
 from icmigrate.errors import NotAuthorized, PreflightRefused
-from icmigrate.migration import steps
+from icmigrate.migration import phases
 from icmigrate.migration.abort import abort
 from icmigrate.migration.context import Wiring
 from icmigrate.migration.handoff import handoff
-from icmigrate.migration.migrate import migrate
+from icmigrate.migration.migrate import migrate, open_engine, run
 from icmigrate.migration.plan import make_plan
 from icmigrate.migration.status import status
 from icmigrate.protocol.identity import Ed25519Identity
@@ -49,6 +50,14 @@ async def test_a_capsule_arrives_whole_and_the_hub_redirects(wiring: Wiring) -> 
         assert hashlib.sha256(b"".join(chunks)).digest() == sha256
 
 
+async def test_one_engine_migrates_several_capsules_side_by_side(wiring: Wiring) -> None:
+    capsule_ids = [await full_capsule(wiring.hub, blobs=(40_000,)) for _ in range(3)]
+    async with open_engine(wiring.database_url) as engine:
+        reports = await asyncio.gather(*(run(engine, wiring, capsule_id) for capsule_id in capsule_ids))
+    assert [report.capsule for report in reports] == capsule_ids
+    assert len({report.canister_id for report in reports}) == 3
+
+
 async def test_every_url_of_the_report_serves_its_original(wiring: Wiring) -> None:
     capsule_id = await full_capsule(wiring.hub)
     before = await memories_of(wiring, None, capsule_id)
@@ -77,11 +86,11 @@ async def test_a_second_migrate_answers_from_what_is_there(wiring: Wiring) -> No
 
 async def test_only_the_missing_chunks_are_sent(wiring: Wiring) -> None:
     capsule_id = await full_capsule(wiring.hub)
-    await steps.reserve(wiring, capsule_id)
-    await steps.create(wiring, capsule_id)
-    canister_id = steps.created(await steps.install(wiring, capsule_id))
+    await phases.reserve(wiring, capsule_id)
+    await phases.create(wiring, capsule_id)
+    canister_id = (await phases.install(wiring, capsule_id)).created_canister()
     planned = await make_plan(wiring, capsule_id)
-    await steps.pre_copy(wiring, capsule_id, planned, canister_id)
+    await phases.pre_copy(wiring, capsule_id, planned, canister_id)
     late = await upload(wiring.hub, capsule_id, some_bytes(99, 2 * CHUNK + 1))
     await wiring.hub.memories_create(capsule_id, memory(memory_id(capsule_id, "late"), late))
 
@@ -94,11 +103,11 @@ async def test_only_the_missing_chunks_are_sent(wiring: Wiring) -> None:
 
 async def test_writes_go_on_until_the_freeze_and_reads_all_the_time(wiring: Wiring) -> None:
     capsule_id = await full_capsule(wiring.hub, blobs=(40_000,))
-    await steps.reserve(wiring, capsule_id)
-    await steps.create(wiring, capsule_id)
-    await steps.install(wiring, capsule_id)
+    await phases.reserve(wiring, capsule_id)
+    await phases.create(wiring, capsule_id)
+    await phases.install(wiring, capsule_id)
     await wiring.hub.folders_create(capsule_id, FolderInput(id="still-open", title="Still open"))
-    await steps.freeze(wiring, capsule_id)
+    await phases.freeze(wiring, capsule_id)
     with pytest.raises(CapsuleMigrating):
         await wiring.hub.folders_create(capsule_id, FolderInput(id="too-late", title="Too late"))
     assert (await wiring.hub.memories_get(capsule_id, memory_id(capsule_id, "inline"))).id == memory_id(
@@ -112,10 +121,10 @@ async def test_writes_go_on_until_the_freeze_and_reads_all_the_time(wiring: Wiri
 async def test_an_aborted_migration_leaves_the_capsule_writable_and_gives_cycles_back(wiring: Wiring) -> None:
     capsule_id = await full_capsule(wiring.hub, blobs=(40_000,))
     before = (await wiring.hub.cycles()).balance
-    await steps.reserve(wiring, capsule_id)
-    await steps.create(wiring, capsule_id)
-    await steps.install(wiring, capsule_id)
-    await steps.freeze(wiring, capsule_id)
+    await phases.reserve(wiring, capsule_id)
+    await phases.create(wiring, capsule_id)
+    await phases.install(wiring, capsule_id)
+    await phases.freeze(wiring, capsule_id)
     during = (await wiring.hub.cycles()).balance
     aborted = await abort(wiring, capsule_id)
     after = (await wiring.hub.cycles()).balance
@@ -172,7 +181,7 @@ async def test_an_owner_may_migrate_their_own_capsule_and_nobody_elses(world: Wo
 async def test_status_names_the_next_command(wiring: Wiring) -> None:
     capsule_id = await full_capsule(wiring.hub, blobs=())
     assert (await status(wiring, capsule_id)).next == f"icmigrate migrate {capsule_id}"
-    await steps.reserve(wiring, capsule_id)
+    await phases.reserve(wiring, capsule_id)
     assert "icmigrate abort" in (await status(wiring, capsule_id)).next
     await migrate(wiring, capsule_id)
     assert (await status(wiring, capsule_id)).next == f"icmigrate handoff {capsule_id}"

@@ -17,7 +17,7 @@ from icmigrate.contract.migrations import Migration
 from icmigrate.contract.records import BeingMigrated, InHub, MovedTo
 from icmigrate.copy.relay import relay_chunk
 from icmigrate.errors import IcmigrateError, VerificationDifference
-from icmigrate.migration import steps
+from icmigrate.migration import phases
 from icmigrate.migration.context import Wiring
 from icmigrate.migration.migrate import migrate
 from icmigrate.migration.plan import make_plan
@@ -33,12 +33,12 @@ async def sealed(wiring: Wiring) -> tuple[str, Migration]:
     """A capsule that is copied and sealed, and not yet verified."""
     capsule_id = await full_capsule(wiring.hub, blobs=(40_000, CHUNK + 5))
     planned = await make_plan(wiring, capsule_id)
-    await steps.reserve(wiring, capsule_id)
-    await steps.create(wiring, capsule_id)
-    canister_id = steps.created(await steps.install(wiring, capsule_id))
-    await steps.pre_copy(wiring, capsule_id, planned, canister_id)
-    frozen = await steps.freeze(wiring, capsule_id)
-    await steps.catch_up(wiring, capsule_id, frozen)
+    await phases.reserve(wiring, capsule_id)
+    await phases.create(wiring, capsule_id)
+    canister_id = (await phases.install(wiring, capsule_id)).created_canister()
+    await phases.pre_copy(wiring, capsule_id, planned, canister_id)
+    frozen = await phases.freeze(wiring, capsule_id)
+    await phases.catch_up(wiring, capsule_id, frozen)
     return capsule_id, frozen
 
 
@@ -49,7 +49,7 @@ async def exported(wiring: Wiring, capsule_id: str) -> list[RecordBytes]:
 
 async def replace_records(wiring: Wiring, frozen: Migration, records: list[RecordBytes], generation: int) -> None:
     """Gives the target other records, by the calls that the toolkit makes."""
-    personal = wiring.personal(steps.created(frozen))
+    personal = wiring.personal(frozen.created_canister())
     await personal.import_reopen()
     await personal.import_put_records(generation, records)
     while not (await personal.import_seal(generation)).complete:
@@ -65,7 +65,7 @@ async def changed(
     forged = record.model_copy(update={"bytes": cbor2.dumps(fields)})
     assert forged.bytes != record.bytes
     await replace_records(wiring, frozen, [forged], frozen.generation)
-    return await verify(wiring.hub, wiring.personal(steps.created(frozen)), capsule_id)
+    return await verify(wiring.hub, wiring.personal(frozen.created_canister()), capsule_id)
 
 
 def later_by_a_nanosecond(fields: dict[str, Any]) -> None:
@@ -132,7 +132,7 @@ async def test_a_dropped_access_entry_is_found(wiring: Wiring) -> None:
     capsule_id, frozen = await sealed(wiring)
     kept = [record for record in await exported(wiring, capsule_id) if record.id != "b-family"]
     await replace_records(wiring, frozen, kept, frozen.generation + 1)
-    report = await verify(wiring.hub, wiring.personal(steps.created(frozen)), capsule_id)
+    report = await verify(wiring.hub, wiring.personal(frozen.created_canister()), capsule_id)
     found = [(d.kind, d.id, d.difference) for d in report.manifest_differences]
     assert found == [(RecordKind.ACCESS_ENTRY, "b-family", "missing in the personal canister")]
     assert report.access_differences
@@ -147,9 +147,9 @@ async def test_the_next_migrate_mends_what_differs(wiring: Wiring) -> None:
 
 async def test_the_target_refuses_a_chunk_with_a_flipped_byte(wiring: Wiring) -> None:
     capsule_id = await full_capsule(wiring.hub, blobs=(40_000,))
-    await steps.reserve(wiring, capsule_id)
-    await steps.create(wiring, capsule_id)
-    personal = wiring.personal(steps.created(await steps.install(wiring, capsule_id)))
+    await phases.reserve(wiring, capsule_id)
+    await phases.create(wiring, capsule_id)
+    personal = wiring.personal((await phases.install(wiring, capsule_id)).created_canister())
     (blob,) = (await wiring.hub.blobs_list(capsule_id)).items
     await personal.import_declare_blobs([blob])
     chunk = bytearray(await wiring.hub.blobs_read_chunk(capsule_id, blob.sha256, 0))

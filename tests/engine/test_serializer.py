@@ -8,7 +8,7 @@ import pytest
 
 from icmigrate.contract.manifests import ManifestSummary
 from icmigrate.copy.relay import CopyCount
-from icmigrate.engine.lease import held
+from icmigrate.engine.lease import lease
 from icmigrate.engine.serializer import RecordSerializer
 from icmigrate.errors import HeldByAnother, VerificationDifference
 
@@ -38,12 +38,12 @@ def test_a_class_of_somebody_else_is_never_made() -> None:
 
 def test_a_second_run_of_the_same_capsule_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("state")
-    with held(folder, "hub", "capsule"):
-        with pytest.raises(HeldByAnother), held(folder, "hub", "capsule"):
+    with lease(folder, "hub", "capsule"):
+        with pytest.raises(HeldByAnother), lease(folder, "hub", "capsule"):
             pass
-        with held(folder, "hub", "another capsule"):
+        with lease(folder, "hub", "another capsule"):
             pass
-    with held(folder, "hub", "capsule"):
+    with lease(folder, "hub", "capsule"):
         pass
 
 
