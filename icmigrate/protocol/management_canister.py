@@ -58,7 +58,7 @@ _INSTALL_CHUNKED = Method(
                 "mode": _MODE,
                 "target_canister": T.Principal,
                 "store_canister": T.Opt(T.Principal),
-                "chunks_hash_list": T.Vec(_CHUNK_HASH),
+                "chunk_hashes_list": T.Vec(_CHUNK_HASH),
                 "wasm_module_hash": BLOB,
                 "arg": BLOB,
             }
@@ -121,7 +121,7 @@ class ManagementClient:
                 "mode": mode,
                 "target_canister": canister_id,
                 "store_canister": None,
-                "chunks_hash_list": hashes,
+                "chunk_hashes_list": hashes,
                 "wasm_module_hash": hashlib.sha256(module).digest(),
                 "arg": argument,
             },
