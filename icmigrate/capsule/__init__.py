@@ -1,0 +1,1 @@
+"""Which capsule is meant, and filling one."""

@@ -1,0 +1,1 @@
+"""Copies a capsule's blobs and records from the hub to the personal canister."""

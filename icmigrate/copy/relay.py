@@ -8,45 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
 
 from icmigrate.contract.blobs import Blob
-from icmigrate.contract.client import all_pages
-from icmigrate.contract.record import Record
+from icmigrate.copy.count import CopyCount
+from icmigrate.copy.missing import blob_batches, missing_chunks
 from icmigrate.errors import VerificationDifference
 from icmigrate.hub.client import HubClient
 from icmigrate.personal.client import PersonalClient
 from icmigrate.progress import Progress
-
-DECLARE_BYTES = 1_000_000
-"""Blob entries declared in one call, in bytes: well below an ingress message."""
-
-
-class CopyCount(Record):
-    """What one copy did: chunks and bytes sent, and those that the target had already."""
-
-    blobs: int = 0
-    chunks_sent: int = 0
-    chunks_skipped: int = 0
-    bytes_sent: int = 0
-    bytes_skipped: int = 0
-
-    def __add__(self, other: CopyCount) -> CopyCount:
-        """The count of two copies of different blobs."""
-        return CopyCount(**{name: getattr(self, name) + getattr(other, name) for name in CopyCount.model_fields})
-
-    def followed_by(self, again: CopyCount) -> CopyCount:
-        """The count of a copy and a second one of the same blobs and those added since.
-
-        What the second found in place is what the first sent or found: it counts once.
-        """
-        return self.model_copy(
-            update={
-                "blobs": max(self.blobs, again.blobs),
-                "chunks_sent": self.chunks_sent + again.chunks_sent,
-                "bytes_sent": self.bytes_sent + again.bytes_sent,
-            }
-        )
 
 
 async def copy_blobs(
@@ -61,34 +30,6 @@ async def copy_blobs(
         total += await _relay_chunks(hub, personal, capsule_id, batch, lacking, window, progress)
         behind = batch[-1].sha256
     return total
-
-
-async def blob_batches(hub: HubClient, capsule_id: str) -> AsyncIterator[list[Blob]]:
-    """The capsule's blobs in order of their SHA-256, in lists of about `DECLARE_BYTES` of entries."""
-    batch: list[Blob] = []
-    size = 0
-    async for blob in all_pages(lambda after: hub.blobs_list(capsule_id, after)):
-        entry = 64 + len(blob.chunk_digests)
-        if batch and size + entry > DECLARE_BYTES:
-            yield batch
-            batch, size = [], 0
-        batch.append(blob)
-        size += entry
-    if batch:
-        yield batch
-
-
-async def missing_chunks(personal: PersonalClient, batch: list[Blob], behind: bytes | None) -> list[tuple[Blob, int]]:
-    """The chunks of these blobs that the target lacks; both lists are in order of their SHA-256."""
-    declared = {blob.sha256: blob for blob in batch}
-    lacking: list[tuple[Blob, int]] = []
-    async for entry in all_pages(personal.import_missing_chunks, behind):
-        if entry.sha256 > batch[-1].sha256:
-            break
-        blob = declared.get(entry.sha256)
-        if blob is not None:  # another one may be left of a run before, and no longer be in the capsule
-            lacking += [(blob, index) for index in entry.indices()]
-    return lacking
 
 
 async def _relay_chunks(

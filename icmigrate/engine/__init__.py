@@ -1,0 +1,1 @@
+"""The durable engine, and the lease of a capsule."""

@@ -1,0 +1,1 @@
+"""The hub canister: its methods and its deployment."""

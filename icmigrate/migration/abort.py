@@ -7,7 +7,7 @@ from icmigrate.engine.engine import forget_runs
 from icmigrate.engine.lease import lease
 from icmigrate.errors import PreflightRefused
 from icmigrate.migration.context import Wiring
-from icmigrate.migration.migrate import run_family
+from icmigrate.migration.workflow import run_family
 
 
 async def abort(wiring: Wiring, capsule_id: str) -> Migration:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from icmigrate.contract.records import MovedTo
-from icmigrate.copy.relay import CopyCount
+from icmigrate.copy.count import CopyCount
 from icmigrate.engine.lease import lease
+from icmigrate.migration import workflow
 from icmigrate.migration.context import Wiring
 from icmigrate.migration.report import MigrationReport, report
 
@@ -38,7 +38,6 @@ async def open_engine(database_url: str) -> AsyncIterator[MigrationEngine]:
     """The engine of this process, for any number of capsules."""
     # It takes half a second to import: only who needs it waits for it.
     from icmigrate.engine.engine import Engine
-    from icmigrate.migration import workflow
 
     async with Engine(database_url, workflow.migrate) as engine:
         yield engine
@@ -46,10 +45,4 @@ async def open_engine(database_url: str) -> AsyncIterator[MigrationEngine]:
 
 async def run(engine: MigrationEngine, wiring: Wiring, capsule_id: str) -> MigrationReport:
     """Runs the workflow for a capsule on an open engine. Whoever calls it has the capsule's lease."""
-    return await engine.run(run_family(wiring, capsule_id), wiring, wiring.progress, capsule_id, time.time())
-
-
-def run_family(wiring: Wiring, capsule_id: str) -> str:
-    """What the ids of all runs of this capsule on this network begin with."""
-    root_key = hashlib.sha256(wiring.agent.root_key).hexdigest()[:8]
-    return f"migrate-{root_key}-{wiring.hub.canister_id}-{capsule_id}-run"
+    return await engine.run(workflow.run_family(wiring, capsule_id), wiring, wiring.progress, capsule_id, time.time())

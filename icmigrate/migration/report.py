@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from icmigrate.contract.record import Record
-from icmigrate.copy.relay import CopyCount
+from icmigrate.copy.count import CopyCount
 from icmigrate.errors import PreflightRefused
 from icmigrate.migration.context import Wiring
 from icmigrate.migration.plan import Plan, chunk_count, quoted_from_the_start, spent

@@ -7,10 +7,15 @@ small records: bytes, agents and keys never pass through the engine.
 
 from __future__ import annotations
 
-from icmigrate.engine.engine import Steps
+import hashlib
+from typing import TYPE_CHECKING
+
 from icmigrate.migration import phases
 from icmigrate.migration.context import Wiring
 from icmigrate.migration.report import MigrationReport, report
+
+if TYPE_CHECKING:
+    from icmigrate.engine.engine import Steps
 
 
 async def migrate(phase: Steps[Wiring], capsule_id: str, started_at: float) -> MigrationReport:
@@ -29,3 +34,9 @@ async def migrate(phase: Steps[Wiring], capsule_id: str, started_at: float) -> M
     return await phase(
         report, capsule_id, planned, copied.followed_by(caught_up.copied), answered, verified, started_at
     )
+
+
+def run_family(wiring: Wiring, capsule_id: str) -> str:
+    """What the ids of all runs of this capsule on this network begin with."""
+    root_key = hashlib.sha256(wiring.agent.root_key).hexdigest()[:8]
+    return f"migrate-{root_key}-{wiring.hub.canister_id}-{capsule_id}-run"

@@ -1,0 +1,1 @@
+"""The personal canister: its methods."""

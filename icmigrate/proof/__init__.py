@@ -1,0 +1,1 @@
+"""What shows that hub and personal canister hold the same capsule, and serve it alike."""

@@ -17,7 +17,9 @@ from icmigrate.contract.blobs import CHUNK_BYTES
 from icmigrate.contract.canister_errors import CapsuleMigrating
 from icmigrate.contract.client import all_pages
 from icmigrate.contract.records import BeingMigrated, InHub, PrincipalPerson
-from icmigrate.copy.relay import CopyCount, blob_batches, relay_chunk
+from icmigrate.copy.count import CopyCount
+from icmigrate.copy.missing import blob_batches
+from icmigrate.copy.relay import relay_chunk
 from icmigrate.errors import ReplicaError
 from icmigrate.hub.deploy import deploy
 from icmigrate.migration import phases

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from icmigrate.contract.manifests import ManifestSummary
-from icmigrate.copy.relay import CopyCount
+from icmigrate.copy.count import CopyCount
 from icmigrate.engine.lease import lease
 from icmigrate.engine.serializer import RecordSerializer
 from icmigrate.errors import HeldByAnother, VerificationDifference

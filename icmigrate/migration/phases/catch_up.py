@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from icmigrate.contract.manifests import ManifestLeaf, ManifestSummary
 from icmigrate.contract.migrations import Migration
 from icmigrate.contract.record import Record
+from icmigrate.copy.count import CopyCount
+from icmigrate.copy.missing import blob_batches
 from icmigrate.copy.records import copy_records
-from icmigrate.copy.relay import CopyCount, blob_batches, copy_blobs
+from icmigrate.copy.relay import copy_blobs
 from icmigrate.errors import VerificationDifference
 from icmigrate.hub.client import HubClient
 from icmigrate.migration.context import Wiring

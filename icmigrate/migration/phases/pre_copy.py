@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from icmigrate.copy.relay import CopyCount, copy_blobs
+from icmigrate.copy.count import CopyCount
+from icmigrate.copy.relay import copy_blobs
 from icmigrate.migration.context import Wiring
 from icmigrate.migration.plan import Plan
 
