@@ -1,4 +1,4 @@
-"""Plumbing: measures the migration side by side with plain ic-py and with SHA-256 as the limit, in one run.
+"""Measures the migration side by side with plain ic-py and with SHA-256 as the limit, in one run.
 
 `--json` prints `{"event": "bench", ...}` as the last line. Rates are MB (10^6 bytes) a second.
 """

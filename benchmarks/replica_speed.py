@@ -1,4 +1,4 @@
-"""Plumbing: what the embedded replica does a second, and plain ic-py beside our agent."""
+"""What the embedded replica does a second, and plain ic-py beside our agent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plumbing: the one error tree, split by who must act.
+"""The one error tree, split by who must act.
 
 ::
 

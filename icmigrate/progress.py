@@ -1,4 +1,4 @@
-"""Plumbing: what long work reports while it runs. Silent here; `console.py` shows it."""
+"""What long work reports to while it runs. Silent here; `console/` shows it."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ _KINDS: dict[str, type[IcmigrateError]] = {
 }
 
 
-def refusal(canister_id: str, method: str, error: dict[str, Any]) -> IcmigrateError:
+def canister_error(canister_id: str, method: str, error: dict[str, Any]) -> IcmigrateError:
     """The error to raise for an `Err` answer of `method`, in plain form."""
     ((kind, detail),) = error.items()
     where = f"canister {canister_id}, {method}"

@@ -14,7 +14,7 @@ from pydantic import BaseModel, TypeAdapter
 from icmigrate.contract import interface, records
 from icmigrate.contract.access import AccessEntry, AccessInput, MatrixRow
 from icmigrate.contract.blobs import Blob, UploadStatus
-from icmigrate.contract.canister_errors import refusal
+from icmigrate.contract.canister_errors import canister_error
 from icmigrate.contract.manifests import CertifiedRoot, ManifestLeaf
 from icmigrate.contract.record import Page
 from icmigrate.protocol.agent import Agent
@@ -69,7 +69,7 @@ class CapsuleClient:
         reply = method.decode(await send(self._principal, name, method.encode(*map(_plain, arguments))))
         match reply:
             case {"Err": error}:
-                raise refusal(self.canister_id, name, error)
+                raise canister_error(self.canister_id, name, error)
             case {"Ok": value}:
                 return value
             case "Ok":

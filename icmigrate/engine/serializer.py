@@ -1,4 +1,4 @@
-"""Plumbing: how the durable engine keeps records, plain values and errors: as JSON that a person can read."""
+"""How the durable engine keeps records, plain values and errors: as JSON that a person can read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plumbing: brings the hub into being: creates it, installs or upgrades its module, fills its Wasm store.
+"""Creates the hub, installs or upgrades its module, and fills its Wasm store with the personal module.
 
 May be repeated: what is done already is found to be done. A hub is upgraded, never reinstalled.
 """

@@ -1,4 +1,4 @@
-"""Plumbing: what every phase needs to do its work, put together once by the command line."""
+"""What every phase works with: network, identity, canisters and limits, put together by the command line."""
 
 from __future__ import annotations
 

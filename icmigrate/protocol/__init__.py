@@ -1,1 +1,1 @@
-"""Plumbing: the Internet Computer's protocol, from bytes to calls."""
+"""The Internet Computer's protocol, from bytes to calls."""

@@ -1,4 +1,4 @@
-"""Plumbing: the parts of ic-py (module `ic`) that we build on, without importing all of it.
+"""The parts of ic-py (module `ic`) that we build on, without importing all of it.
 
 The package's own `__init__` pulls in an HTTP client and a parser generator's runtime (0.3 s). A package
 whose body runs at the first access to one of its names behaves the same for everybody else and costs us

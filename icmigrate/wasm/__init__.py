@@ -1,4 +1,4 @@
-"""Plumbing: the built canister modules that ship with the package.
+"""The built canister modules that ship with the package.
 
 For each canister there is `<name>.wasm.gz`, installed as it is (the IC accepts gzip, and the
 module hash is the SHA-256 of these bytes), and `<name>.did`, its Candid interface.
