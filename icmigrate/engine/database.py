@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
 
 def prepare(url: str) -> None:
-    """Puts a SQLite database into WAL mode, so that readers and the writer do not wait for each other."""
+    """Makes a SQLite database that only its user may read; in WAL mode, so that nobody waits for anybody else."""
     file = _sqlite_file(url)
     if file is None:
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # SQLite gives its journals the mode of the database.
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    file.chmod(0o600)
     connection = sqlite3.connect(file)
     try:
         connection.execute("pragma journal_mode=wal")

@@ -94,3 +94,13 @@ async def test_a_forgotten_run_begins_anew(tmp_path: Path) -> None:
 def test_where_nothing_ever_ran_nothing_is_forgotten_and_nothing_made(tmp_path: Path) -> None:
     forget_runs(url_of(tmp_path), "nothing")
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_only_its_user_reads_the_database(tmp_path: Path) -> None:
+    file = tmp_path / "engine.sqlite"
+    file.touch(mode=0o644)
+    async with Engine(url_of(tmp_path), sum_up) as engine:
+        adding = context(tmp_path, "run")
+        await engine.run("run", adding, Progress(), 1)
+        modes = {path.name: path.stat().st_mode & 0o077 for path in tmp_path.glob("engine.sqlite*")}
+    assert modes and set(modes.values()) == {0}, modes

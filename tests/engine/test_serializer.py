@@ -8,9 +8,8 @@ import pytest
 
 from icmigrate.contract.manifests import ManifestSummary
 from icmigrate.copy.count import CopyCount
-from icmigrate.engine.lease import lease
 from icmigrate.engine.serializer import RecordSerializer
-from icmigrate.errors import HeldByAnother, VerificationDifference
+from icmigrate.errors import VerificationDifference
 
 SUMMARY = ManifestSummary(
     generation=2, root=bytes(range(32)), records=7, record_bytes=900, blobs=1, blob_bytes=10, complete=True
@@ -34,22 +33,3 @@ def test_a_class_of_somebody_else_is_never_made() -> None:
     planted = json.dumps({"record": "subprocess:Popen", "value": "{}"})
     with pytest.raises(TypeError, match="not a BaseModel of this package"):
         RecordSerializer().deserialize(planted)
-
-
-def test_a_second_run_of_the_same_capsule_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("state")
-    with lease(folder, "hub", "capsule"):
-        with pytest.raises(HeldByAnother), lease(folder, "hub", "capsule"):
-            pass
-        with lease(folder, "hub", "another capsule"):
-            pass
-    with lease(folder, "hub", "capsule"):
-        pass
-
-
-def test_a_second_copy_counts_only_what_it_sent() -> None:
-    first = CopyCount(blobs=4, chunks_sent=3, chunks_skipped=5, bytes_sent=30, bytes_skipped=50)
-    second = CopyCount(blobs=5, chunks_sent=1, chunks_skipped=8, bytes_sent=10, bytes_skipped=80)
-    assert first.followed_by(second) == CopyCount(
-        blobs=5, chunks_sent=4, chunks_skipped=5, bytes_sent=40, bytes_skipped=50
-    )
