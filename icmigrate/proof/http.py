@@ -44,6 +44,9 @@ COMPARED_HEADERS = (
     "cache-control",
     "x-content-type-options",
 )
+SERVED = (200, 307)
+"""What is answered where nothing is refused: the bytes, or where an external asset has them."""
+REFUSED = (401, 403)
 WHOLE_BODIES_BYTES = 8_000_000
 """Bodies are compared whole up to this sum, beyond it by a range: the capsule is frozen meanwhile, and every chunk of
 every blob is bound by the certified manifest already."""
@@ -264,27 +267,27 @@ class _Probe:
     async def compare_refusals(self, served: Served, foreign: Served) -> None:
         """A private asset must be refused without its own token."""
         bare = await self._get(self._personal_base, served.personal.path.partition("?")[0])
-        if bare.status == 200:
+        if bare.status in SERVED:
             return  # public
         self.refusals += 1
-        if bare.status not in (401, 403):
+        if bare.status not in REFUSED:
             self.problems.add(f"{served.name}, without a token: status {bare.status}")
         foreign_query = "?" + foreign.personal.path.partition("?")[2]
         for query, what in (("?token=AAAA", "with a wrong token"), (foreign_query, "with a foreign token")):
             answer = await self._pair_without_token(served, query, what)
-            if answer.status not in (401, 403):
+            if answer.status not in REFUSED:
                 self.problems.add(f"{served.name}, {what}: status {answer.status}")
 
     async def compare_expired(self, personal: PersonalClient, capsule_id: str, served: Served | None) -> None:
         """A token that is no longer valid must be refused."""
         if served is None or served.length is None:
             return
-        if (await self._get(self._personal_base, served.personal.path.partition("?")[0])).status == 200:
+        if (await self._get(self._personal_base, served.personal.path.partition("?")[0])).status in SERVED:
             return  # public
         ref = AssetRef(memory_id=served.memory_id, variant_=served.asset.variant_)
         (token,) = await personal.asset_tokens(capsule_id, [ref], 0)
         answer = await self._get(self._personal_base, token.path)
-        if answer.status not in (401, 403):
+        if answer.status not in REFUSED:
             self.problems.add(f"{served.name}, with an expired token: status {answer.status}")
 
 
