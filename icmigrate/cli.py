@@ -380,7 +380,7 @@ async def verify(session: Session, capsule: CapsuleArgument = None) -> Outcome:
     async with session.wiring() as wiring:
         capsule_id = await find_capsule(wiring.hub, capsule)
         personal = wiring.personal(await personal_canister(wiring.hub, capsule_id))
-        report = await verification.verify(wiring.hub, personal, capsule_id)
+        report = await verification.verify(wiring.hub, personal, capsule_id, wiring.personal_module)
     result = {**report.model_dump(mode="json"), "equal": report.equal}
     return Outcome(result, views.show_verification(report), OK if report.equal else VerificationDifference.exit_code)
 

@@ -54,8 +54,8 @@ class HubClient(CapsuleClient):
     async def wasm_info(self) -> WasmInfo | None:
         return await self._value(WASM_INFO, "wasm_info")
 
-    async def registry_home(self, capsule_id: str) -> records.Home:
-        return await self._value(HOME, "registry_home", capsule_id)
+    async def registry_home(self, capsule_id: str, *, certified: bool = False) -> records.Home:
+        return await self._value(HOME, "registry_home", capsule_id, certified=certified)
 
     async def migration_quote(self, capsule_id: str) -> MigrationQuote:
         return await self._record(MigrationQuote, "migration_quote", capsule_id)

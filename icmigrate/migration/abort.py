@@ -13,7 +13,7 @@ from icmigrate.migration.workflow import run_family
 async def abort(wiring: Wiring, capsule_id: str) -> Migration:
     """Gives a migration up. Raises `PreflightRefused` when there is none or it is cut over."""
     with lease(wiring.state_dir, wiring.hub.canister_id, capsule_id):
-        migration = await wiring.hub.migration_get(capsule_id)
+        migration = await wiring.hub.migration_get(capsule_id, certified=True)
         if migration is None:
             raise PreflightRefused(f"capsule {capsule_id} has no migration to abort; nothing was changed")
         if migration.is_cut_over:

@@ -7,6 +7,7 @@ from icmigrate.contract.record import Record
 from icmigrate.engine.lease import lease
 from icmigrate.errors import PreflightRefused, VerificationDifference
 from icmigrate.migration.context import Wiring
+from icmigrate.proof.module import require_module
 from icmigrate.protocol.principal import Principal
 
 
@@ -21,12 +22,13 @@ class HandoffReport(Record):
 async def handoff(wiring: Wiring, capsule_id: str, recovery: str | None = None) -> HandoffReport:
     """Hands the personal canister to its owner and reads the controllers back certified."""
     with lease(wiring.state_dir, wiring.hub.canister_id, capsule_id):
-        migration = await wiring.hub.migration_get(capsule_id)
+        migration = await wiring.hub.migration_get(capsule_id, certified=True)
         if migration is None or not migration.is_cut_over:
             raise PreflightRefused(
                 f"capsule {capsule_id} is not cut over; nothing was changed",
                 hint=f"Run `icmigrate migrate {capsule_id}` first.",
             )
+        await require_module(wiring.agent, migration.created_canister(), wiring.personal_module)
         handed = await wiring.hub.migration_handoff(capsule_id, recovery)
         return await _read_back(wiring, handed)
 

@@ -30,7 +30,8 @@ async def migrate(wiring: Wiring, capsule_id: str) -> MigrationReport:
 
 
 async def has_moved(wiring: Wiring, capsule_id: str) -> bool:
-    return isinstance(await wiring.hub.registry_home(capsule_id), MovedTo)
+    """Whether the capsule has left the hub, certified: one lying node must not end a migration that never was."""
+    return isinstance(await wiring.hub.registry_home(capsule_id, certified=True), MovedTo)
 
 
 @asynccontextmanager

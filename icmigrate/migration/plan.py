@@ -7,7 +7,7 @@ schedule is configuration.
 from __future__ import annotations
 
 from icmigrate.contract.client import CapsuleClient, all_pages
-from icmigrate.contract.migrations import Migration, MigrationPhase
+from icmigrate.contract.migrations import Migration, MigrationPhase, MigrationQuote
 from icmigrate.contract.record import Record
 from icmigrate.contract.records import CapsuleSummary, Home, MovedTo
 from icmigrate.copy.records import RECORD_BATCH_BYTES
@@ -133,8 +133,17 @@ async def make_plan(wiring: Wiring, capsule_id: str, fees: FeeSchedule | None = 
         cycles_set_aside=quote.budget,
         cycles_available=quote.available,
         cycles_quoted=(0 if canister_id else quote.creation_fee) + work.cycles(fees),
-        problems=quote.problems,
+        problems=[*quote.problems, *_module_problems(wiring, quote)],
     )
+
+
+def _module_problems(wiring: Wiring, quote: MigrationQuote) -> list[str]:
+    if quote.wasm_sha256 in (None, wiring.personal_module):
+        return []
+    return [
+        f"the hub would install module {(quote.wasm_sha256 or b'').hex()}, expected is {wiring.personal_module.hex()}: "
+        "run `icmigrate deploy`, or name the module with --module if you trust it"
+    ]
 
 
 async def chunk_count(canister: CapsuleClient, capsule_id: str) -> int:

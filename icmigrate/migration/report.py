@@ -45,7 +45,7 @@ async def report(
 ) -> MigrationReport:
     """The report of a capsule that has moved; `planned` is None where it had moved before this run."""
     wiring.progress.phase("report")
-    migration = await wiring.hub.migration_get(capsule_id)
+    migration = await wiring.hub.migration_get(capsule_id, certified=True)
     if migration is None or migration.root is None:
         raise PreflightRefused(f"capsule {capsule_id} has not been migrated")
     personal = wiring.personal(migration.created_canister())

@@ -20,8 +20,8 @@ class MigrationStatus(Record):
 
 async def status(wiring: Wiring, capsule_id: str) -> MigrationStatus:
     """Asks the hub, and the personal canister if there is an installed one."""
-    home = await wiring.hub.registry_home(capsule_id)
-    migration = await wiring.hub.migration_get(capsule_id)
+    home = await wiring.hub.registry_home(capsule_id, certified=True)
+    migration = await wiring.hub.migration_get(capsule_id, certified=True)
     target = None
     if migration is not None and migration.module_hash is not None and migration.canister_id is not None:
         target = await wiring.personal(migration.canister_id).import_status()

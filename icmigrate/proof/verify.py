@@ -16,6 +16,7 @@ from icmigrate.personal.client import PersonalClient
 from icmigrate.proof.access import MatrixDifference, compare_matrices, read_matrix
 from icmigrate.proof.certified_root import certified_summary
 from icmigrate.proof.difference import ManifestDifference, differing_leaves
+from icmigrate.proof.module import require_module
 
 
 class VerifyReport(Record):
@@ -48,8 +49,9 @@ class VerifyReport(Record):
         )
 
 
-async def verify(hub: HubClient, personal: PersonalClient, capsule_id: str) -> VerifyReport:
+async def verify(hub: HubClient, personal: PersonalClient, capsule_id: str, module_hash: bytes) -> VerifyReport:
     """Compares the capsule in the hub with the one in the personal canister; both must have a manifest."""
+    await require_module(personal.agent, personal.canister_id, module_hash)
     here = await certified_summary(hub, capsule_id)
     there = await certified_summary(personal, capsule_id)
     differences: list[ManifestDifference] = []

@@ -6,6 +6,7 @@ module hash is the SHA-256 of these bytes), and `<name>.did`, its Candid interfa
 The environment's ICMIGRATE_WASM_DIR names another folder of modules, such as a fresh build to be tested.
 """
 
+import hashlib
 import os
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -18,6 +19,11 @@ NAMES = ("hub", "personal")
 def module(name: str) -> bytes:
     """The gzipped Wasm module of a canister, as it is installed; FileNotFoundError when it was not built."""
     return _folder().joinpath(f"{name}.wasm.gz").read_bytes()
+
+
+def module_hash(name: str) -> bytes:
+    """The module hash of a canister as the IC states it: the SHA-256 of what is installed."""
+    return hashlib.sha256(module(name)).digest()
 
 
 def candid(name: str) -> str:

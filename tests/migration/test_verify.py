@@ -65,7 +65,7 @@ async def changed(
     forged = record.model_copy(update={"bytes": cbor2.dumps(fields)})
     assert forged.bytes != record.bytes
     await replace_records(wiring, frozen, [forged], frozen.generation)
-    return await verify(wiring.hub, wiring.personal(frozen.created_canister()), capsule_id)
+    return await verify(wiring.hub, wiring.personal(frozen.created_canister()), capsule_id, wiring.personal_module)
 
 
 def later_by_a_nanosecond(fields: dict[str, Any]) -> None:
@@ -132,7 +132,8 @@ async def test_a_dropped_access_entry_is_found(wiring: Wiring) -> None:
     capsule_id, frozen = await sealed(wiring)
     kept = [record for record in await exported(wiring, capsule_id) if record.id != "b-family"]
     await replace_records(wiring, frozen, kept, frozen.generation + 1)
-    report = await verify(wiring.hub, wiring.personal(frozen.created_canister()), capsule_id)
+    personal = wiring.personal(frozen.created_canister())
+    report = await verify(wiring.hub, personal, capsule_id, wiring.personal_module)
     found = [(d.kind, d.id, d.difference) for d in report.manifest_differences]
     assert found == [(RecordKind.ACCESS_ENTRY, "b-family", "missing in the personal canister")]
     assert report.access_differences

@@ -10,6 +10,6 @@ from icmigrate.proof.verify import VerifyReport
 async def verify(wiring: Wiring, capsule_id: str, canister_id: str) -> VerifyReport:
     """What was compared. Raises `VerificationDifference` with every difference named."""
     wiring.progress.phase("verify")
-    report = await proof.verify(wiring.hub, wiring.personal(canister_id), capsule_id)
+    report = await proof.verify(wiring.hub, wiring.personal(canister_id), capsule_id, wiring.personal_module)
     report.require_equal()
     return report
