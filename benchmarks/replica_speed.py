@@ -19,7 +19,8 @@ from icmigrate.contract import interface, records
 from icmigrate.contract.blobs import CHUNK_BYTES
 from icmigrate.hub.client import HubClient
 from icmigrate.networks import embedded
-from icmigrate.networks.network import CanisterIds, connect
+from icmigrate.networks.canister_ids import CanisterIds
+from icmigrate.networks.network import connect
 from icmigrate.protocol import envelope
 from icmigrate.protocol.agent import Agent
 from icmigrate.protocol.candid import encode

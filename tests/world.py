@@ -18,8 +18,9 @@ from icmigrate.contract.client import CapsuleClient
 from icmigrate.hub.client import HubClient
 from icmigrate.hub.deploy import deploy
 from icmigrate.migration.context import Wiring
+from icmigrate.networks.canister_ids import CanisterIds
 from icmigrate.networks.gateway import GatewayClient
-from icmigrate.networks.network import CanisterIds, Network, connect
+from icmigrate.networks.network import Network, connect
 from icmigrate.progress import Progress
 from icmigrate.protocol.identity import Ed25519Identity, Identity
 

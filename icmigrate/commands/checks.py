@@ -15,7 +15,8 @@ from icmigrate.errors import IcmigrateError
 from icmigrate.hub.client import HubClient
 from icmigrate.hub.deploy import HUB
 from icmigrate.networks import embedded
-from icmigrate.networks.network import EMBEDDED, Network, resolve
+from icmigrate.networks.network import EMBEDDED, Network
+from icmigrate.networks.resolve import resolve
 from icmigrate.protocol.agent import Agent
 from icmigrate.protocol.identity import Identity
 from icmigrate.protocol.principal import Principal

@@ -14,9 +14,11 @@ from icmigrate.errors import Usage
 from icmigrate.hub.client import HubClient
 from icmigrate.hub.deploy import HUB
 from icmigrate.migration.context import Wiring
-from icmigrate.networks import embedded, network
+from icmigrate.networks import embedded
+from icmigrate.networks.canister_ids import CanisterIds
 from icmigrate.networks.gateway import GatewayClient
-from icmigrate.networks.network import CanisterIds, Network
+from icmigrate.networks.network import EMBEDDED, Network, connect
+from icmigrate.networks.resolve import resolve
 from icmigrate.progress import Progress
 from icmigrate.protocol.agent import Agent
 from icmigrate.protocol.identity import Identity
@@ -39,8 +41,8 @@ class Session:
 
     async def network(self) -> Network:
         """The network; an embedded replica that does not run is started."""
-        if self.settings.network != network.EMBEDDED:
-            return network.resolve(self.settings.network, self.settings.root_key_der)
+        if self.settings.network != EMBEDDED:
+            return resolve(self.settings.network, self.settings.root_key_der)
         if embedded.running(self.state_dir) is None:
             self.started_replica = True
         info = await asyncio.to_thread(embedded.start, self.state_dir)
@@ -69,7 +71,7 @@ class Session:
     @asynccontextmanager
     async def agent(self, on: Network, identity: Identity | None = None) -> AsyncIterator[Agent]:
         """An agent for the network, as the chosen identity or another one."""
-        async with await network.connect(on, identity or self.identity(on), window=self.settings.window) as agent:
+        async with await connect(on, identity or self.identity(on), window=self.settings.window) as agent:
             yield agent
 
     @asynccontextmanager

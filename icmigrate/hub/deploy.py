@@ -13,7 +13,8 @@ from icmigrate.contract.blobs import CHUNK_BYTES, bits_set
 from icmigrate.contract.record import Record
 from icmigrate.errors import PreflightRefused, QueryRejected, Usage, VerificationDifference
 from icmigrate.hub.client import HubClient
-from icmigrate.networks.network import CanisterIds, Network
+from icmigrate.networks.canister_ids import CanisterIds
+from icmigrate.networks.network import Network
 from icmigrate.progress import Progress
 from icmigrate.protocol.agent import Agent
 from icmigrate.protocol.candid import encode

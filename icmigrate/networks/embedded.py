@@ -1,4 +1,4 @@
-"""Plumbing: the embedded replica of a state folder as a network: found, started when needed, stopped."""
+"""The embedded replica as a network: the one of a state folder is found, started at its port, stopped."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from icmigrate.errors import NetworkError
-from icmigrate.networks import network
-from icmigrate.networks.network import Network
+from icmigrate.networks.network import EMBEDDED, Network
 from icmigrate.replica import daemon
 from icmigrate.replica.daemon import DaemonInfo
 
@@ -29,7 +28,7 @@ def running(state_dir: Path) -> DaemonInfo | None:
 def start(state_dir: Path, port: int | None = None) -> DaemonInfo:
     """Starts the replica unless it runs. Without `port` at the one of last time, so that URLs stay valid.
 
-    Raises NetworkError when it runs already and listens at another port than the one asked for.
+    Raises `NetworkError` when it runs already and listens at another port than the one asked for.
     """
     info = daemon.start(folder_of(state_dir), choose_port(state_dir) if port is None else port)
     if port and info.port != port:
@@ -42,7 +41,7 @@ def start(state_dir: Path, port: int | None = None) -> DaemonInfo:
 
 
 def serve(state_dir: Path, port: int | None, on_ready: Callable[[DaemonInfo], None]) -> None:
-    """Is the replica, in this process, until Ctrl-C or SIGTERM."""
+    """Runs the replica in this process until Ctrl-C or SIGTERM."""
 
     def ready(info: DaemonInfo) -> None:
         remember_port(state_dir, info)
@@ -75,4 +74,4 @@ def remember_port(state_dir: Path, info: DaemonInfo) -> None:
 
 def as_network(info: DaemonInfo) -> Network:
     """The network that a running replica is; its root key is known from its own folder."""
-    return Network(network.EMBEDDED, info.url.rstrip("/"), bytes.fromhex(info.root_key), is_local=True)
+    return Network(EMBEDDED, info.url.rstrip("/"), bytes.fromhex(info.root_key), is_local=True)

@@ -1,4 +1,4 @@
-"""HTTP gateway protocol specification, seen from its client: plain HTTP requests that a canister answers."""
+"""HTTP requests through a network's gateway, as a browser sends them (HTTP Gateway Protocol Specification)."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from icmigrate.errors import ReplicaError
 from icmigrate.hub.deploy import deploy
 from icmigrate.migration import phases
 from icmigrate.migration.context import Wiring
-from icmigrate.networks.network import CanisterIds
+from icmigrate.networks.canister_ids import CanisterIds
 from icmigrate.personal.client import PersonalClient
 from icmigrate.progress import Progress
 from icmigrate.protocol.candid import encode

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from icmigrate.errors import Usage
-from icmigrate.networks import network
-from icmigrate.networks.network import CanisterIds, Network
+from icmigrate.networks.canister_ids import CanisterIds
+from icmigrate.networks.network import Network
+from icmigrate.networks.resolve import resolve
 from icmigrate.protocol.certificate import MAINNET_ROOT_KEY
 from icmigrate.protocol.identity import Ed25519Identity
 from icmigrate.settings import config
@@ -70,7 +71,7 @@ def test_only_a_network_on_this_machine_is_trusted_with_its_own_root_key(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    found = network.resolve(name)
+    found = resolve(name)
     assert (found.url, found.is_local, found.root_key) == (url, is_local, root_key)
 
 
@@ -89,7 +90,7 @@ def test_only_a_network_on_this_machine_is_trusted_with_its_own_root_key(
 )
 def test_what_is_no_network_is_refused(name: str) -> None:
     with pytest.raises(Usage):
-        network.resolve(name)
+        resolve(name)
 
 
 def test_the_port_that_dfx_wrote_down_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +98,7 @@ def test_the_port_that_dfx_wrote_down_is_used(tmp_path: Path, monkeypatch: pytes
     port = tmp_path / ".dfx/network/local/webserver-port"
     port.parent.mkdir(parents=True)
     port.write_text("50123")
-    assert network.resolve("dfx").url == "http://127.0.0.1:50123"
+    assert resolve("dfx").url == "http://127.0.0.1:50123"
 
 
 def test_asset_urls_need_no_name_service_locally_and_a_host_of_their_own_on_mainnet() -> None:
@@ -106,7 +107,7 @@ def test_asset_urls_need_no_name_service_locally_and_a_host_of_their_own_on_main
     )
     assert LOCAL.asset_url(HUB, "/health") == f"http://127.0.0.1:5000/health?canisterId={HUB}"
     assert LOCAL.gateway(HUB) == f"http://{HUB}.localhost:5000"
-    assert network.resolve("ic").asset_url(HUB, "/health") == f"https://{HUB}.icp0.io/health"
+    assert resolve("ic").asset_url(HUB, "/health") == f"https://{HUB}.icp0.io/health"
 
 
 def test_canister_ids_are_kept_and_those_of_dfx_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +146,7 @@ def test_a_development_key_is_made_once_for_its_user_only(tmp_path: Path, monkey
 def test_no_key_is_made_for_mainnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ICMIGRATE_IDENTITY_PEM", raising=False)
     with pytest.raises(Usage) as refused:
-        signer.choose(None, network.resolve("ic"), tmp_path)
+        signer.choose(None, resolve("ic"), tmp_path)
     assert "--identity" in refused.value.hint
     assert not list(tmp_path.iterdir())
 
@@ -153,5 +154,5 @@ def test_no_key_is_made_for_mainnet(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_environments_key_counts_on_every_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     identity = Ed25519Identity.generate()
     monkeypatch.setenv("ICMIGRATE_IDENTITY_PEM", identity.to_pem())
-    for on in (LOCAL, network.resolve("ic")):
+    for on in (LOCAL, resolve("ic")):
         assert signer.choose(None, on, tmp_path).sender() == identity.sender()

@@ -21,7 +21,7 @@ from icmigrate.migration import phases
 from icmigrate.migration.context import Wiring
 from icmigrate.migration.migrate import migrate
 from icmigrate.migration.plan import make_plan
-from icmigrate.networks.network import resolve
+from icmigrate.networks.resolve import resolve
 from icmigrate.proof.verify import VerifyReport, verify
 from tests.migration.proxy import Proxy
 from tests.world import CHUNK, World, full_capsule, memory_id
