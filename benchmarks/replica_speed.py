@@ -28,7 +28,7 @@ from icmigrate.protocol.identity import Ed25519Identity
 from icmigrate.protocol.management_canister import ManagementClient
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.daemon import DaemonInfo
-from icmigrate.settings.identity import choose
+from icmigrate.settings.identity_choice import choose_identity
 from tests.replica.conformance.program import Program
 
 MB = 1_000_000
@@ -66,7 +66,7 @@ class ReplicaFigures:
 async def measure(state: Path, info: DaemonInfo, canisters: int) -> ReplicaFigures:
     """Calls one after another over one connection; then many canisters of one module."""
     network = embedded.as_network(info)
-    async with await connect(network, choose(None, network, state)) as agent:
+    async with await connect(network, choose_identity(None, network, state)) as agent:
         counter = await installed(agent, bytes(wasmtime.wat2wasm(COUNTER)), b"")
         updates = await rate(300, lambda: agent.update(counter, "inc", b""))
         queries = await rate(300, lambda: agent.query(counter, "get", b""))

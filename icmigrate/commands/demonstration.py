@@ -17,7 +17,7 @@ from icmigrate.migration.migrate import migrate
 from icmigrate.migration.report import MigrationReport
 from icmigrate.networks.network import Network
 from icmigrate.protocol.identity import Identity
-from icmigrate.settings import identity as signer
+from icmigrate.settings.identity_choice import load_or_create
 
 FOLDER = "demo"
 
@@ -49,7 +49,7 @@ async def _new_capsule(session: Session, network: Network, hub_id: str) -> tuple
     number = 0
     while True:
         number += 1
-        owner = signer.kept(session.state_dir / FOLDER / f"owner-{number}.pem")
+        owner = load_or_create(session.state_dir / FOLDER / f"owner-{number}.pem")
         async with session.agent(network, owner) as agent:
             with suppress(CapsuleMoved):
                 return owner, (await HubClient(agent, hub_id).capsules_create()).id

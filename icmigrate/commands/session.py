@@ -22,8 +22,8 @@ from icmigrate.networks.resolve import resolve
 from icmigrate.progress import Progress
 from icmigrate.protocol.agent import Agent
 from icmigrate.protocol.identity import Identity
-from icmigrate.settings import identity as signer
 from icmigrate.settings.config import Settings
+from icmigrate.settings.identity_choice import choose_identity
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Session:
             self.started_replica = False
 
     def identity(self, on: Network) -> Identity:
-        return signer.choose(self.settings.identity, on, self.state_dir)
+        return choose_identity(self.settings.identity, on, self.state_dir)
 
     def ids(self, on: Network) -> CanisterIds:
         return CanisterIds(self.state_dir, on)

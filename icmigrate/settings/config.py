@@ -1,4 +1,4 @@
-"""Plumbing: settings: flags, else the environment (`ICMIGRATE_*`), else `icmigrate.toml`, else defaults."""
+"""The settings of a command: from flags, else the environment (`ICMIGRATE_*`), else `icmigrate.toml`, else defaults."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PREFIX = "ICMIGRATE_"
 
 
 class Settings(BaseModel):
-    """What every command needs to know, checked once."""
+    """Where and as whom a command works, checked before it begins."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 

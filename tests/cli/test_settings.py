@@ -16,7 +16,7 @@ from icmigrate.networks.resolve import resolve
 from icmigrate.protocol.certificate import MAINNET_ROOT_KEY
 from icmigrate.protocol.identity import Ed25519Identity
 from icmigrate.settings import config
-from icmigrate.settings import identity as signer
+from icmigrate.settings.identity_choice import choose_identity
 
 HUB = "rwlgt-iiaaa-aaaaa-aaaaa-cai"
 OTHER = "rrkah-fqaaa-aaaaa-aaaaq-cai"
@@ -135,8 +135,8 @@ def test_a_broken_list_of_canister_ids_is_named(content: str, tmp_path: Path) ->
 
 def test_a_development_key_is_made_once_for_its_user_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ICMIGRATE_IDENTITY_PEM", raising=False)
-    first = signer.choose(None, LOCAL, tmp_path / "state")
-    second = signer.choose(None, LOCAL, tmp_path / "state")
+    first = choose_identity(None, LOCAL, tmp_path / "state")
+    second = choose_identity(None, LOCAL, tmp_path / "state")
     key = tmp_path / "state" / "identity.pem"
     assert first.sender() == second.sender()
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
@@ -146,7 +146,7 @@ def test_a_development_key_is_made_once_for_its_user_only(tmp_path: Path, monkey
 def test_no_key_is_made_for_mainnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ICMIGRATE_IDENTITY_PEM", raising=False)
     with pytest.raises(Usage) as refused:
-        signer.choose(None, resolve("ic"), tmp_path)
+        choose_identity(None, resolve("ic"), tmp_path)
     assert "--identity" in refused.value.hint
     assert not list(tmp_path.iterdir())
 
@@ -155,4 +155,4 @@ def test_the_environments_key_counts_on_every_network(tmp_path: Path, monkeypatc
     identity = Ed25519Identity.generate()
     monkeypatch.setenv("ICMIGRATE_IDENTITY_PEM", identity.to_pem())
     for on in (LOCAL, resolve("ic")):
-        assert signer.choose(None, on, tmp_path).sender() == identity.sender()
+        assert choose_identity(None, on, tmp_path).sender() == identity.sender()
