@@ -19,6 +19,7 @@ import typer
 if TYPE_CHECKING:
     from icmigrate.commands.session import Session
     from icmigrate.console.console import Console
+    from icmigrate.console.people import People
     from icmigrate.replica.daemon import DaemonInfo
 
 OK, BUG, USAGE, INTERRUPTED = 0, 1, 2, 8
@@ -57,7 +58,7 @@ class Outcome:
     """What a command found: for programs, and how to show it to people. `exit_code` is 0 unless said otherwise."""
 
     result: Mapping[str, object]
-    show: Callable[[Console], None]
+    show: Callable[[People], None]
     exit_code: int = OK
 
 
@@ -111,13 +112,13 @@ def perform(function: Command, flags: Mapping[str, Any], state: str) -> int:
         started = function(session)
         outcome = started if isinstance(started, Outcome) else asyncio.run(until_told_to_end(started))
     except BaseException as error:  # noqa: BLE001 - the one place where everything ends
-        console.close(finished=False)
+        console.progress.close(finished=False)
         if is_interrupt(error):
             session.undo_start()
         return fail(console, error, state)
-    console.close(finished=True)
-    outcome.show(console)
-    console.event("result", ok=outcome.exit_code == OK, **outcome.result)
+    console.progress.close(finished=True)
+    outcome.show(console.people)
+    console.result(ok=outcome.exit_code == OK, **outcome.result)
     return outcome.exit_code
 
 
@@ -153,7 +154,7 @@ def fail(console: Console, error: BaseException, state: str) -> int:
         traceback.print_exception(cause, file=sys.stderr)
     console.error(message, state, hint)
     kind = "Interrupted" if code == INTERRUPTED else type(cause).__name__
-    console.event("result", ok=False, exit_code=code, error=kind, message=message, state=state, hint=hint)
+    console.result(ok=False, exit_code=code, error=kind, message=message, state=state, hint=hint)
     return code
 
 
@@ -221,7 +222,7 @@ def replica_start(
 
     if foreground:
         embedded.serve(session.state_dir, port, lambda info: session.progress.note("the replica listens", **vars(info)))
-        return Outcome({"running": False}, lambda console: console.say("the replica has stopped"))
+        return Outcome({"running": False}, lambda people: people.say("the replica has stopped"))
     return about_replica(embedded.start(session.state_dir, port))
 
 
@@ -232,7 +233,7 @@ def replica_stop(session: Session) -> Outcome:
 
     stopped = embedded.stop(session.state_dir)
     words = "the replica has stopped" if stopped else "no replica was running"
-    return Outcome({"running": False, "stopped": stopped}, lambda console: console.say(words))
+    return Outcome({"running": False, "stopped": stopped}, lambda people: people.say(words))
 
 
 @command(replica_app, "status", state=UNCHANGED)
@@ -245,9 +246,9 @@ def replica_status(session: Session) -> Outcome:
 
 def about_replica(info: DaemonInfo | None) -> Outcome:
     if info is None:
-        return Outcome({"running": False}, lambda console: console.say("no replica is running"))
+        return Outcome({"running": False}, lambda people: people.say("no replica is running"))
     words = f"the replica listens at {info.url} (process {info.pid})"
-    return Outcome({"running": True, **vars(info)}, lambda console: console.say(words))
+    return Outcome({"running": True, **vars(info)}, lambda people: people.say(words))
 
 
 # ---- the hub ---------------------------------------------------------------------------------------

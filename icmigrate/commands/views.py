@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from icmigrate.console.console import Console, cycles, seconds, size
+from icmigrate.console.amounts import cycles, seconds, size
+from icmigrate.console.people import People
 from icmigrate.contract import records
 
 if TYPE_CHECKING:  # what is shown has been imported by whoever made it
@@ -21,7 +22,7 @@ if TYPE_CHECKING:  # what is shown has been imported by whoever made it
     from icmigrate.proof.http import HttpReport
     from icmigrate.proof.verify import VerifyReport
 
-View = Callable[[Console], None]
+View = Callable[[People], None]
 URLS_SHOWN = 20
 """URLs in a closing report for people; programs get all."""
 
@@ -43,7 +44,7 @@ def home(where: records.Home) -> str:
 
 
 def _facts(title: str, facts: Mapping[str, object]) -> View:
-    return lambda console: console.facts(title, facts)
+    return lambda people: people.facts(title, facts)
 
 
 def show_deploy(report: DeployReport) -> View:
@@ -85,7 +86,7 @@ def show_capsules(capsules: Sequence[records.CapsuleSummary]) -> View:
         for capsule in capsules
     ]
     columns = ("capsule", "subject", "memories", "records", "blobs", "home")
-    return lambda console: console.table("Capsules", columns, rows)
+    return lambda people: people.table("Capsules", columns, rows)
 
 
 def show_capsule(detail: CapsuleDetail) -> View:
@@ -124,10 +125,10 @@ def show_plan(plan: Plan) -> View:
         "feasible": "nothing to do" if plan.is_migrated else "yes" if plan.feasible else "no",
     }
 
-    def show(console: Console) -> None:
-        console.facts(f"Plan for capsule {plan.capsule_id}", facts)
+    def show(people: People) -> None:
+        people.facts(f"Plan for capsule {plan.capsule_id}", facts)
         for problem in plan.problems:
-            console.say(f"problem: {problem}")
+            people.say(f"problem: {problem}")
 
     return show
 
@@ -146,20 +147,20 @@ def show_migration(report: MigrationReport) -> View:
     }
     title = "was migrated before" if report.already_migrated else "is migrated"
 
-    def show(console: Console) -> None:
-        console.facts(f"Capsule {report.capsule} {title}", facts)
+    def show(people: People) -> None:
+        people.facts(f"Capsule {report.capsule} {title}", facts)
         for url in report.urls[:URLS_SHOWN]:
-            console.say(url)
+            people.say(url)
         if len(report.urls) > URLS_SHOWN:
-            console.say(f"and {len(report.urls) - URLS_SHOWN} more; --json lists all")
+            people.say(f"and {len(report.urls) - URLS_SHOWN} more; --json lists all")
 
     return show
 
 
 def show_demo(report: MigrationReport, stop: str) -> View:
-    def show(console: Console) -> None:
-        show_migration(report)(console)
-        console.say(f"The replica stays up so that these URLs open; `{stop}` ends it.")
+    def show(people: People) -> None:
+        show_migration(report)(people)
+        people.say(f"The replica stays up so that these URLs open; `{stop}` ends it.")
 
     return show
 
@@ -192,10 +193,10 @@ def show_verification(report: VerifyReport) -> View:
         "equal": "yes" if report.equal else "no",
     }
 
-    def show(console: Console) -> None:
-        console.facts(f"Capsule {report.capsule_id}", facts)
+    def show(people: People) -> None:
+        people.facts(f"Capsule {report.capsule_id}", facts)
         for difference in (*report.manifest_differences, *report.access_differences):
-            console.say(f"difference: {difference}")
+            people.say(f"difference: {difference}")
 
     return show
 
@@ -210,10 +211,10 @@ def show_http(report: HttpReport) -> View:
         "alike": "no" if report.problems else "yes",
     }
 
-    def show(console: Console) -> None:
-        console.facts(f"HTTP answers for capsule {report.capsule_id}", facts)
+    def show(people: People) -> None:
+        people.facts(f"HTTP answers for capsule {report.capsule_id}", facts)
         for problem in report.problems:
-            console.say(f"problem: {problem}")
+            people.say(f"problem: {problem}")
 
     return show
 
@@ -234,4 +235,4 @@ def show_handoff(report: HandoffReport) -> View:
 
 def show_checks(checks: Sequence[Check]) -> View:
     rows = [("well" if check.well else "NOT WELL", check.name, check.found, check.advice) for check in checks]
-    return lambda console: console.table("Doctor", ("", "check", "found", "advice"), rows)
+    return lambda people: people.table("Doctor", ("", "check", "found", "advice"), rows)
