@@ -1,4 +1,4 @@
-"""Plumbing: `python -m icmigrate`."""
+"""`python -m icmigrate` is the program `icmigrate`."""
 
 from icmigrate.cli import main
 

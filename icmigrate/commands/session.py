@@ -1,4 +1,4 @@
-"""Plumbing: what one command works with: its settings put into effect. Opened when asked for, closed at the end."""
+"""What a command works with: network, identity, agent, hub, capsule, opened as the settings say when it asks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from icmigrate.capsule.find import find_capsule
 from icmigrate.errors import Usage
 from icmigrate.hub.client import HubClient
 from icmigrate.hub.deploy import HUB
@@ -28,7 +29,7 @@ from icmigrate.settings.identity_choice import choose_identity
 
 @dataclass
 class Session:
-    """One command's settings, and where it reports to."""
+    """One command's settings, where it reports to, and what it opens."""
 
     settings: Settings
     progress: Progress = field(default_factory=Progress)
@@ -76,7 +77,7 @@ class Session:
 
     @asynccontextmanager
     async def wiring(self, identity: Identity | None = None) -> AsyncIterator[Wiring]:
-        """Everything that the commands about capsules need."""
+        """The hub and all that work on its capsules needs. Raises `Usage` when no hub is known."""
         on = await self.network()
         hub_id = self.settings.hub or self.ids(on).get(HUB)
         if hub_id is None:
@@ -95,3 +96,9 @@ class Session:
                 window=self.settings.window,
                 progress=self.progress,
             )
+
+    @asynccontextmanager
+    async def capsule(self, given: str | None) -> AsyncIterator[tuple[Wiring, str]]:
+        """The same, and the id of the capsule that the command line means."""
+        async with self.wiring() as wiring:
+            yield wiring, await find_capsule(wiring.hub, given)

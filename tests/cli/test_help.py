@@ -14,7 +14,8 @@ import tomli
 import typer
 
 from icmigrate import errors
-from icmigrate.cli import COMMON, app
+from icmigrate.cli import app
+from icmigrate.commands.command import COMMON
 from icmigrate.settings.config import Settings
 
 README = (Path(__file__).parents[2] / "README.md").read_text()

@@ -1,4 +1,4 @@
-"""Plumbing: the whole way once: replica, hub, a capsule full of files shared with people, and its migration."""
+"""The steps of `icmigrate demo`: replica, hub, a capsule full of files shared with people, its migration."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ async def demonstrate(session: Session, source: Path | None) -> MigrationReport:
     if source is None:
         source = session.state_dir / FOLDER / "Sample memories"
         await asyncio.to_thread(make_samples, source)
-    hub_id = await _deploy(session, network)
+    async with session.agent(network) as agent:
+        hub_id = (await deploy(agent, network, session.ids(network), session.settings.hub, session.progress)).hub
     owner, capsule_id = await _new_capsule(session, network, hub_id)
     async with session.wiring(owner) as wiring:
         if isinstance(await wiring.hub.registry_home(capsule_id), InHub):  # an interrupted demo may have frozen it
@@ -36,12 +37,6 @@ async def demonstrate(session: Session, source: Path | None) -> MigrationReport:
             session.progress.phase("share")
             await share(wiring.hub, capsule_id)
         return await migrate(wiring, capsule_id)
-
-
-async def _deploy(session: Session, network: Network) -> str:
-    async with session.agent(network) as agent:
-        report = await deploy(agent, network, session.ids(network), session.settings.hub, session.progress)
-        return report.hub
 
 
 async def _new_capsule(session: Session, network: Network, hub_id: str) -> tuple[Identity, str]:

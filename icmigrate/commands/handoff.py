@@ -1,0 +1,40 @@
+"""`icmigrate handoff`: the personal canister, given into its owner's sole control."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from icmigrate.commands.command import CapsuleArgument, command
+from icmigrate.commands.outcome import Outcome
+
+if TYPE_CHECKING:
+    from icmigrate.commands.session import Session
+    from icmigrate.console.people import People
+    from icmigrate.migration.handoff import HandoffReport
+
+
+@command(state="`icmigrate status` shows how things stand; the same command goes on.")
+async def handoff(
+    session: Session,
+    capsule: CapsuleArgument = None,
+    recovery: Annotated[
+        str | None, typer.Option("--recovery", metavar="PRINCIPAL", help="One more controller, for emergencies.")
+    ] = None,
+) -> Outcome:
+    """Leave the owner in sole control; irreversible."""
+    from icmigrate.capsule.find import as_principal
+    from icmigrate.migration.handoff import handoff as hand_off
+
+    extra = as_principal("--recovery", recovery) if recovery else None
+    async with session.capsule(capsule) as (wiring, capsule_id):
+        report = await hand_off(wiring, capsule_id, extra)
+    return Outcome(report.model_dump(mode="json"), lambda people: view(people, report))
+
+
+def view(people: People, report: HandoffReport) -> None:
+    people.facts(
+        f"Capsule {report.capsule_id} handed off",
+        {"personal canister": report.canister_id, "controllers": ", ".join(report.controllers)},
+    )
