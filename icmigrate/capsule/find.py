@@ -1,4 +1,4 @@
-"""Which capsule a command means, by what the user gave, and what its home says about it."""
+"""Finds the capsule that a command line means, its personal canister, and what its home says about it."""
 
 from __future__ import annotations
 
@@ -59,15 +59,15 @@ def _is_principal(text: str) -> bool:
     return True
 
 
-def as_principal(option: str, text: str) -> str:
+def principal_option(option: str, text: str) -> str:
     """The principal given to an option. Raises `Usage` when it is none."""
     if not _is_principal(text):
         raise Usage(f"{option}: {text!r} is not a principal")
     return text
 
 
-async def personal_canister(hub: HubClient, capsule_id: str) -> str:
-    """The personal canister of a capsule whose migration has created one."""
+async def personal_canister_id(hub: HubClient, capsule_id: str) -> str:
+    """The personal canister of a capsule. Raises `PreflightRefused` when no migration has created one yet."""
     migration = await hub.migration_get(capsule_id)
     if migration is None or migration.canister_id is None:
         raise PreflightRefused(

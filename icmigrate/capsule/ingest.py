@@ -1,4 +1,4 @@
-"""Plumbing: brings a folder of files into a capsule: memories, folders, and a gallery of its pictures.
+"""Brings a folder of files into a capsule: a memory for each file, its folders, a gallery of its pictures.
 
 Ids come from the capsule, the folder's name and the path below it, so a second run creates nothing twice and
 sends only the chunks that are missing. What exists stays as its owner left it; only a file whose bytes changed is
@@ -61,7 +61,7 @@ class IngestReport(Record):
 
 
 @dataclass(frozen=True)
-class Entry:
+class LocalPath:
     """A file or a folder below the one that is brought in; `key` is its path, beginning with that one's name."""
 
     path: Path
@@ -76,11 +76,11 @@ class Entry:
 
 
 @dataclass
-class Found:
-    """What walking the folder found, in the order of names."""
+class Listing:
+    """All that lies below a folder, in the order of names."""
 
-    files: list[Entry] = field(default_factory=list)
-    folders: list[Entry] = field(default_factory=list)
+    files: list[LocalPath] = field(default_factory=list)
+    folders: list[LocalPath] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     bytes: int = 0
 
@@ -99,38 +99,38 @@ def require_folder(folder: Path) -> None:
         raise Usage(f"{folder} is not a folder")
 
 
-def walk(folder: Path) -> Found:
+def walk(folder: Path) -> Listing:
     """Everything below `folder`. Links are not followed; they and special files are problems."""
     require_folder(folder)
-    found = Found()
+    listing = Listing()
     root = folder.resolve()
-    _walk_into(found, root, os.fsencode(root.name), None, 0)
-    return found
+    _walk_into(listing, root, os.fsencode(root.name), None, 0)
+    return listing
 
 
-def _walk_into(found: Found, folder: Path, key: bytes, parent: bytes | None, depth: int) -> None:
+def _walk_into(listing: Listing, folder: Path, key: bytes, parent: bytes | None, depth: int) -> None:
     try:
-        with os.scandir(folder) as listing:
-            items = sorted(listing, key=lambda item: os.fsencode(item.name))
+        with os.scandir(folder) as scanned:
+            items = sorted(scanned, key=lambda item: os.fsencode(item.name))
     except OSError as error:
-        found.problems.append(Problem(path=_shown(key), reason=error.strerror or "unreadable"))
+        listing.problems.append(Problem(path=_shown(key), reason=error.strerror or "unreadable"))
         return
     for item in items:
-        entry = Entry(folder / item.name, key + b"/" + os.fsencode(item.name), parent)
+        local = LocalPath(folder / item.name, key + b"/" + os.fsencode(item.name), parent)
         if item.is_symlink():
-            found.problems.append(Problem(path=_shown(entry.key), reason="a symbolic link: not followed"))
+            listing.problems.append(Problem(path=_shown(local.key), reason="a symbolic link: not followed"))
         elif item.is_dir():
             if depth == FOLDER_DEPTH:
                 reason = f"nested deeper than {FOLDER_DEPTH} folders"
-                found.problems.append(Problem(path=_shown(entry.key), reason=reason))
+                listing.problems.append(Problem(path=_shown(local.key), reason=reason))
                 continue
-            found.folders.append(entry)
-            _walk_into(found, entry.path, entry.key, entry.key, depth + 1)
+            listing.folders.append(local)
+            _walk_into(listing, local.path, local.key, local.key, depth + 1)
         elif item.is_file():
-            found.files.append(entry)
-            found.bytes += item.stat(follow_symlinks=False).st_size
+            listing.files.append(local)
+            listing.bytes += item.stat(follow_symlinks=False).st_size
         else:
-            found.problems.append(Problem(path=_shown(entry.key), reason="not a regular file"))
+            listing.problems.append(Problem(path=_shown(local.key), reason="not a regular file"))
 
 
 def _shown(key: bytes) -> str:
@@ -142,7 +142,7 @@ def _shown(key: bytes) -> str:
 
 @dataclass(frozen=True)
 class Content:
-    """An open file that was read through once: its digest, and what it is."""
+    """An open file, and what reading it once has told of it."""
 
     stream: BinaryIO
     sha256: bytes
@@ -162,7 +162,7 @@ class Content:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def open_regular(path: Path) -> Iterator[BinaryIO]:
     """A regular file to read; a link put in its place meanwhile is refused."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as stream:
@@ -171,17 +171,17 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         yield stream
 
 
-def read_through(name: str, stream: BinaryIO) -> Content:
-    """Reads a file once from end to end."""
+def read_content(name: str, stream: BinaryIO) -> Content:
+    """Reads a file once from end to end, for its digest and its metadata."""
     about = os.fstat(stream.fileno())
-    known = media.inspect(name, stream, about.st_size)
+    inspected = media.inspect(name, stream, about.st_size)
     stream.seek(0)
     digest = hashlib.sha256()
     length = 0
     while block := stream.read(READ_BYTES):
         digest.update(block)
         length += len(block)
-    return Content(stream, digest.digest(), length, min(max(about.st_mtime_ns, 0), (1 << 64) - 1), known)
+    return Content(stream, digest.digest(), length, min(max(about.st_mtime_ns, 0), (1 << 64) - 1), inspected)
 
 
 # ---- the run ---------------------------------------------------------------------------------------
@@ -200,11 +200,11 @@ class _Ingest:
         self.capsule_id = capsule_id
         self.progress = progress
         self.window = window
-        self.chunk_slots = asyncio.Semaphore(window)
-        # Equal files are sent once: the second waits for the first.
+        self.chunks_in_flight = asyncio.Semaphore(window)
+        # By digest: of equal files one is sent, the others wait until it is there.
         self.sending: defaultdict[bytes, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self.known: dict[str, bytes] = {}
-        self.outcome: dict[str, int] = {"created": 0, "updated": 0, "existing": 0}
+        self.stored_digests: dict[str, bytes] = {}
+        self.counts: dict[str, int] = {"created": 0, "updated": 0, "existing": 0}
         self.chunks_sent = 0
         self.chunks_skipped = 0
         self.problems: list[Problem] = []
@@ -213,23 +213,23 @@ class _Ingest:
     async def run(self, folder: Path) -> IngestReport:
         started = time.monotonic()
         self.progress.phase("ingest")
-        found = await asyncio.to_thread(walk, folder)
-        self.problems += found.problems
-        self.progress.total(bytes=found.bytes, records=len(found.files))
-        await self.read_known()
-        await self.create_folders(found.folders)
-        await self.create_memories(found.files)
+        listing = await asyncio.to_thread(walk, folder)
+        self.problems += listing.problems
+        self.progress.total(bytes=listing.bytes, records=len(listing.files))
+        await self.read_stored_digests()
+        await self.create_folders(listing.folders)
+        await self.create_memories(listing.files)
         galleries = await self.create_galleries(folder.resolve())
         for problem in self.problems:
             self.progress.note("left out", path=problem.path, reason=problem.reason)
         return IngestReport(
             capsule_id=self.capsule_id,
-            files=len(found.files),
-            bytes=found.bytes,
-            created=self.outcome["created"],
-            updated=self.outcome["updated"],
-            existing=self.outcome["existing"],
-            folders=len(found.folders),
+            files=len(listing.files),
+            bytes=listing.bytes,
+            created=self.counts["created"],
+            updated=self.counts["updated"],
+            existing=self.counts["existing"],
+            folders=len(listing.folders),
             gallery_ids=galleries,
             chunks_sent=self.chunks_sent,
             chunks_skipped=self.chunks_skipped,
@@ -237,85 +237,85 @@ class _Ingest:
             seconds=round(time.monotonic() - started, 3),
         )
 
-    async def read_known(self) -> None:
+    async def read_stored_digests(self) -> None:
         """The digest of every memory's original that the capsule has already."""
         async for memory in all_pages(lambda after: self.client.memories_list(self.capsule_id, after)):
             for asset in memory.assets:
                 if asset.variant_ == "Original":
-                    self.known[memory.id] = _digest_of(asset.location)
+                    self.stored_digests[memory.id] = _digest_of(asset.location)
 
-    async def create_folders(self, folders: list[Entry]) -> None:
+    async def create_folders(self, folders: list[LocalPath]) -> None:
         existing = {
             folder.id async for folder in all_pages(lambda after: self.client.folders_list(self.capsule_id, after))
         }
-        for entry in folders:
-            folder_id = self.id_of("f", entry.key)
+        for local in folders:
+            folder_id = self.id_of("f", local.key)
             if folder_id not in existing:
-                parent = self.id_of("f", entry.parent) if entry.parent else None
-                given = records.FolderInput(id=folder_id, title=entry.name, parent_folder_id=parent)
+                parent = self.id_of("f", local.parent) if local.parent else None
+                given = records.FolderInput(id=folder_id, title=local.name, parent_folder_id=parent)
                 await self.client.folders_create(self.capsule_id, given)
 
-    async def create_memories(self, files: list[Entry]) -> None:
+    async def create_memories(self, files: list[LocalPath]) -> None:
         waiting = iter(files)
 
         async def work() -> None:
-            for entry in waiting:
-                await self.create_memory(entry)
+            for local in waiting:
+                await self.create_memory(local)
 
         async with asyncio.TaskGroup() as workers:
             for _ in range(self.window):
                 workers.create_task(work())
 
-    async def create_memory(self, entry: Entry) -> None:
+    async def create_memory(self, local: LocalPath) -> None:
         """One file. What is wrong with the file itself is a problem of the report, not of the run."""
         try:
-            with opened(entry.path) as stream:
-                content = await asyncio.to_thread(read_through, entry.name, stream)
-                await self.store(entry, content)
+            with open_regular(local.path) as stream:
+                content = await asyncio.to_thread(read_content, local.name, stream)
+                await self.store(local, content)
                 if content.media.memory_type == "Image":
-                    self.pictures[entry.key] = self.id_of("m", entry.key)
+                    self.pictures[local.key] = self.id_of("m", local.key)
         except OSError as error:
-            self.leave_out(entry, error.strerror or str(error))
+            self.leave_out(local, error.strerror or str(error))
         except VerificationDifference:
-            self.leave_out(entry, "changed while it was read; run again")
+            self.leave_out(local, "changed while it was read; run again")
 
-    def leave_out(self, entry: Entry, reason: str) -> None:
-        self.problems.append(Problem(path=_shown(entry.key), reason=reason))
+    def leave_out(self, local: LocalPath, reason: str) -> None:
+        self.problems.append(Problem(path=_shown(local.key), reason=reason))
 
-    async def store(self, entry: Entry, content: Content) -> None:
-        memory_id = self.id_of("m", entry.key)
-        known = self.known.get(memory_id)
-        if known == content.sha256:
-            self.outcome["existing"] += 1
+    async def store(self, local: LocalPath, content: Content) -> None:
+        memory_id = self.id_of("m", local.key)
+        stored = self.stored_digests.get(memory_id)
+        if stored == content.sha256:
+            self.counts["existing"] += 1
             self.chunks_skipped += content.chunks
             self.progress.advance(bytes=content.length, records=1, skipped=1)
             return
         if content.length > INLINE_BYTES:
             async with self.sending[content.sha256]:
                 await self.upload(content)
-        asset = _asset(entry, content)
-        if known is None:
-            await self.client.memories_create(self.capsule_id, self.memory(entry, content, asset))
-            self.outcome["created"] += 1
+        asset = _asset(local, content)
+        if stored is None:
+            await self.client.memories_create(self.capsule_id, self.memory(local, content, asset))
+            self.counts["created"] += 1
         else:
             old = await self.client.memories_get(self.capsule_id, memory_id)
             await self.client.memories_update(self.capsule_id, memory_id, _replaced(old, asset))
-            self.outcome["updated"] += 1
+            self.counts["updated"] += 1
         small = content.length if content.length <= INLINE_BYTES else 0
         self.progress.advance(bytes=small, records=1)
 
     def id_of(self, kind: str, key: bytes) -> str:
         return derived_id(kind, self.capsule_id, key)
 
-    def memory(self, entry: Entry, content: Content, asset: records.Asset) -> records.MemoryInput:
+    def memory(self, local: LocalPath, content: Content, asset: records.Asset) -> records.MemoryInput:
         """A new memory of a file."""
         return records.MemoryInput(
-            id=self.id_of("m", entry.key),
+            id=self.id_of("m", local.key),
             memory_type=content.media.memory_type,
-            title=Path(entry.name).stem,
+            title=Path(local.name).stem,
             content_type=content.media.mime_type,
             location=content.media.location,
-            parent_folder_id=self.id_of("f", entry.parent) if entry.parent else None,
+            parent_folder_id=self.id_of("f", local.parent) if local.parent else None,
             file_created_at=content.modified_at,
             date_of_memory=content.media.taken_at,
             assets=[asset],
@@ -332,7 +332,7 @@ class _Ingest:
                 for index in missing:
                     sends.create_task(self.send(content, index))
         except ExceptionGroup as failures:
-            # One failure says enough; the others are the cancelled rest.
+            # The first failure is reported; it is what cancelled the other calls.
             raise failures.exceptions[0] from None
         while not status.complete:
             status = await self.client.uploads_finish(self.capsule_id, content.sha256)
@@ -340,7 +340,7 @@ class _Ingest:
         self.progress.advance(bytes=skipped, skipped=content.chunks - len(missing))
 
     async def send(self, content: Content, index: int) -> None:
-        async with self.chunk_slots:
+        async with self.chunks_in_flight:
             chunk = await asyncio.to_thread(content.chunk, index)
             if len(chunk) != _length(content, index):
                 raise VerificationDifference("the file became shorter")
@@ -398,7 +398,7 @@ def _digest_of(location: records.AssetLocation) -> bytes:
             return b""
 
 
-def _asset(entry: Entry, content: Content) -> records.Asset:
+def _asset(local: LocalPath, content: Content) -> records.Asset:
     location: records.AssetLocation
     if content.length <= INLINE_BYTES:
         inline = content.whole()
@@ -409,7 +409,7 @@ def _asset(entry: Entry, content: Content) -> records.Asset:
         location = records.InternalLocation(sha256=content.sha256, length=content.length)
     return records.Asset(
         variant_="Original",
-        name=entry.name,
+        name=local.name,
         mime_type=content.media.mime_type,
         detail=content.media.detail,
         location=location,

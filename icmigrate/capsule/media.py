@@ -1,4 +1,4 @@
-"""Plumbing: what a file is, from its first bytes, its name and its metadata. Decodes no picture.
+"""Tells of a file its MIME type, its kind of memory and its metadata (EXIF, pages, words). Decodes no picture.
 
 Nothing that a file contains makes this fail: what cannot be read is left out.
 """
@@ -30,7 +30,7 @@ MAX_EXIF_TEXT = 8_000
 """Bytes of EXIF kept in the record, as JSON; the file itself keeps them all."""
 
 pillow_heif.register_heif_opener()
-# Damaged metadata is no news to whoever brings in a folder of old pictures.
+# Pillow warns of damaged metadata, which is left out here.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 # Only headers are read, so a picture that would be huge when decoded is no danger.
 Image.MAX_IMAGE_PIXELS = None
@@ -222,7 +222,7 @@ def _nat32(number: int) -> int | None:
     return number if 0 < number < 1 << 32 else None
 
 
-_PLACES = {"ExifOffset", "GPSInfo", "StripOffsets", "StripByteCounts", "TileOffsets", "TileByteCounts"}
+_FILE_POSITIONS = {"ExifOffset", "GPSInfo", "StripOffsets", "StripByteCounts", "TileOffsets", "TileByteCounts"}
 """Tags that say where in the file something lies."""
 
 
@@ -230,7 +230,7 @@ def _exif_tags(exif: Image.Exif) -> dict[str, Any]:
     """EXIF tags by name: numbers and texts; binary ones (maker notes, thumbnails) are left out."""
     found = dict(exif) | _attempt_ifd(exif, ExifTags.IFD.Exif)
     named = ((ExifTags.TAGS.get(tag, f"0x{tag:04x}"), _plain(value)) for tag, value in found.items())
-    return {name: value for name, value in named if value is not None and name not in _PLACES}
+    return {name: value for name, value in named if value is not None and name not in _FILE_POSITIONS}
 
 
 def _attempt_ifd(exif: Image.Exif, ifd: int) -> dict[int, Any]:

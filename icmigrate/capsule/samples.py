@@ -1,4 +1,4 @@
-"""Plumbing: a small set of real files, and somebody to share them with, so that a migration has something to prove.
+"""Sample files for the demo and the tests, and access to them for people of every kind.
 
 The same files every time: names, bytes (with the same Pillow) and times of change.
 """
@@ -96,11 +96,11 @@ def _letter(path: Path) -> None:
         b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
     ]
     out = b"%PDF-1.4\n"
-    places = []
+    offsets = []
     for number, content in enumerate(objects, 1):
-        places.append(len(out))
+        offsets.append(len(out))
         out += b"%d 0 obj\n%s\nendobj\n" % (number, content)
-    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
     trailer = b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, len(out))
     path.write_bytes(out + b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1) + table + trailer)
 

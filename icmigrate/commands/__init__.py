@@ -1,0 +1,1 @@
+"""The commands of `icmigrate`, a file each, and what runs them."""

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 @command(state=UNCHANGED)
 async def check_http(session: Session, capsule: CapsuleArgument = None) -> Outcome:
     """Compare the HTTP answers of both canisters."""
-    from icmigrate.capsule.find import personal_canister
+    from icmigrate.capsule.find import personal_canister_id
     from icmigrate.migration.phases.check_http import compare_http
 
     async with session.capsule(capsule) as (wiring, capsule_id):
-        canister_id = await personal_canister(wiring.hub, capsule_id)
+        canister_id = await personal_canister_id(wiring.hub, capsule_id)
         report = await compare_http(wiring, capsule_id, canister_id)
     passed = not report.problems
     return Outcome(

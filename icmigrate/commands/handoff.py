@@ -24,12 +24,12 @@ async def handoff(
     ] = None,
 ) -> Outcome:
     """Leave the owner in sole control; irreversible."""
-    from icmigrate.capsule.find import as_principal
+    from icmigrate.capsule.find import principal_option
     from icmigrate.migration.handoff import handoff as hand_off
 
-    extra = as_principal("--recovery", recovery) if recovery else None
+    recovery_principal = principal_option("--recovery", recovery) if recovery else None
     async with session.capsule(capsule) as (wiring, capsule_id):
-        report = await hand_off(wiring, capsule_id, extra)
+        report = await hand_off(wiring, capsule_id, recovery_principal)
     return Outcome(report.model_dump(mode="json"), lambda people: view(people, report))
 
 

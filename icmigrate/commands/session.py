@@ -63,31 +63,31 @@ class Session:
             embedded.stop(self.state_dir)
             self.started_replica = False
 
-    def identity(self, on: Network) -> Identity:
-        return choose_identity(self.settings.identity, on, self.state_dir)
+    def identity(self, network: Network) -> Identity:
+        return choose_identity(self.settings.identity, network, self.state_dir)
 
-    def ids(self, on: Network) -> CanisterIds:
-        return CanisterIds(self.state_dir, on)
+    def ids(self, network: Network) -> CanisterIds:
+        return CanisterIds(self.state_dir, network)
 
     @asynccontextmanager
-    async def agent(self, on: Network, identity: Identity | None = None) -> AsyncIterator[Agent]:
+    async def agent(self, network: Network, identity: Identity | None = None) -> AsyncIterator[Agent]:
         """An agent for the network, as the chosen identity or another one."""
-        async with await connect(on, identity or self.identity(on), window=self.settings.window) as agent:
+        async with await connect(network, identity or self.identity(network), window=self.settings.window) as agent:
             yield agent
 
     @asynccontextmanager
     async def wiring(self, identity: Identity | None = None) -> AsyncIterator[Wiring]:
         """The hub and all that work on its capsules needs. Raises `Usage` when no hub is known."""
-        on = await self.network()
-        hub_id = self.settings.hub or self.ids(on).get(HUB)
+        network = await self.network()
+        hub_id = self.settings.hub or self.ids(network).get(HUB)
         if hub_id is None:
             raise Usage(
-                f"no hub is known on network {on.name}",
+                f"no hub is known on network {network.name}",
                 hint="Run `icmigrate deploy`, or give the hub's canister id with --hub.",
             )
-        async with self.agent(on, identity) as agent, GatewayClient() as gateway:
+        async with self.agent(network, identity) as agent, GatewayClient() as gateway:
             yield Wiring(
-                network=on,
+                network=network,
                 agent=agent,
                 gateway=gateway,
                 hub=HubClient(agent, hub_id),
@@ -99,6 +99,6 @@ class Session:
 
     @asynccontextmanager
     async def capsule(self, given: str | None) -> AsyncIterator[tuple[Wiring, str]]:
-        """The same, and the id of the capsule that the command line means."""
+        """What `wiring` gives, and the id of the capsule that the command line means."""
         async with self.wiring() as wiring:
             yield wiring, await find_capsule(wiring.hub, given)

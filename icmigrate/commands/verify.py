@@ -21,11 +21,11 @@ async def verify(session: Session, capsule: CapsuleArgument = None) -> Outcome:
 
     Compares certified manifests, and everybody's access to everything; names every difference.
     """
-    from icmigrate.capsule.find import personal_canister
+    from icmigrate.capsule.find import personal_canister_id
     from icmigrate.proof.verify import verify as compare
 
     async with session.capsule(capsule) as (wiring, capsule_id):
-        personal = wiring.personal(await personal_canister(wiring.hub, capsule_id))
+        personal = wiring.personal(await personal_canister_id(wiring.hub, capsule_id))
         report = await compare(wiring.hub, personal, capsule_id)
     return Outcome(
         {**report.model_dump(mode="json"), "equal": report.equal},

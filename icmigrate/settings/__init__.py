@@ -1,0 +1,1 @@
+"""How a command is set up: its settings and its identity."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from icmigrate.capsule import media, samples
-from icmigrate.capsule.ingest import FOLDER_DEPTH, TITLE_BYTES, Entry, derived_id, opened, read_through, walk
+from icmigrate.capsule.ingest import FOLDER_DEPTH, TITLE_BYTES, LocalPath, derived_id, open_regular, read_content, walk
 from icmigrate.contract.records import DocumentDetail, ImageDetail, NoteDetail
 from icmigrate.errors import Usage
 
@@ -139,27 +139,27 @@ def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
 
 def test_names_that_are_no_text_are_shown_and_told_apart() -> None:
     one, two = (
-        Entry(Path(os.fsdecode(b"a\xff")), b"r/a\xff", None),
-        Entry(Path(os.fsdecode(b"a\xfe")), b"r/a\xfe", None),
+        LocalPath(Path(os.fsdecode(b"a\xff")), b"r/a\xff", None),
+        LocalPath(Path(os.fsdecode(b"a\xfe")), b"r/a\xfe", None),
     )
     assert one.name == two.name == "a\N{REPLACEMENT CHARACTER}"
     assert derived_id("m", "c", one.key) != derived_id("m", "c", two.key) != derived_id("m", "d", two.key)
-    long = Entry(Path(os.fsdecode(b"\xff" * 255)), b"", None)
+    long = LocalPath(Path(os.fsdecode(b"\xff" * 255)), b"", None)
     assert len(long.name.encode()) <= TITLE_BYTES
 
 
 def test_a_link_put_in_place_of_a_file_is_not_opened(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "link").symlink_to(tmp_path / "secret")
-    with pytest.raises(OSError, match="symbolic"), opened(tmp_path / "link"):
+    with pytest.raises(OSError, match="symbolic"), open_regular(tmp_path / "link"):
         pass
 
 
 def test_chunks_are_read_as_they_are(tmp_path: Path) -> None:
     data = random.Random(1).randbytes(4_000_000)
     (tmp_path / "big").write_bytes(data)
-    with opened(tmp_path / "big") as stream:
-        content = read_through("big", stream)
+    with open_regular(tmp_path / "big") as stream:
+        content = read_content("big", stream)
         assert content.length == len(data)
         assert b"".join(content.chunk(index) for index in range(content.chunks)) == data
 
