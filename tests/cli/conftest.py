@@ -1,4 +1,4 @@
-"""Plumbing: the program `icmigrate` as a subprocess, in a folder with a replica and a hub of its own."""
+"""The program `icmigrate` as a subprocess, in a folder with a replica and a hub of its own."""
 
 from __future__ import annotations
 

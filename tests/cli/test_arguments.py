@@ -1,4 +1,4 @@
-"""Plumbing: commands that cannot work say why, how things stand and what to do, and exit accordingly."""
+"""Commands that cannot work say why, how things stand and what to do, and exit accordingly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plumbing: the commands on real canisters: a folder goes into the hub and out of it again."""
+"""The commands on real canisters: a folder goes into the hub and out of it again."""
 
 from __future__ import annotations
 

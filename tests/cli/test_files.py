@@ -1,4 +1,4 @@
-"""Plumbing: what is found in a folder, and what is known about each file."""
+"""What lies in a folder, and what is known about each file, before any canister is asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plumbing: the command line's help, and the README that repeats it."""
+"""The command line's help, and the README that repeats it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plumbing: the package as it is installed elsewhere."""
+"""The package as it is installed elsewhere: what it imports it declares."""
 
 from __future__ import annotations
 

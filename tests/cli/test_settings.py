@@ -1,4 +1,4 @@
-"""Plumbing: settings, networks and identities, before anything is connected."""
+"""Settings, networks and identities, before anything is connected."""
 
 from __future__ import annotations
 
