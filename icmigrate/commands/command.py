@@ -1,4 +1,7 @@
-"""Makes a function a command: what every command takes, and where its outcome goes."""
+"""Makes a function a command of the program: it gets the options that all have, and ends with an exit code.
+
+Arguments and options of its own it declares by `Argument` and `Option` from here, without knowing Typer.
+"""
 
 from __future__ import annotations
 
@@ -7,28 +10,28 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-import typer
+from typer import Argument as Argument
+from typer import Exit
+from typer import Option as Option
 
 from icmigrate.commands.outcome import Outcome
 from icmigrate.commands.run import run_command
 
 COMMON: dict[str, Any] = {
-    "network": Annotated[
-        str | None, typer.Option("--network", help="embedded (default), dfx, icp, ic or an http(s) URL.")
-    ],
+    "network": Annotated[str | None, Option("--network", help="embedded (default), dfx, icp, ic or an http(s) URL.")],
     "identity": Annotated[
-        str | None, typer.Option("--identity", help="A PEM file, or the name of a dfx or icp-cli identity.")
+        str | None, Option("--identity", help="A PEM file, or the name of a dfx or icp-cli identity.")
     ],
-    "hub": Annotated[str | None, typer.Option("--hub", help="The hub's canister id.")],
+    "hub": Annotated[str | None, Option("--hub", help="The hub's canister id.")],
     "state_dir": Annotated[
-        str | None, typer.Option("--state", help="Folder of replica, ids and database [default: .icmigrate].")
+        str | None, Option("--state", help="Folder of replica, ids and database [default: .icmigrate].")
     ],
-    "json": Annotated[bool | None, typer.Option("--json", help="JSON lines on stdout, the last one the result.")],
+    "json": Annotated[bool | None, Option("--json", help="JSON lines on stdout, the last one the result.")],
 }
 """The options of every command; their names are keys of the settings."""
 
 CapsuleArgument = Annotated[
-    str | None, typer.Argument(metavar="CAPSULE", help="Its id, or its owner's principal.", show_default=False)
+    str | None, Argument(metavar="CAPSULE", help="Its id, or its owner's principal.", show_default=False)
 ]
 
 UNCHANGED = "Nothing was changed."
@@ -51,7 +54,7 @@ def command(state: str) -> Callable[[Callable[..., Awaitable[Outcome] | Outcome]
         @functools.wraps(function)
         def run(**given: Any) -> None:
             flags = {key: given.pop(key) for key in COMMON}
-            raise typer.Exit(run_command(functools.partial(function, **given), flags, state))
+            raise Exit(run_command(functools.partial(function, **given), flags, state))
 
         del run.__wrapped__  # its own signature is the one to read
         run.__signature__ = signature.replace(parameters=[*own, *common], return_annotation=None)  # type: ignore[attr-defined]

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from icmigrate.commands.command import command
+from icmigrate.commands.command import Option, command
 from icmigrate.commands.outcome import Outcome
 from icmigrate.commands.view_parts import show_migration
 
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 async def demo(
     session: Session,
     source: Annotated[
-        Path | None, typer.Option("--from", metavar="DIR", help="Your files [default: a small set of samples].")
+        Path | None, Option("--from", metavar="DIR", help="Your files [default: a small set of samples].")
     ] = None,
 ) -> Outcome:
     """Go the whole way once, with sample files.

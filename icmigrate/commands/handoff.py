@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from icmigrate.commands.command import CapsuleArgument, command
+from icmigrate.commands.command import CapsuleArgument, Option, command
 from icmigrate.commands.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -20,7 +18,7 @@ async def handoff(
     session: Session,
     capsule: CapsuleArgument = None,
     recovery: Annotated[
-        str | None, typer.Option("--recovery", metavar="PRINCIPAL", help="One more controller, for emergencies.")
+        str | None, Option("--recovery", metavar="PRINCIPAL", help="One more controller, for emergencies.")
     ] = None,
 ) -> Outcome:
     """Leave the owner in sole control; irreversible."""

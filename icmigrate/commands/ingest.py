@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from icmigrate.commands.command import command
+from icmigrate.commands.command import Argument, command
 from icmigrate.commands.outcome import Outcome
 from icmigrate.console.amounts import seconds, size
 
@@ -20,9 +18,9 @@ if TYPE_CHECKING:
 @command(state="What was sent is kept; the same command sends the rest.")
 async def ingest(
     session: Session,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of photos, videos, documents, anything.")],
+    folder: Annotated[Path, Argument(metavar="DIR", help="A folder of photos, videos, documents, anything.")],
     capsule: Annotated[
-        str | None, typer.Argument(metavar="CAPSULE", help="Its id, or its owner's principal [default: your own].")
+        str | None, Argument(metavar="CAPSULE", help="Its id, or its owner's principal [default: your own].")
     ] = None,
 ) -> Outcome:
     """Bring a folder of files into a capsule.

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from icmigrate.commands.command import UNCHANGED, command
+from icmigrate.commands.command import UNCHANGED, Option, command
 from icmigrate.commands.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -19,9 +17,9 @@ def start(
     session: Session,
     port: Annotated[
         int | None,
-        typer.Option(metavar="N", min=0, max=65535, help="Where to listen; 0: any free port [default: as last time]."),
+        Option(metavar="N", min=0, max=65535, help="Where to listen; 0: any free port [default: as last time]."),
     ] = None,
-    foreground: Annotated[bool, typer.Option("--foreground", help="Stay until Ctrl-C or SIGTERM.")] = False,
+    foreground: Annotated[bool, Option("--foreground", help="Stay until Ctrl-C or SIGTERM.")] = False,
 ) -> Outcome:
     """Start the embedded replica, unless it runs."""
     from icmigrate.networks import embedded
