@@ -26,7 +26,7 @@ async def verify(session: Session, capsule: CapsuleArgument = None) -> Outcome:
 
     async with session.capsule(capsule) as (wiring, capsule_id):
         personal = wiring.personal(await personal_canister_id(wiring.hub, capsule_id))
-        report = await compare(wiring.hub, personal, capsule_id)
+        report = await compare(wiring.hub, personal, capsule_id, wiring.personal_module)
     return Outcome(
         {**report.model_dump(mode="json"), "equal": report.equal},
         lambda people: view(people, report),
