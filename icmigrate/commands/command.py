@@ -34,6 +34,11 @@ CapsuleArgument = Annotated[
     str | None, Argument(metavar="CAPSULE", help="Its id, or its owner's principal.", show_default=False)
 ]
 
+ModuleOption = Annotated[
+    str | None, Option("--module", metavar="SHA256", help="The personal module to trust [default: this release's].")
+]
+UrlsOption = Annotated[bool, Option("--urls", help="Show a URL for each original; whoever has one may fetch it.")]
+
 UNCHANGED = "Nothing was changed."
 """The state in which a command that only reads leaves things."""
 

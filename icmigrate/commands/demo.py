@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from icmigrate.commands.command import Option, command
 from icmigrate.commands.outcome import Outcome
-from icmigrate.commands.view_parts import show_migration
+from icmigrate.commands.view_parts import show_migration, show_urls
 
 if TYPE_CHECKING:
+    from icmigrate.capsule.assets import AssetUrl
     from icmigrate.commands.session import Session
     from icmigrate.console.people import People
     from icmigrate.migration.report import MigrationReport
+
+URLS_SHOWN = 5
+"""URLs shown to people; programs get all."""
 
 
 @command(state="What was done is kept; the same command continues.")
@@ -28,10 +33,14 @@ async def demo(
     """
     from icmigrate.commands.demo_steps import demonstrate
 
-    report = await demonstrate(session, source)
-    return Outcome(report.model_dump(mode="json"), lambda people: view(people, report, session.stop_command()))
+    report, urls = await demonstrate(session, source)
+    return Outcome(
+        report.model_dump(mode="json") | {"urls": [url.model_dump(mode="json") for url in urls]},
+        lambda people: view(people, report, urls, session.stop_command()),
+    )
 
 
-def view(people: People, report: MigrationReport, stop_command: str) -> None:
+def view(people: People, report: MigrationReport, urls: Sequence[AssetUrl], stop_command: str) -> None:
     show_migration(people, report)
+    show_urls(people, urls[:URLS_SHOWN])
     people.say(f"The replica stays up so that these URLs open; `{stop_command}` ends it.")

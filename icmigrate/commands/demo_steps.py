@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from pathlib import Path
 
+from icmigrate.capsule.assets import AssetUrl, asset_urls
 from icmigrate.capsule.ingest import ingest
 from icmigrate.capsule.samples import make_samples, share
 from icmigrate.commands.session import Session
@@ -22,8 +23,11 @@ from icmigrate.settings.identity_choice import load_or_create
 FOLDER = "demo"
 
 
-async def demonstrate(session: Session, source: Path | None) -> MigrationReport:
-    """Runs the demo on the session's network. An interrupted one goes on; a finished one is followed by a new one."""
+async def demonstrate(session: Session, source: Path | None) -> tuple[MigrationReport, list[AssetUrl]]:
+    """Runs the demo on the session's network, and gives URLs of what was moved.
+
+    An interrupted one goes on; a finished one is followed by a new one.
+    """
     network = await session.network()
     if source is None:
         source = session.state_dir / FOLDER / "Sample memories"
@@ -36,7 +40,8 @@ async def demonstrate(session: Session, source: Path | None) -> MigrationReport:
             await ingest(wiring.hub, capsule_id, source, session.progress, window=session.settings.window)
             session.progress.phase("share")
             await share(wiring.hub, capsule_id)
-        return await migrate(wiring, capsule_id)
+        report = await migrate(wiring, capsule_id)
+        return report, await asset_urls(wiring.network, wiring.personal(report.canister_id), capsule_id)
 
 
 async def _new_capsule(session: Session, network: Network, hub_id: str) -> tuple[Identity, str]:

@@ -98,7 +98,9 @@ def _state_dir(settings: Settings) -> Check:
 def _network(settings: Settings) -> Network | None:
     """The network; `None` is the embedded replica when it does not run."""
     if settings.network != EMBEDDED:
-        return resolve(settings.network, settings.root_key_der)
+        network = resolve(settings.network, settings.root_key_der)
+        settings.require_own_choice(network)
+        return network
     info = embedded.running(settings.state_dir)
     return embedded.as_network(info) if info else None
 

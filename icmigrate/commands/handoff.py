@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from icmigrate.commands.command import CapsuleArgument, Option, command
+from icmigrate.commands.command import CapsuleArgument, ModuleOption, Option, command
 from icmigrate.commands.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -20,13 +20,14 @@ async def handoff(
     recovery: Annotated[
         str | None, Option("--recovery", metavar="PRINCIPAL", help="One more controller, for emergencies.")
     ] = None,
+    module: ModuleOption = None,
 ) -> Outcome:
     """Leave the owner in sole control; irreversible."""
     from icmigrate.capsule.find import principal_option
     from icmigrate.migration.handoff import handoff as hand_off
 
     recovery_principal = principal_option("--recovery", recovery) if recovery else None
-    async with session.capsule(capsule) as (wiring, capsule_id):
+    async with session.capsule(capsule, module) as (wiring, capsule_id):
         report = await hand_off(wiring, capsule_id, recovery_principal)
     return Outcome(report.model_dump(mode="json"), lambda people: view(people, report))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from icmigrate.commands.command import UNCHANGED, CapsuleArgument, command
+from icmigrate.commands.command import UNCHANGED, CapsuleArgument, ModuleOption, command
 from icmigrate.commands.outcome import OK, Outcome
 from icmigrate.commands.view_parts import home
 from icmigrate.console.amounts import cycles, size
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 @command(state=UNCHANGED)
-async def plan(session: Session, capsule: CapsuleArgument = None) -> Outcome:
+async def plan(session: Session, capsule: CapsuleArgument = None, module: ModuleOption = None) -> Outcome:
     """Quote a migration; spends nothing.
 
     Tells sizes, calls and cycles, and what stands in its way.
     """
     from icmigrate.migration.plan import make_plan
 
-    async with session.capsule(capsule) as (wiring, capsule_id):
+    async with session.capsule(capsule, module) as (wiring, capsule_id):
         quoted = await make_plan(wiring, capsule_id)
     return Outcome(
         {**quoted.model_dump(mode="json"), "feasible": quoted.feasible},

@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from icmigrate.capsule.find import find_capsule
@@ -43,7 +43,9 @@ class Session:
     async def network(self) -> Network:
         """The network; an embedded replica that does not run is started."""
         if self.settings.network != EMBEDDED:
-            return resolve(self.settings.network, self.settings.root_key_der)
+            network = resolve(self.settings.network, self.settings.root_key_der)
+            self.settings.require_own_choice(network)
+            return network
         if embedded.running(self.state_dir) is None:
             self.started_replica = True
         info = await asyncio.to_thread(embedded.start, self.state_dir)
@@ -98,7 +100,21 @@ class Session:
             )
 
     @asynccontextmanager
-    async def capsule(self, given: str | None) -> AsyncIterator[tuple[Wiring, str]]:
-        """What `wiring` gives, and the id of the capsule that the command line means."""
+    async def capsule(self, given: str | None, module: str | None = None) -> AsyncIterator[tuple[Wiring, str]]:
+        """What `wiring` gives, and the id of the capsule that the command line means.
+
+        `module` is the SHA-256 (hex) of the personal module to trust, if it is not the one of this release.
+        """
         async with self.wiring() as wiring:
-            yield wiring, await find_capsule(wiring.hub, given)
+            trusting = replace(wiring, personal_module=_sha256(module)) if module else wiring
+            yield trusting, await find_capsule(wiring.hub, given)
+
+
+def _sha256(text: str) -> bytes:
+    try:
+        digest = bytes.fromhex(text)
+    except ValueError:
+        digest = b""
+    if len(digest) != 32:
+        raise Usage(f"--module: {text!r} is not a SHA-256 (64 hexadecimal digits)")
+    return digest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from icmigrate.commands.command import UNCHANGED, CapsuleArgument, command
+from icmigrate.commands.command import UNCHANGED, CapsuleArgument, ModuleOption, command
 from icmigrate.commands.outcome import OK, Outcome
 from icmigrate.console.amounts import size
 from icmigrate.errors import VerificationDifference
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @command(state=UNCHANGED)
-async def verify(session: Session, capsule: CapsuleArgument = None) -> Outcome:
+async def verify(session: Session, capsule: CapsuleArgument = None, module: ModuleOption = None) -> Outcome:
     """Compare hub and personal canister.
 
     Compares certified manifests, and everybody's access to everything; names every difference.
@@ -24,7 +24,7 @@ async def verify(session: Session, capsule: CapsuleArgument = None) -> Outcome:
     from icmigrate.capsule.find import personal_canister_id
     from icmigrate.proof.verify import verify as compare
 
-    async with session.capsule(capsule) as (wiring, capsule_id):
+    async with session.capsule(capsule, module) as (wiring, capsule_id):
         personal = wiring.personal(await personal_canister_id(wiring.hub, capsule_id))
         report = await compare(wiring.hub, personal, capsule_id, wiring.personal_module)
     return Outcome(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from icmigrate.console.amounts import cycles, seconds, size
 
 if TYPE_CHECKING:
+    from icmigrate.capsule.assets import AssetUrl
     from icmigrate.console.people import People
     from icmigrate.contract.records import Home, Person
     from icmigrate.migration.report import MigrationReport
-
-URLS_SHOWN = 20
-"""URLs in a report for people; programs get all."""
 
 
 def person(who: Person) -> str:
@@ -35,6 +35,15 @@ def home(where: Home) -> str:
             return "hub"
 
 
+def show_urls(people: People, urls: Sequence[AssetUrl]) -> None:
+    """The URL of each original; whoever has one may fetch it."""
+    for found in urls:
+        people.say(f"{found.name}: {found.url}")
+    if urls:
+        until = datetime.fromtimestamp(min(found.expires_at for found in urls) / 1e9).astimezone()
+        people.say(f"Whoever has one of these URLs may fetch what it names until {until:%Y-%m-%d %H:%M}.")
+
+
 def show_migration(people: People, report: MigrationReport) -> None:
     """What was moved, how it was proved, what it took, and where it is to be seen now."""
     people.facts(
@@ -51,7 +60,3 @@ def show_migration(people: People, report: MigrationReport) -> None:
             "cycles": f"{cycles(report.cycles_spent)} used, {cycles(report.cycles_quoted)} quoted",
         },
     )
-    for url in report.urls[:URLS_SHOWN]:
-        people.say(url)
-    if len(report.urls) > URLS_SHOWN:
-        people.say(f"and {len(report.urls) - URLS_SHOWN} more; --json lists all")

@@ -9,7 +9,7 @@ from icmigrate.copy.count import CopyCount
 from icmigrate.errors import PreflightRefused
 from icmigrate.migration.context import Wiring
 from icmigrate.migration.plan import Plan, chunk_count, quoted_from_the_start, spent
-from icmigrate.proof.http import HttpReport, asset_urls
+from icmigrate.proof.http import HttpReport
 from icmigrate.proof.verify import VerifyReport
 
 
@@ -31,7 +31,6 @@ class MigrationReport(Record):
     persons_and_resources: int
     http_requests: int
     already_migrated: bool
-    urls: list[str]
 
 
 async def report(
@@ -70,5 +69,4 @@ async def report(
         persons_and_resources=verified.persons_and_resources if verified else 0,
         http_requests=http.requests if http else 0,
         already_migrated=planned is None,
-        urls=await asset_urls(wiring.network, personal, capsule_id),
     )

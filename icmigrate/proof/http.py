@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from icmigrate.contract.client import CapsuleClient, all_pages
+from icmigrate.capsule.assets import assets_of, memory_batches, tokens_for
 from icmigrate.contract.record import Record
 from icmigrate.contract.records import (
     Asset,
@@ -21,7 +21,6 @@ from icmigrate.contract.records import (
     ExternalLocation,
     InlineLocation,
     InternalLocation,
-    Memory,
     MovedTo,
     OtherVariant,
 )
@@ -33,7 +32,6 @@ from icmigrate.personal.client import PersonalClient
 from icmigrate.progress import Progress
 
 TOKEN_SECONDS = 900
-TOKENS_AT_ONCE = 200
 COMPARED_HEADERS = (
     "content-type",
     "content-length",
@@ -157,22 +155,6 @@ async def check_http(
     )
 
 
-async def asset_urls(
-    network: Network, personal: PersonalClient, capsule_id: str, valid_seconds: int = 86_400
-) -> list[str]:
-    """One URL for each original asset, served by the personal canister, its token included."""
-    urls: list[str] = []
-    async for memories in _memory_batches(personal, capsule_id):
-        refs = [
-            AssetRef(memory_id=memory.id, variant_=asset.variant_)
-            for memory, asset in _assets(memories)
-            if asset.variant_ == "Original"
-        ]
-        tokens = await _tokens(personal, capsule_id, refs, valid_seconds)
-        urls += [network.asset_url(personal.canister_id, token.path) for token in tokens]
-    return urls
-
-
 class _Probe:
     """Sends requests to both sides and collects what is not alike."""
 
@@ -294,37 +276,13 @@ class _Probe:
 async def _served(
     hub: HubClient, personal: PersonalClient, capsule_id: str, moved: bool
 ) -> AsyncIterator[list[Served]]:
-    async for memories in _memory_batches(personal, capsule_id):
-        assets = list(_assets(memories))
-        refs = [AssetRef(memory_id=memory.id, variant_=asset.variant_) for memory, asset in assets]
-        there = await _tokens(personal, capsule_id, refs, TOKEN_SECONDS)
+    async for memories in memory_batches(personal, capsule_id):
+        assets = assets_of(memories)
+        there = await tokens_for(personal, capsule_id, assets, TOKEN_SECONDS)
         here: Sequence[AssetToken | None] = (
-            [None] * len(refs) if moved else await _tokens(hub, capsule_id, refs, TOKEN_SECONDS)
+            [None] * len(assets) if moved else await tokens_for(hub, capsule_id, assets, TOKEN_SECONDS)
         )
         yield [
-            Served(memory.id, asset, hub, own) for (memory, asset), hub, own in zip(assets, here, there, strict=True)
+            Served(memory.id, asset, hub_token, token)
+            for (memory, asset), hub_token, token in zip(assets, here, there, strict=True)
         ]
-
-
-async def _memory_batches(personal: PersonalClient, capsule_id: str) -> AsyncIterator[list[Memory]]:
-    batch: list[Memory] = []
-    async for memory in all_pages(lambda after: personal.memories_list(capsule_id, after)):
-        batch.append(memory)
-        if len(batch) == TOKENS_AT_ONCE:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _assets(memories: Sequence[Memory]) -> list[tuple[Memory, Asset]]:
-    return [(memory, asset) for memory in memories for asset in memory.assets]
-
-
-async def _tokens(
-    canister: CapsuleClient, capsule_id: str, refs: Sequence[AssetRef], valid_seconds: int
-) -> list[AssetToken]:
-    tokens: list[AssetToken] = []
-    for at in range(0, len(refs), TOKENS_AT_ONCE):
-        tokens += await canister.asset_tokens(capsule_id, refs[at : at + TOKENS_AT_ONCE], valid_seconds)
-    return tokens

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import tomli
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from icmigrate.errors import Usage
+from icmigrate.networks.network import Network
 from icmigrate.protocol.principal import Principal
 
 FILE = "icmigrate.toml"
 PREFIX = "ICMIGRATE_"
+USERS_CHOICE = frozenset({"network", "identity", "root_key", "database_url"})
+"""What a project's file does not choose for a network that is not on this machine."""
 
 
 class Settings(BaseModel):
@@ -49,6 +52,24 @@ class Settings(BaseModel):
             raise ValueError("a database is sqlite:///FILE or postgresql://USER@HOST/NAME")
         return value
 
+    _from_file: frozenset[str] = PrivateAttr(frozenset())
+
+    def require_own_choice(self, network: Network) -> None:
+        """Raises `Usage` where a project's file chooses what is the user's to choose.
+
+        A checkout may come from anybody. Whoever chooses network, key or root key of a network that is not on this
+        machine has the user's calls signed and sent where they like.
+        """
+        chosen = sorted(self._from_file & USERS_CHOICE)
+        if chosen and not network.is_local:
+            raise Usage(
+                f"{FILE} of this folder chooses {' and '.join(chosen)} for network {network.name}, "
+                "which is not on this machine; nothing was sent",
+                hint="If that is what you want, say it yourself, by a flag or in the environment: "
+                + ", ".join(f"{PREFIX}{key.upper()}" for key in chosen)
+                + ".",
+            )
+
     @property
     def database(self) -> str:
         """The URL of the durable engine's database."""
@@ -73,13 +94,15 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str], folder: Path)
         values |= layer
         origin |= dict.fromkeys(layer, name)
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0])
         where = f"{PREFIX}{key.upper()}" if origin[key] == "environment" else f"{origin[key]}, {key}"
         reason = first["msg"].removeprefix("Value error, ")
         raise Usage(f"{where}: {reason}", hint=_allowed(key)) from None
+    settings._from_file = frozenset(key for key, name in origin.items() if name == str(file))
+    return settings
 
 
 def _from_file(file: Path) -> dict[str, Any]:

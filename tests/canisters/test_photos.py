@@ -15,6 +15,7 @@ import pytest_asyncio
 from PIL import Image
 from PIL.Image import Exif
 
+from icmigrate.capsule.assets import asset_urls
 from icmigrate.capsule.ingest import IngestReport, derived_id, ingest
 from icmigrate.capsule.samples import person
 from icmigrate.contract.blobs import CHUNK_BYTES
@@ -129,6 +130,7 @@ class Moved:
     """SHA-256 and length of each file by the id of its memory."""
     ingested: IngestReport
     migrated: MigrationReport
+    urls: list[str]
     before: list[Memory]
 
 
@@ -154,7 +156,9 @@ async def moved(module_wiring: Wiring, tmp_path_factory: pytest.TempPathFactory)
     ingested = await ingest(hub, capsule_id, folder, Progress())
     before = await memories_of(hub, capsule_id)
     migrated = await migrate(module_wiring, capsule_id)
-    return Moved(capsule_id, contents, ingested, migrated, before)
+    personal = module_wiring.personal(migrated.canister_id)
+    urls = [found.url for found in await asset_urls(module_wiring.network, personal, capsule_id)]
+    return Moved(capsule_id, contents, ingested, migrated, urls, before)
 
 
 async def test_every_file_is_brought_in(moved: Moved) -> None:
@@ -163,9 +167,9 @@ async def test_every_file_is_brought_in(moved: Moved) -> None:
 
 
 async def test_every_file_is_the_same_over_its_url(module_wiring: Wiring, moved: Moved) -> None:
-    assert len(moved.migrated.urls) == len(moved.contents)
+    assert len(moved.urls) == len(moved.contents)
     wrong = []
-    for url in moved.migrated.urls:
+    for url in moved.urls:
         memory_id = url.partition("/asset/")[2].partition("/")[0]
         answer = await module_wiring.gateway.request(url)
         if (hashlib.sha256(answer.body).digest(), len(answer.body)) != moved.contents[memory_id]:
@@ -199,7 +203,7 @@ async def test_every_file_is_the_same_over_canister_calls(module_wiring: Wiring,
 async def test_what_could_run_in_a_browser_is_not_shown_in_place(module_wiring: Wiring, moved: Moved) -> None:
     named = {memory.id: memory.assets[0].name for memory in moved.before}
     seen = {}
-    for url in moved.migrated.urls:
+    for url in moved.urls:
         name = named[url.partition("/asset/")[2].partition("/")[0]]
         if name in ("vector.svg", "page.html", "plain.jpg"):
             answer = await module_wiring.gateway.request(url)

@@ -28,7 +28,6 @@ REPORT = {
     "frozen_seconds": float,
     "cycles_quoted": int,
     "cycles_spent": int,
-    "urls": list,
 }
 
 
@@ -47,10 +46,10 @@ def files_of(folder: Path) -> list[bytes]:
     return sorted(path.read_bytes() for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
-def fetched(urls: list[str]) -> list[bytes]:
+def fetched(urls: list[Line]) -> list[bytes]:
     bodies = []
     for url in urls:
-        with urllib.request.urlopen(url, timeout=30) as answer:
+        with urllib.request.urlopen(url["url"], timeout=30) as answer:
             assert answer.status == 200
             bodies.append(answer.read())
     return sorted(bodies)
@@ -107,7 +106,7 @@ def test_a_migrated_capsule_is_served_byte_for_byte_at_its_urls(owner: Shell, ph
     capsule = owner.result("ingest", photos)["capsule_id"]
     plan = owner.result("plan", capsule)
     assert plan["feasible"] and plan["chunks_to_send"] > 3
-    *events, report = owner.lines("migrate", capsule)
+    *events, report = owner.lines("migrate", capsule, "--urls")
     for name, kind in REPORT.items():
         assert isinstance(report[name], kind), name
     assert report["chunks_sent"] == plan["chunks_to_send"]
@@ -118,6 +117,14 @@ def test_a_migrated_capsule_is_served_byte_for_byte_at_its_urls(owner: Shell, ph
     ]
     assert fetched(report["urls"]) == files_of(photos)
     assert owner.result("show", capsule)["home"] == {"Moved": report["canister_id"]}
+
+
+def test_no_token_is_written_anywhere_unless_somebody_asks_for_urls(owner: Shell, photos: Path) -> None:
+    capsule = owner.result("ingest", photos)["capsule_id"]
+    said = json.dumps(owner.lines("migrate", capsule)) + owner.plain("migrate", capsule).stdout
+    kept = b"".join(path.read_bytes() for path in owner.folder.rglob("icmigrate.sqlite*"))
+    assert kept and "token=" not in said and b"token=" not in kept
+    assert "token=" in owner.plain("migrate", capsule, "--urls").stdout
 
 
 def test_a_migrated_capsule_is_only_reported_on(owner: Shell, photos: Path) -> None:
@@ -182,7 +189,7 @@ def test_an_interrupted_migration_is_continued_by_the_same_command(
         assert process.returncode == 8
         assert json.loads(rest.splitlines()[-1])["error"] == "Interrupted"
     assert seen["phase"] == "pre-copy"
-    report = owner.result("migrate", capsule)
+    report = owner.result("migrate", capsule, "--urls")
     assert report["chunks_sent"] < 16
     assert report["chunks_sent"] + report["chunks_skipped"] == 16
     assert fetched(report["urls"]) == files_of(folder)
@@ -231,7 +238,7 @@ def test_the_demo_needs_nothing_and_can_be_run_again(empty: Shell, photos: Path)
         assert words in for_people.stdout
     assert again["capsule"] == "capsule-2"
     assert len(again["urls"]) == len(files_of(photos))
-    assert all(url.startswith(f"{replica['url']}/asset/") for url in again["urls"])
+    assert all(url["url"].startswith(f"{replica['url']}/asset/") for url in again["urls"])
     assert f"{replica['url']}/asset/" in for_people.stdout
     assert doctor["well"] is True
 

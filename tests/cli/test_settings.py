@@ -54,6 +54,18 @@ def test_a_wrong_setting_is_named_with_its_origin_and_what_is_allowed(
         assert words in f"{refused.value} {refused.value.hint}"
 
 
+@pytest.mark.parametrize("key", ["network", "identity", "root_key", "database_url"])
+def test_a_projects_file_does_not_choose_for_a_network_elsewhere(key: str, tmp_path: Path) -> None:
+    chosen = {"network": "ic", "identity": "k.pem", "root_key": MAINNET_ROOT_KEY.hex(), "database_url": "sqlite:///x"}
+    (tmp_path / "icmigrate.toml").write_text(f'{key} = "{chosen[key]}"\nhub = "{HUB}"\n')
+    elsewhere = resolve("ic")
+    with pytest.raises(Usage, match=key):
+        config.load({}, {}, tmp_path).require_own_choice(elsewhere)
+    config.load({}, {}, tmp_path).require_own_choice(LOCAL)
+    said = {f"ICMIGRATE_{key.upper()}": chosen[key]}
+    config.load({}, said, tmp_path).require_own_choice(elsewhere)
+
+
 @pytest.mark.parametrize(
     ("name", "url", "is_local", "root_key"),
     [
