@@ -17,14 +17,18 @@ from icmigrate.hub.deploy import HUB
 from icmigrate.migration.context import Wiring
 from icmigrate.networks import embedded
 from icmigrate.networks.canister_ids import CanisterIds
-from icmigrate.networks.gateway import GatewayClient
+from icmigrate.networks.gateway import GatewayClient, RetryingGateway
 from icmigrate.networks.network import EMBEDDED, Network, connect
 from icmigrate.networks.resolve import resolve
 from icmigrate.progress import Progress
 from icmigrate.protocol.agent import Agent
 from icmigrate.protocol.identity import Identity
+from icmigrate.protocol.retry import Retry
 from icmigrate.settings.config import Settings
 from icmigrate.settings.identity_choice import choose_identity
+
+GATEWAY_ATTEMPTS = 12
+"""How often a request to a canister's HTTP side is tried: for about half a minute."""
 
 
 @dataclass
@@ -91,7 +95,7 @@ class Session:
             yield Wiring(
                 network=network,
                 agent=agent,
-                gateway=gateway,
+                gateway=RetryingGateway(gateway, Retry(GATEWAY_ATTEMPTS)),
                 hub=HubClient(agent, hub_id),
                 state_dir=self.state_dir,
                 database_url=self.settings.database,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from icmigrate import wasm
 from icmigrate.hub.client import HubClient
-from icmigrate.networks.gateway import GatewayClient
+from icmigrate.networks.gateway import Gateway
 from icmigrate.networks.network import Network
 from icmigrate.personal.client import PersonalClient
 from icmigrate.progress import Progress
@@ -25,7 +25,7 @@ class Wiring:
 
     network: Network
     agent: Agent
-    gateway: GatewayClient
+    gateway: Gateway
     hub: HubClient
     state_dir: Path
     database_url: str

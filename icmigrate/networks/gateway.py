@@ -6,7 +6,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -14,7 +14,10 @@ from aiohttp.resolver import DefaultResolver
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from icmigrate.errors import AnswerLost, Unreachable
+from icmigrate.errors import AnswerLost, HttpStatusError, Unreachable
+from icmigrate.protocol.retry import Retry
+
+PASSING_STATUSES = (429, 502, 503, 504)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,14 @@ class LocalhostResolver(AbstractResolver):
 
     async def close(self) -> None:
         await self._others.close()
+
+
+class Gateway(Protocol):
+    """Whatever takes HTTP requests to canisters."""
+
+    async def request(
+        self, url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None
+    ) -> HttpAnswer: ...
 
 
 class GatewayClient:
@@ -79,6 +90,28 @@ class GatewayClient:
             raise Unreachable(f"{method} {without_query(url)}: no connection: {error}") from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise AnswerLost(f"{method} {without_query(url)}: no whole answer: {error}") from error
+
+
+class RetryingGateway:
+    """Repeats requests whose failure passes: no connection, a lost answer, and statuses of whoever stands between.
+
+    What the canister itself answers has none of these statuses, so none of them is ever taken for its answer.
+    """
+
+    def __init__(self, inner: Gateway, retry: Retry) -> None:
+        self._inner = inner
+        self._retry = retry
+
+    async def request(self, url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None) -> HttpAnswer:
+        """One answer of the canister. Raises `TransportError` when there is none after the last attempt."""
+
+        async def send() -> HttpAnswer:
+            answer = await self._inner.request(url, method=method, headers=headers)
+            if answer.status in PASSING_STATUSES:
+                raise HttpStatusError(answer.status, f"{method} {without_query(url)}")
+            return answer
+
+        return await self._retry(send, lambda error: error.retryable)
 
 
 def without_query(url: str) -> str:

@@ -26,7 +26,7 @@ from icmigrate.contract.records import (
 )
 from icmigrate.errors import VerificationDifference
 from icmigrate.hub.client import HubClient
-from icmigrate.networks.gateway import GatewayClient, HttpAnswer
+from icmigrate.networks.gateway import Gateway, HttpAnswer
 from icmigrate.networks.network import Network
 from icmigrate.personal.client import PersonalClient
 from icmigrate.progress import Progress
@@ -116,7 +116,7 @@ async def check_http(
     capsule_id: str,
     *,
     network: Network,
-    gateway: GatewayClient,
+    gateway: Gateway,
     window: int,
     progress: Progress,
 ) -> HttpReport:
@@ -158,7 +158,7 @@ async def check_http(
 class _Probe:
     """Sends requests to both sides and collects what is not alike."""
 
-    def __init__(self, network: Network, gateway: GatewayClient, hub_id: str, canister_id: str, moved: bool) -> None:
+    def __init__(self, network: Network, gateway: Gateway, hub_id: str, canister_id: str, moved: bool) -> None:
         self._gateway = gateway
         self._hub_base = network.gateway(hub_id)
         self._personal_base = network.gateway(canister_id)

@@ -5,9 +5,7 @@ The only file that knows the HTTP library's errors: what comes out is a `Transpo
 
 from __future__ import annotations
 
-import asyncio
 import io
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -18,6 +16,7 @@ from aiohttp.payload import BytesIOPayload
 from yarl import URL
 
 from icmigrate.errors import AnswerLost, HttpStatusError, TransportError, Unreachable, Usage
+from icmigrate.protocol.retry import Retry
 
 CBOR = "application/cbor"
 # Answers have 3 MiB at most, plus the certificate around them.
@@ -137,9 +136,7 @@ class RetryingTransport:
         self, inner: Transport, *, attempts: int, first_pause: float = 0.1, longest_pause: float = 5.0
     ) -> None:
         self._inner = inner
-        self._attempts = attempts
-        self._first_pause = first_pause
-        self._longest_pause = longest_pause
+        self._retry = Retry(attempts, first_pause, longest_pause)
 
     async def get(self, path: str) -> Answer:
         return await self._repeat(lambda: self._inner.get(path), may_repeat=True)
@@ -148,16 +145,7 @@ class RetryingTransport:
         return await self._repeat(lambda: self._inner.post(path, body), may_repeat=may_repeat)
 
     async def _repeat(self, send: Callable[[], Awaitable[Answer]], *, may_repeat: bool) -> Answer:
-        pause = self._first_pause
-        for _ in range(self._attempts - 1):
-            try:
-                return await send()
-            except TransportError as error:
-                if not (error.retryable if may_repeat else _not_accepted(error)):
-                    raise
-            await asyncio.sleep(pause * random.uniform(0.5, 1.5))
-            pause = min(2 * pause, self._longest_pause)
-        return await send()
+        return await self._retry(send, lambda error: error.retryable if may_repeat else _not_accepted(error))
 
     async def close(self) -> None:
         await self._inner.close()

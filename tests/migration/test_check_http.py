@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import pytest
+from aiohttp import web
 
 from icmigrate.contract.access import AccessInput, MemoryResource
 from icmigrate.contract.records import AssetLocation, ExternalLocation, InlineLocation
+from icmigrate.errors import HttpStatusError
 from icmigrate.migration.context import Wiring
 from icmigrate.migration.migrate import migrate
 from icmigrate.migration.phases.check_http import compare_http
-from tests.world import full_capsule, memory, memory_id, some_bytes, upload
+from icmigrate.networks.gateway import RetryingGateway
+from icmigrate.protocol.retry import Retry
+from tests.migration.proxy import Proxy
+from tests.world import World, full_capsule, memory, memory_id, some_bytes, upload
 
 
 async def location_of(wiring: Wiring, capsule_id: str, kind: str) -> AssetLocation:
@@ -42,3 +49,45 @@ async def test_a_capsule_with_one_kind_of_asset_passes(wiring: Wiring, kind: str
     report = await migrate(wiring, capsule_id)
     after = await compare_http(wiring, capsule_id, report.canister_id)
     assert (after.problems, after.redirected) == ([], True)
+
+
+@dataclass
+class Weather(Proxy):
+    """A gateway that answers one request in `every` by `status`, or by cutting the connection."""
+
+    status: int | None = 503
+    every: int = 3
+    asked: int = 0
+
+    async def handle(self, request: web.Request) -> web.Response:
+        if not request.path.startswith("/api/"):
+            self.asked += 1
+            if self.asked % self.every == 0 and self.status is not None:
+                return web.Response(status=self.status, text="somebody between is busy")
+            if self.asked % self.every == 0 and request.transport is not None:
+                request.transport.abort()
+                return web.Response()
+        return await super().handle(request)
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504, None], ids=str)
+async def test_what_somebody_between_answers_is_no_difference(world: World, wiring: Wiring, status: int | None) -> None:
+    capsule_id = await full_capsule(wiring.hub, blobs=(40_000,))
+    weather = Weather(world.network.url, status=status)
+    async with weather.running():
+        network = replace(wiring.network, url=weather.url)
+        retrying = RetryingGateway(wiring.gateway, Retry(attempts=5, first_pause=0.01))
+        report = await migrate(replace(wiring, network=network, gateway=retrying), capsule_id)
+    assert weather.asked > 20
+    assert report.http_requests > 10
+
+
+async def test_a_gateway_that_stays_away_is_told_as_that(world: World, wiring: Wiring) -> None:
+    capsule_id = await full_capsule(wiring.hub, blobs=())
+    report = await migrate(wiring, capsule_id)
+    weather = Weather(world.network.url, every=1)
+    async with weather.running():
+        network = replace(wiring.network, url=weather.url)
+        retrying = RetryingGateway(wiring.gateway, Retry(attempts=2, first_pause=0.01))
+        with pytest.raises(HttpStatusError, match="503"):
+            await compare_http(replace(wiring, network=network, gateway=retrying), capsule_id, report.canister_id)
