@@ -7,7 +7,7 @@ from icmigrate.contract.canister_errors import NotFound
 from icmigrate.contract.client import all_pages
 from icmigrate.contract.migrations import Migration
 from icmigrate.contract.record import Record
-from icmigrate.errors import PreflightRefused, Usage
+from icmigrate.errors import CertificateError, PreflightRefused, Usage
 from icmigrate.hub.client import HubClient
 from icmigrate.personal.client import PersonalClient
 from icmigrate.protocol.principal import Principal
@@ -27,7 +27,10 @@ class CapsuleDetail(Record):
 
 
 async def find_capsule(hub: HubClient, given: str | None) -> str:
-    """The id of the capsule that is meant: by its id, by the principal of its subject, or the only one there is."""
+    """The id of the capsule that is meant: by its id, by the principal of its subject, or the only one there is.
+
+    What is not named by its id is read certified: one lying node must not turn a command against another capsule.
+    """
     if given is None:
         return await _only_capsule(hub)
     try:
@@ -38,12 +41,19 @@ async def find_capsule(hub: HubClient, given: str | None) -> str:
             raise Usage(f"the hub has no capsule {given}", hint=LIST_HINT) from None
     async for capsule in all_pages(hub.capsules_list):
         if capsule.subject == records.PrincipalPerson(principal=given):
-            return capsule.id
+            return await _certainly_of(hub, capsule.id, given)
     raise Usage(f"the hub has no capsule of {given}", hint=LIST_HINT)
 
 
+async def _certainly_of(hub: HubClient, capsule_id: str, principal: str) -> str:
+    certified = await hub.capsules_get(capsule_id, certified=True)
+    if certified.subject != records.PrincipalPerson(principal=principal):
+        raise CertificateError(f"a node said that capsule {capsule_id} is of {principal}, which is not so")
+    return capsule_id
+
+
 async def _only_capsule(hub: HubClient) -> str:
-    found: list[records.CapsuleSummary] = (await hub.capsules_list(limit=2)).items
+    found: list[records.CapsuleSummary] = (await hub.capsules_list(limit=2, certified=True)).items
     if len(found) == 1:
         return found[0].id
     reason = "holds more than one capsule" if found else "holds no capsule"
@@ -68,7 +78,7 @@ def principal_option(option: str, text: str) -> str:
 
 async def personal_canister_id(hub: HubClient, capsule_id: str) -> str:
     """The personal canister of a capsule. Raises `PreflightRefused` when no migration has created one yet."""
-    migration = await hub.migration_get(capsule_id)
+    migration = await hub.migration_get(capsule_id, certified=True)
     if migration is None or migration.canister_id is None:
         raise PreflightRefused(
             f"capsule {capsule_id} has no personal canister", hint=f"Run `icmigrate migrate {capsule_id}` first."

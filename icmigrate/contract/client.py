@@ -91,8 +91,8 @@ class CapsuleClient:
 
     # data
 
-    async def capsules_get(self, capsule_id: str) -> records.Capsule:
-        return await self._record(records.Capsule, "capsules_get", capsule_id)
+    async def capsules_get(self, capsule_id: str, *, certified: bool = False) -> records.Capsule:
+        return await self._record(records.Capsule, "capsules_get", capsule_id, certified=certified)
 
     async def capsules_summary(self, capsule_id: str) -> records.CapsuleSummary:
         return await self._record(records.CapsuleSummary, "capsules_summary", capsule_id)

@@ -28,9 +28,9 @@ class HubClient(CapsuleClient):
         return await self._record(records.Capsule, "capsules_create", subject)
 
     async def capsules_list(
-        self, after: str | None = None, limit: int = LIST_LIMIT
+        self, after: str | None = None, limit: int = LIST_LIMIT, *, certified: bool = False
     ) -> Page[records.CapsuleSummary, Any]:
-        return await self._page(records.CapsuleSummary, "capsules_list", after, limit)
+        return await self._page(records.CapsuleSummary, "capsules_list", after, limit, certified=certified)
 
     async def operators_list(self) -> list[str]:
         return await self._value(OPERATORS, "operators_list")
