@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import IO
 
 from icmigrate.errors import NetworkError
-from icmigrate.replica.storage_errors import StateDamaged, StateInUse, StateUnknown
+from icmigrate.replica.storage.errors import StateDamaged, StateInUse, StateUnknown
 
 INFO, RUNNING, STARTING, LOG = "replica.json", "running.lock", "starting.lock", "replica.log"
 STOP_SECONDS = 60.0
@@ -75,7 +75,7 @@ def start(state_dir: Path, port: int) -> DaemonInfo:
 def run(state_dir: Path, port: int, on_ready: Callable[[DaemonInfo], None]) -> None:
     """Serves in this process until SIGTERM or SIGINT. Raises ReplicaDaemonError when it cannot start."""
     # Slow to import, not needed to start and stop.
-    from icmigrate.replica.connections import CannotListen
+    from icmigrate.replica.http.connections import CannotListen
     from icmigrate.replica.server import RunningReplica, serve
 
     with _usable(state_dir), (state_dir / RUNNING).open("a") as lock:

@@ -16,18 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica import connections
-from icmigrate.replica.certifier import Certifier
-from icmigrate.replica.clock import Clock
-from icmigrate.replica.cycles import Fees
-from icmigrate.replica.endpoints import Endpoints
-from icmigrate.replica.gateway import Gateway, complete_headers
-from icmigrate.replica.ingress import IngressFilter
-from icmigrate.replica.keys import FILE_NAME, Keys
-from icmigrate.replica.limits import Limits
-from icmigrate.replica.management import ManagementCanister
-from icmigrate.replica.native import NativeCanister
-from icmigrate.replica.replica import Replica
+from icmigrate.replica.certification.certifier import Certifier
+from icmigrate.replica.certification.keys import FILE_NAME, Keys
+from icmigrate.replica.gateway.handler import Gateway, complete_headers
+from icmigrate.replica.http import connections
+from icmigrate.replica.http.endpoints import Endpoints
+from icmigrate.replica.http.ingress_filter import IngressFilter
+from icmigrate.replica.management.canister import ManagementCanister
+from icmigrate.replica.state.clock import Clock
+from icmigrate.replica.state.fees import Fees
+from icmigrate.replica.state.limits import Limits
+from icmigrate.replica.subnet.native_canister import NativeCanister
+from icmigrate.replica.subnet.replica import Replica
 from icmigrate.replica.system_canisters import system_canisters
 
 LOOK_SECONDS = 5.0

@@ -7,7 +7,7 @@ from typing import Any
 
 from icmigrate.contract.client import CapsuleClient
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.response_verification import HttpExchange, VerificationError, verify
+from icmigrate.replica.gateway.response_verification import HttpExchange, VerificationError, verify
 from tests.canisters.methods import methods
 
 

@@ -16,14 +16,18 @@ from icmigrate.errors import CandidError, CborError, CertificateError, EnvelopeE
 from icmigrate.protocol import candid, cbor, certificate, envelope, hash_tree
 from icmigrate.protocol.candid.extract import extract
 from icmigrate.protocol.identity import AnonymousIdentity, Ed25519Identity
-from icmigrate.replica import gateway_request, gateway_response, ingress, management_types, response_verification
-from icmigrate.replica.certificate_expression import ExpressionError, parse_expression
-from icmigrate.replica.engine import shared_engine
-from icmigrate.replica.faults import InvalidModule
-from icmigrate.replica.gateway_errors import GatewayError
-from icmigrate.replica.ingress import BadRequest
-from icmigrate.replica.limits import Limits
-from icmigrate.replica.module import check
+from icmigrate.replica.engine.wasmtime_c_api import shared_engine
+from icmigrate.replica.errors.canister_errors import InvalidModule
+from icmigrate.replica.gateway import request as gateway_request
+from icmigrate.replica.gateway import response as gateway_response
+from icmigrate.replica.gateway import response_verification
+from icmigrate.replica.gateway.certificate_expression import ExpressionError, parse_expression
+from icmigrate.replica.gateway.errors import GatewayError
+from icmigrate.replica.http import ingress_filter as ingress
+from icmigrate.replica.http.ingress_filter import BadRequest
+from icmigrate.replica.management import candid_types as management_types
+from icmigrate.replica.state.limits import Limits
+from icmigrate.replica.wasm.module import check
 from tests.replica.execution.planner import PLANNER
 from tests.replica.http import certified_response as certified
 from tests.replica.http.http_canisters import response

@@ -1,8 +1,8 @@
 """Interface Specification, "Canister interface (System API)": what each function of `ic0` does.
 
 A `SystemApi` lives as long as one message execution. It has a method for each function, called with unsigned
-numbers after the context was checked (imports.py has the table), and collects the execution's effects;
-`execution.py` decides what becomes of them.
+numbers after the context was checked (ic0_imports.py has the table), and collects the execution's effects;
+`execution/executor.py` decides what becomes of them.
 """
 
 from __future__ import annotations

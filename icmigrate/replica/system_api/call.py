@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from icmigrate.protocol import candid
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
-from icmigrate.replica.faults import (
+from icmigrate.replica.errors.canister_errors import (
     ContractViolation,
     InsufficientCycles,
     InvalidPrincipal,
     documented,
     out_of_cycles,
 )
-from icmigrate.replica.state import Closure, RejectCode
+from icmigrate.replica.state.records import Closure, RejectCode
 from icmigrate.replica.system_api.execution_state import ExecutionState, OutgoingCall
 
 _WITH_SENDER_VERSION = frozenset(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.faults import (
+from icmigrate.replica.errors.canister_errors import (
     CalledTrap,
     ContractViolation,
     EnvironmentVariableMissing,
     InvalidPrincipal,
     documented,
 )
-from icmigrate.replica.state import CanisterStatus
+from icmigrate.replica.state.records import CanisterStatus
 from icmigrate.replica.system_api.execution_state import ExecutionState
 
 MAX_TEXT = 32 * 1024

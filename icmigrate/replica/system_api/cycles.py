@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from icmigrate.protocol import candid
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.faults import ContractViolation, Trapped
+from icmigrate.replica.errors.canister_errors import ContractViolation, Trapped
 from icmigrate.replica.system_api.execution_state import ExecutionState
 
 CYCLES_MINTING_CANISTER = Principal.from_str("rkp4c-7iaaa-aaaaa-aaaca-cai")

@@ -1,7 +1,7 @@
 """Interface Specification, "The concrete definition of System API imports": what an execution sees and does.
 
-An `ExecutionState` lives as long as one message execution and collects its effects; `execution.py` decides what
-becomes of them.
+An `ExecutionState` lives as long as one message execution and collects its effects; what becomes of them is
+decided in `execution/executor.py`.
 """
 
 from __future__ import annotations
@@ -11,19 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.contexts import Context
-from icmigrate.replica.cycles import MAX_CYCLES, Fees
-from icmigrate.replica.engine import Counter, Memory
-from icmigrate.replica.faults import ContractViolation, documented
-from icmigrate.replica.limits import Limits
-from icmigrate.replica.stable_memory import StableMemory
-from icmigrate.replica.state import (
-    Canister,
-    Closure,
-    Reject,
-    Response,
-    SenderInfo,
-)
+from icmigrate.replica.engine.wasmtime_c_api import Counter, Memory
+from icmigrate.replica.errors.canister_errors import ContractViolation, documented
+from icmigrate.replica.state.fees import MAX_CYCLES, Fees
+from icmigrate.replica.state.limits import Limits
+from icmigrate.replica.state.records import Canister, Closure, Reject, Response, SenderInfo
+from icmigrate.replica.system_api.contexts import Context
+from icmigrate.replica.system_api.stable_memory import StableMemory
 
 
 @dataclass(slots=True)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from icmigrate.replica.contexts import Context
-from icmigrate.replica.faults import InsufficientCyclesInMemoryGrow, Trapped, WasmMemoryLimitExceeded
-from icmigrate.replica.stable_memory import TOO_BIG_FOR_32_BIT
-from icmigrate.replica.state import WASM_PAGE
+from icmigrate.replica.errors.canister_errors import InsufficientCyclesInMemoryGrow, Trapped, WasmMemoryLimitExceeded
+from icmigrate.replica.state.records import WASM_PAGE
+from icmigrate.replica.system_api.contexts import Context
 from icmigrate.replica.system_api.execution_state import ExecutionState
+from icmigrate.replica.system_api.stable_memory import TOO_BIG_FOR_32_BIT
 
 _LIMITED = frozenset({Context.UPDATE, Context.INIT, Context.START})
 """The executions to which the canister's own wasm_memory_limit applies."""

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from icmigrate.replica.faults import ContractViolation, documented
-from icmigrate.replica.state import (
-    Reject,
-    RejectCode,
-    Reply,
-    Response,
-)
+from icmigrate.replica.errors.canister_errors import ContractViolation, documented
+from icmigrate.replica.state.records import Reject, RejectCode, Reply, Response
 from icmigrate.replica.system_api.execution_state import ExecutionState
 
 

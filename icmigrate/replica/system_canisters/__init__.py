@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.replica import Replica
+from icmigrate.replica.subnet.replica import Replica
 from icmigrate.replica.system_canisters.cycles_index import CyclesIndex
 from icmigrate.replica.system_canisters.cycles_ledger import CyclesLedger
 from icmigrate.replica.system_canisters.cycles_minting import CyclesMinting
 from icmigrate.replica.system_canisters.icp_index import IcpIndex
 from icmigrate.replica.system_canisters.icp_ledger import IcpLedger
-from icmigrate.replica.system_canisters.table import TableCanister
+from icmigrate.replica.system_canisters.system_canister import TableCanister
 
 INSTALLED = "installed"
 """Namespace of the records that tell which system canisters a state folder has, by canister id."""

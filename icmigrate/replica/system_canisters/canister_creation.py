@@ -6,12 +6,13 @@ from typing import Any
 
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica import management_settings, refusals
-from icmigrate.replica.changes import Changes
-from icmigrate.replica.management_types import CANISTER_SETTINGS
-from icmigrate.replica.replica import Replica
-from icmigrate.replica.state import CREATED_WASM_MEMORY_LIMIT, CanisterChange, CycleUse, Refused, Settings
-from icmigrate.replica.system_canisters.table import Record, given
+from icmigrate.replica.management import rejects as refusals
+from icmigrate.replica.management import settings as management_settings
+from icmigrate.replica.management.candid_types import CANISTER_SETTINGS
+from icmigrate.replica.state.records import CREATED_WASM_MEMORY_LIMIT, CanisterChange, CycleUse, Refused, Settings
+from icmigrate.replica.storage.changes import Changes
+from icmigrate.replica.subnet.replica import Replica
+from icmigrate.replica.system_canisters.system_canister import Record, given
 
 CYCLES_MINTING_CANISTER = Principal.from_str("rkp4c-7iaaa-aaaaa-aaaca-cai")
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.management_types import BLOB
-from icmigrate.replica.replica import Replica
+from icmigrate.replica.management.candid_types import BLOB
+from icmigrate.replica.subnet.replica import Replica
 from icmigrate.replica.system_canisters import icrc, icrc3
-from icmigrate.replica.system_canisters.book import MAX_RESULTS, Book, newest_first
 from icmigrate.replica.system_canisters.cycles_ledger import CYCLES_INDEX, CyclesLedger
 from icmigrate.replica.system_canisters.icrc import DEFAULT_SUBACCOUNT, SUBACCOUNT_LENGTH, Account
-from icmigrate.replica.system_canisters.table import (
+from icmigrate.replica.system_canisters.ledger_records import MAX_RESULTS, Book, newest_first
+from icmigrate.replica.system_canisters.system_canister import (
     Context,
     NativeMethod,
     Record,

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from icmigrate.protocol import cbor
 from icmigrate.protocol.hash_of_map import hash_of_map
 from icmigrate.protocol.principal import ANONYMOUS, MAX_LENGTH, SELF_AUTHENTICATING, Principal
-from icmigrate.replica.state import Refused, RejectCode
+from icmigrate.replica.state.records import Refused, RejectCode
 from icmigrate.replica.system_canisters import cycles_ledger_types as types
 from icmigrate.replica.system_canisters import icrc, icrc3
-from icmigrate.replica.system_canisters.book import MAX_MEMO_LENGTH, Allowance, Book
 from icmigrate.replica.system_canisters.canister_creation import (
     BAD_REQUEST_PENALTY,
     MINIMUM_CYCLES,
@@ -34,7 +33,8 @@ from icmigrate.replica.system_canisters.cycles_transactions import (
 from icmigrate.replica.system_canisters.icrc import DEFAULT_SUBACCOUNT, Account, account_of_key
 from icmigrate.replica.system_canisters.icrc3 import Value
 from icmigrate.replica.system_canisters.icrc_ledger import IcrcLedger, Token
-from icmigrate.replica.system_canisters.table import (
+from icmigrate.replica.system_canisters.ledger_records import MAX_MEMO_LENGTH, Allowance, Book
+from icmigrate.replica.system_canisters.system_canister import (
     Context,
     Failure,
     NativeMethod,

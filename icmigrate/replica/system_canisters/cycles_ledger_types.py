@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from icmigrate.protocol.candid import Types as T
-from icmigrate.replica.management_types import BLOB, enumeration
+from icmigrate.replica.management.candid_types import BLOB, enumeration
 from icmigrate.replica.system_canisters.canister_creation import CREATION_FIELDS
 from icmigrate.replica.system_canisters.icrc import ACCOUNT, ALLOWANCE_ERROR, COMMON_ERRORS, FEE_ERROR, GENERIC_ERROR
-from icmigrate.replica.system_canisters.table import result
+from icmigrate.replica.system_canisters.system_canister import result
 
 REJECTION_CODE_NAMES = ("NoError", "SysFatal", "SysTransient", "DestinationInvalid", "CanisterReject", "CanisterError")
 """By reject code."""

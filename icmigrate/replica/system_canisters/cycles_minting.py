@@ -14,12 +14,11 @@ from typing import Any
 from icmigrate.protocol import candid, hash_tree
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.changes import Changes
-from icmigrate.replica.management_types import BLOB, Type
-from icmigrate.replica.replica import Replica
-from icmigrate.replica.state import Refused
+from icmigrate.replica.management.candid_types import BLOB, Type
+from icmigrate.replica.state.records import Refused
+from icmigrate.replica.storage.changes import Changes
+from icmigrate.replica.subnet.replica import Replica
 from icmigrate.replica.system_canisters import canister_creation, icp_blocks, icrc3
-from icmigrate.replica.system_canisters.book import MAX_MEMO_LENGTH
 from icmigrate.replica.system_canisters.canister_creation import (
     BAD_REQUEST_PENALTY,
     CREATION_FIELDS,
@@ -31,7 +30,8 @@ from icmigrate.replica.system_canisters.canister_creation import (
 from icmigrate.replica.system_canisters.cycles_ledger import CyclesLedger
 from icmigrate.replica.system_canisters.icp_ledger import MINTING_ACCOUNT, TRANSFER_FEE, IcpLedger
 from icmigrate.replica.system_canisters.icrc import SUBACCOUNT_LENGTH, Account
-from icmigrate.replica.system_canisters.table import (
+from icmigrate.replica.system_canisters.ledger_records import MAX_MEMO_LENGTH
+from icmigrate.replica.system_canisters.system_canister import (
     Context,
     Failure,
     NativeMethod,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from icmigrate.protocol.hash_of_map import hash_of_map
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER
-from icmigrate.replica.system_canisters.book import (
+from icmigrate.replica.system_canisters.icrc import Account
+from icmigrate.replica.system_canisters.icrc3 import Value
+from icmigrate.replica.system_canisters.ledger_records import (
     MAX_MEMO_LENGTH,
     PERMITTED_DRIFT,
     TRANSACTION_WINDOW,
     Book,
     check_created_at_time,
 )
-from icmigrate.replica.system_canisters.icrc import Account
-from icmigrate.replica.system_canisters.icrc3 import Value
-from icmigrate.replica.system_canisters.table import Failure, Record, Trap, given, optional
+from icmigrate.replica.system_canisters.system_canister import Failure, Record, Trap, given, optional
 
 DENIED_OWNER, ZERO_AMOUNT = 100_001, 100_002
 """Codes of GenericError."""

@@ -9,14 +9,21 @@ from collections.abc import Callable
 
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.management_types import BLOB
-from icmigrate.replica.replica import Replica
+from icmigrate.replica.management.candid_types import BLOB
+from icmigrate.replica.subnet.replica import Replica
 from icmigrate.replica.system_canisters import icp_blocks, icrc
-from icmigrate.replica.system_canisters.book import MAX_RESULTS, Book, newest_first
 from icmigrate.replica.system_canisters.icp_blocks import TIME_STAMP, account_identifier, identifier_of_text
 from icmigrate.replica.system_canisters.icp_ledger import ICP_INDEX, IcpLedger
 from icmigrate.replica.system_canisters.icrc import Account
-from icmigrate.replica.system_canisters.table import Context, NativeMethod, Record, TableCanister, query, result
+from icmigrate.replica.system_canisters.ledger_records import MAX_RESULTS, Book, newest_first
+from icmigrate.replica.system_canisters.system_canister import (
+    Context,
+    NativeMethod,
+    Record,
+    TableCanister,
+    query,
+    result,
+)
 
 TRANSACTION = T.Record(
     {

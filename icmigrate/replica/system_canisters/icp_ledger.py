@@ -11,18 +11,10 @@ from collections.abc import Sequence
 
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import ANONYMOUS, Principal
-from icmigrate.replica.changes import Changes
-from icmigrate.replica.management_types import BLOB
+from icmigrate.replica.management.candid_types import BLOB
+from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.system_canisters import icp_blocks, icrc, icrc21, protobuf
 from icmigrate.replica.system_canisters import icp_ledger_types as types
-from icmigrate.replica.system_canisters.book import (
-    MAX_MEMO_LENGTH,
-    NO_ALLOWANCE,
-    TRANSACTION_WINDOW,
-    Allowance,
-    Book,
-    check_created_at_time,
-)
 from icmigrate.replica.system_canisters.icp_blocks import (
     TOKENS,
     account_identifier,
@@ -31,7 +23,15 @@ from icmigrate.replica.system_canisters.icp_blocks import (
 )
 from icmigrate.replica.system_canisters.icrc import Account
 from icmigrate.replica.system_canisters.icrc_ledger import IcrcLedger, Token
-from icmigrate.replica.system_canisters.table import (
+from icmigrate.replica.system_canisters.ledger_records import (
+    MAX_MEMO_LENGTH,
+    NO_ALLOWANCE,
+    TRANSACTION_WINDOW,
+    Allowance,
+    Book,
+    check_created_at_time,
+)
+from icmigrate.replica.system_canisters.system_canister import (
     Context,
     Failure,
     NativeMethod,

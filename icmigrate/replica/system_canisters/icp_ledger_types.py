@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from icmigrate.protocol.candid import Types as T
-from icmigrate.replica.management_types import BLOB, Type
+from icmigrate.replica.management.candid_types import BLOB, Type
 from icmigrate.replica.system_canisters.icp_blocks import BLOCK, TIME_STAMP, TOKENS
-from icmigrate.replica.system_canisters.table import result
+from icmigrate.replica.system_canisters.system_canister import result
 
 _TRANSFER_FIELDS = {
     "memo": T.Nat64,

@@ -6,11 +6,11 @@ from abc import abstractmethod
 from dataclasses import dataclass
 
 from icmigrate.protocol.candid import Types as T
-from icmigrate.replica.changes import Changes
+from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.system_canisters import icrc
-from icmigrate.replica.system_canisters.book import Allowance, Book
 from icmigrate.replica.system_canisters.icrc import Account
-from icmigrate.replica.system_canisters.table import (
+from icmigrate.replica.system_canisters.ledger_records import Allowance, Book
+from icmigrate.replica.system_canisters.system_canister import (
     Context,
     Failure,
     NativeMethod,

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from icmigrate.errors import ReplicaError
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER
-from icmigrate.replica.cycles import Fees
 from icmigrate.replica.server import running_replica
+from icmigrate.replica.state.fees import Fees
 from tests.replica.conformance.candid_types import encode
 from tests.replica.conformance.program import Program
 from tests.replica.conformance.world import ABSENT, TRILLION, Canister, User, number, rejected, user_of

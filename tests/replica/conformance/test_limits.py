@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER
-from icmigrate.replica.limits import Limits
 from icmigrate.replica.server import RunningReplica, running_replica
+from icmigrate.replica.state.limits import Limits
 from tests.replica.conformance.candid_types import decode, encode
 from tests.replica.conformance.program import Program
 from tests.replica.conformance.wire import Wire, wire_to

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from icmigrate.replica.cycles import Fees
-from icmigrate.replica.execution import Executor
-from icmigrate.replica.limits import Limits
-from icmigrate.replica.store import Store
+from icmigrate.replica.execution.executor import Executor
+from icmigrate.replica.state.fees import Fees
+from icmigrate.replica.state.limits import Limits
+from icmigrate.replica.storage.store import Store
 from tests.replica.execution.world import ROOT_KEY, SUBNET, World, open_world
 
 

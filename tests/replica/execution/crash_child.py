@@ -11,7 +11,7 @@ import struct
 import sys
 from pathlib import Path
 
-from icmigrate.replica.limits import Limits
+from icmigrate.replica.state.limits import Limits
 from tests.replica.execution.test_durability import COUNTER
 from tests.replica.execution.world import World, open_world
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.contexts import Context
-from icmigrate.replica.execution import Executor, Outcome
-from icmigrate.replica.instance import Instance
-from icmigrate.replica.state import Canister, Settings
+from icmigrate.replica.execution.executor import Executor, Outcome
+from icmigrate.replica.execution.instance import Instance
+from icmigrate.replica.state.records import Canister, Settings
+from icmigrate.replica.system_api.contexts import Context
 from tests.replica.execution.world import OWNER
 
 ID = Principal(b"\0" * 8 + b"\1\1")

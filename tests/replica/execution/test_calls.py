@@ -8,9 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.messages import Answer
-from icmigrate.replica.native import Deferred, NativeCall
-from icmigrate.replica.state import (
+from icmigrate.replica.execution.messages import Answer
+from icmigrate.replica.state.records import (
     CanisterStatus,
     IngressState,
     RejectCode,
@@ -19,6 +18,7 @@ from icmigrate.replica.state import (
     SystemOrigin,
     UserChange,
 )
+from icmigrate.replica.subnet.native_canister import Deferred, NativeCall
 from tests.replica.execution import planner
 from tests.replica.execution.planner import PLANNER, Plan
 from tests.replica.execution.world import OWNER, TRILLION, World, open_world, rejected, replied, wasm

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from icmigrate.replica import compiled_files
+from icmigrate.replica.storage import compiled_files
 
 
 def test_two_state_folders_share_one_folder_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

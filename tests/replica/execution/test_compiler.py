@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import wasmtime
 
-from icmigrate.replica.compiler import SMALL_BYTES, Compiler
-from icmigrate.replica.engine import Interrupted, new_store
-from icmigrate.replica.faults import InvalidModule
+from icmigrate.replica.engine.wasmtime_c_api import Interrupted, new_store
+from icmigrate.replica.errors.canister_errors import InvalidModule
+from icmigrate.replica.wasm.compiler import SMALL_BYTES, Compiler
 
 
 def module(body: str) -> bytes:

@@ -9,13 +9,13 @@ import pytest
 import wasmtime
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.contexts import Context
-from icmigrate.replica.execution import Executor
-from icmigrate.replica.faults import ContractViolation, Fault
-from icmigrate.replica.imports import FUNCTIONS, Function
-from icmigrate.replica.instance import Instance
-from icmigrate.replica.module import REWRITE_VERSION
-from icmigrate.replica.state import Canister, Closure, Reject, RejectCode, Settings
+from icmigrate.replica.errors.canister_errors import ContractViolation, Fault
+from icmigrate.replica.execution.executor import Executor
+from icmigrate.replica.execution.instance import Instance
+from icmigrate.replica.state.records import Canister, Closure, Reject, RejectCode, Settings
+from icmigrate.replica.system_api.contexts import Context
+from icmigrate.replica.system_api.ic0_imports import FUNCTIONS, Function
+from icmigrate.replica.wasm.module import REWRITE_VERSION
 from tests.replica.execution.world import OWNER, World, replied, wasm
 
 EVERYWHERE = "I G U RQ NRQ TQ CQ Ry Rt CRy CRt C CC F T"

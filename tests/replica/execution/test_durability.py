@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from icmigrate.replica.limits import Limits
-from icmigrate.replica.replica import StateInUse
-from icmigrate.replica.state import IngressState, Reject
+from icmigrate.replica.state.limits import Limits
+from icmigrate.replica.state.records import IngressState, Reject
+from icmigrate.replica.subnet.replica import StateInUse
 from tests.replica.execution.planner import PLANNER, Plan
 from tests.replica.execution.world import TRILLION, World, open_world, wasm
 

@@ -7,8 +7,8 @@ import struct
 import pytest
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.limits import Limits
-from icmigrate.replica.state import Canister, Reject, Settings
+from icmigrate.replica.state.limits import Limits
+from icmigrate.replica.state.records import Canister, Reject, Settings
 from tests.replica.execution.world import STRANGER, TRILLION, World, open_world, rejected, wasm
 
 PAGE = 65_536

@@ -8,9 +8,9 @@ import struct
 import time
 from pathlib import Path
 
-from icmigrate.replica.limits import Limits
-from icmigrate.replica.module import REWRITE_VERSION
-from icmigrate.replica.state import Reply
+from icmigrate.replica.state.limits import Limits
+from icmigrate.replica.state.records import Reply
+from icmigrate.replica.wasm.module import REWRITE_VERSION
 from tests.replica.execution.test_durability import COUNTER
 from tests.replica.execution.world import World, open_world, rejected, wasm
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import wasmtime
 
-from icmigrate.replica.contexts import Context
-from icmigrate.replica.cycles import Fees
-from icmigrate.replica.execution import Executor
-from icmigrate.replica.faults import InstructionLimitExceeded
-from icmigrate.replica.limits import Limits
-from icmigrate.replica.module import ModuleCache, check
-from icmigrate.replica.state import Closure
+from icmigrate.replica.errors.canister_errors import InstructionLimitExceeded
+from icmigrate.replica.execution.executor import Executor
+from icmigrate.replica.state.fees import Fees
+from icmigrate.replica.state.limits import Limits
+from icmigrate.replica.state.records import Closure
+from icmigrate.replica.system_api.contexts import Context
+from icmigrate.replica.wasm.module import ModuleCache, check
 from tests.replica.execution.single import execute, instantiate
 from tests.replica.execution.world import OWNER, World, rejected, wasm
 

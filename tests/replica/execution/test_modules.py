@@ -9,11 +9,11 @@ import wasmtime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icmigrate.replica.engine import shared_engine
-from icmigrate.replica.faults import InvalidModule
-from icmigrate.replica.limits import Limits
-from icmigrate.replica.module import check
-from icmigrate.replica.state import Refused
+from icmigrate.replica.engine.wasmtime_c_api import shared_engine
+from icmigrate.replica.errors.canister_errors import InvalidModule
+from icmigrate.replica.state.limits import Limits
+from icmigrate.replica.state.records import Refused
+from icmigrate.replica.wasm.module import check
 from tests.replica.execution.world import World, wasm
 
 GOOD = '(module (func (export "canister_query q")) (memory 1))'

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.limits import Limits
-from icmigrate.replica.native import Deferred, NativeCall
-from icmigrate.replica.state import QueryStats, Reply, Response
+from icmigrate.replica.state.limits import Limits
+from icmigrate.replica.state.records import QueryStats, Reply, Response
+from icmigrate.replica.subnet.native_canister import Deferred, NativeCall
 from tests.replica.execution.world import STRANGER, World, open_world, rejected, wasm
 
 # "ask" calls the query named in the argument: callee (10 bytes), flags (1 byte), method name.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from icmigrate.replica import dirty_pages, instance
-from icmigrate.replica.state import Refused
+from icmigrate.replica.engine import dirty_pages
+from icmigrate.replica.execution import instance
+from icmigrate.replica.state.records import Refused
 from tests.replica.execution.world import TRILLION, World, rejected, wasm
 
 # Bytes 0..7 of the heap, of stable memory and the global $g are counters; "change" raises all and more.

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.changes import Changes
-from icmigrate.replica.state import Refused, Snapshot, UserChange
+from icmigrate.replica.state.records import Refused, Snapshot, UserChange
+from icmigrate.replica.storage.changes import Changes
 from tests.replica.execution.test_durability import COUNTER, counts
 from tests.replica.execution.world import OWNER, World, open_world
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from icmigrate.replica.keys import Keys
-from icmigrate.replica.limits import Limits
-from icmigrate.replica.state import Reply
-from icmigrate.replica.storage_errors import StateDamaged, is_shortage
+from icmigrate.replica.certification.keys import Keys
+from icmigrate.replica.state.limits import Limits
+from icmigrate.replica.state.records import Reply
+from icmigrate.replica.storage.errors import StateDamaged, is_shortage
 from tests.replica.execution.test_durability import COUNTER, counts
 from tests.replica.execution.world import World, open_world, wasm
 

@@ -11,12 +11,9 @@ from pathlib import Path
 import wasmtime
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.changes import Changes
-from icmigrate.replica.clock import Clock
-from icmigrate.replica.limits import Limits
-from icmigrate.replica.native import NativeCanister
-from icmigrate.replica.replica import Replica
-from icmigrate.replica.state import (
+from icmigrate.replica.state.clock import Clock
+from icmigrate.replica.state.limits import Limits
+from icmigrate.replica.state.records import (
     Canister,
     Ingress,
     IngressState,
@@ -27,6 +24,9 @@ from icmigrate.replica.state import (
     Settings,
     UserChange,
 )
+from icmigrate.replica.storage.changes import Changes
+from icmigrate.replica.subnet.native_canister import NativeCanister
+from icmigrate.replica.subnet.replica import Replica
 
 OWNER = Principal(b"\x01" * 29)
 STRANGER = Principal(b"\x02" * 29)

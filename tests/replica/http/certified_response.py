@@ -9,7 +9,7 @@ from dataclasses import replace
 from icmigrate.protocol import bls, cbor, certificate, hash_tree
 from icmigrate.protocol.leb128 import encode_unsigned
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.response_verification import HttpExchange
+from icmigrate.replica.gateway.response_verification import HttpExchange
 
 CANISTER = Principal((9).to_bytes(8, "big") + b"\x01\x01")
 NOW = 1_700_000_000_000_000_000

@@ -15,7 +15,7 @@ from icmigrate.protocol import envelope
 from icmigrate.protocol.identity import Ed25519Identity
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.server import RunningReplica
-from icmigrate.replica.state import IngressState
+from icmigrate.replica.state.records import IngressState
 from tests.replica.execution.world import wasm
 from tests.replica.http.client import Client, given
 

@@ -21,8 +21,8 @@ from icmigrate.protocol.identity import (
 )
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
 from icmigrate.protocol.signature import verify_signature
-from icmigrate.replica import management_types as types
-from icmigrate.replica.certifier import RESPONSE_DOMAIN
+from icmigrate.replica.certification.certifier import RESPONSE_DOMAIN
+from icmigrate.replica.management import candid_types as types
 from tests.replica.http.canisters import CHOOSY, KEEPER
 from tests.replica.http.client import MINUTE, Answer, Client, Rejected
 

@@ -10,7 +10,7 @@ import pytest
 
 from icmigrate.protocol import candid
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.gateway_request import HTTP_REQUEST, HTTP_UPDATE_REQUEST
+from icmigrate.replica.gateway.request import HTTP_REQUEST, HTTP_UPDATE_REQUEST
 from tests.replica.http.canisters import KEEPER, fixed_http, literal, wasm
 from tests.replica.http.client import Answer, Client, given
 from tests.replica.http.http_canisters import certified_canister, response

@@ -11,8 +11,8 @@ import pytest
 from icmigrate.protocol import candid
 from icmigrate.protocol.leb128 import encode_unsigned
 from icmigrate.protocol.principal import ANONYMOUS, MANAGEMENT_CANISTER, Principal
-from icmigrate.replica import management_types as types
-from icmigrate.replica.management import METHODS, UNAVAILABLE, From, May
+from icmigrate.replica.management import candid_types as types
+from icmigrate.replica.management.canister import METHODS, UNAVAILABLE, From, May
 from tests.replica.http.canisters import FORWARDER, KEEPER, forwarded, wasm
 from tests.replica.http.client import Client, Rejected, encode, given
 

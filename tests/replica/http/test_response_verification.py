@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.certificate_expression import ExpressionError, parse_expression
-from icmigrate.replica.response_verification import HttpExchange, VerificationError, verify
+from icmigrate.replica.gateway.certificate_expression import ExpressionError, parse_expression
+from icmigrate.replica.gateway.response_verification import HttpExchange, VerificationError, verify
 from tests.replica.http.certified_response import (
     CANISTER,
     FULL,

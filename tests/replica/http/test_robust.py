@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from icmigrate.protocol import cbor, envelope
-from icmigrate.replica import connections
+from icmigrate.replica.http import connections
 from icmigrate.replica.server import RunningReplica, running_replica
 from tests.replica.http.canisters import KEEPER, wasm
 from tests.replica.http.client import Client

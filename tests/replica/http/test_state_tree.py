@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from icmigrate.protocol import hash_tree
 from icmigrate.protocol.hash_tree import Absent, Found, FoundTree, Unknown
 from icmigrate.protocol.principal import ANONYMOUS, Principal
-from icmigrate.replica.canister_ids import FIRST_CANISTER, LAST_CANISTER, in_canister_ranges
-from icmigrate.replica.state import (
+from icmigrate.replica.certification.state_tree import Node, Path, PathRefused, SystemTree, authorize, children, witness
+from icmigrate.replica.state.canister_ids import FIRST_CANISTER, LAST_CANISTER, in_canister_ranges
+from icmigrate.replica.state.records import (
     Canister,
     CustomSection,
     IngressState,
@@ -20,15 +21,6 @@ from icmigrate.replica.state import (
     RejectCode,
     Settings,
     SubnetState,
-)
-from icmigrate.replica.state_tree import (
-    Node,
-    Path,
-    PathRefused,
-    SystemTree,
-    authorize,
-    children,
-    witness,
 )
 
 OWNER = Principal(b"\x01\x02")

@@ -14,9 +14,9 @@ import pytest
 from icmigrate.protocol import candid
 from icmigrate.protocol.identity import Ed25519Identity
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.gateway_request import HTTP_REQUEST
-from icmigrate.replica.gateway_response import HTTP_RESPONSE
-from icmigrate.replica.response_verification import HttpExchange
+from icmigrate.replica.gateway.request import HTTP_REQUEST
+from icmigrate.replica.gateway.response import HTTP_RESPONSE
+from icmigrate.replica.gateway.response_verification import HttpExchange
 from tests.replica.http.client import Answer, Client
 from tests.replica.official.conftest import Daemon, foreign_module, run_script
 from tests.replica.official.test_response_verification import as_case, judged_by_official_verifier

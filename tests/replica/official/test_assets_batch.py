@@ -14,7 +14,7 @@ import pytest
 from icmigrate.protocol import candid
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.identity import Ed25519Identity
-from icmigrate.replica.response_verification import HttpExchange
+from icmigrate.replica.gateway.response_verification import HttpExchange
 from tests.replica.http.client import Client, Rejected
 from tests.replica.official.conftest import Daemon, foreign_module, run_script
 from tests.replica.official.test_assets import Site

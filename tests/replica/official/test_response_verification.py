@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.response_verification import HttpExchange, VerificationError, verify
+from icmigrate.replica.gateway.response_verification import HttpExchange, VerificationError, verify
 from tests.replica.http.certified_response import (
     CANISTER,
     FULL,

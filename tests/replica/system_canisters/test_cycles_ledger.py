@@ -8,7 +8,7 @@ import pytest
 
 from icmigrate.protocol.hash_of_map import hash_of_map
 from icmigrate.protocol.principal import ANONYMOUS, MANAGEMENT_CANISTER, Principal
-from icmigrate.replica.management_types import SETTING_TYPES
+from icmigrate.replica.management.candid_types import SETTING_TYPES
 from icmigrate.replica.system_canisters.cycles_ledger import (
     CREATE_CANISTER_MEMO,
     CYCLES_INDEX,

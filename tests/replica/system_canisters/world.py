@@ -12,12 +12,12 @@ import pytest
 
 from icmigrate.protocol import candid, cbor, hash_tree
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.changes import Changes
-from icmigrate.replica.native import NativeCall
-from icmigrate.replica.replica import Replica
-from icmigrate.replica.state import Reject, Reply, Settings, SystemOrigin, UserChange
+from icmigrate.replica.state.records import Reject, Reply, Settings, SystemOrigin, UserChange
+from icmigrate.replica.storage.changes import Changes
+from icmigrate.replica.subnet.native_canister import NativeCall
+from icmigrate.replica.subnet.replica import Replica
 from icmigrate.replica.system_canisters import system_canisters
-from icmigrate.replica.system_canisters.table import NativeMethod
+from icmigrate.replica.system_canisters.system_canister import NativeMethod
 
 SUBNET = Principal.self_authenticating(b"subnet")
 SECOND = 10**9

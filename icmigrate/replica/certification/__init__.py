@@ -1,0 +1,1 @@
+"""Interface Specification, "Certification": the state tree, the keys, the certificates."""

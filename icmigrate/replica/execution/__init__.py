@@ -1,0 +1,1 @@
+"""Executing one message on one canister, all of it or nothing."""

@@ -1,0 +1,205 @@
+"""Interface Specification, "IC method install_code": install, reinstall and upgrade, hooks included.
+
+All phases succeed together or leave the canister as it was. Runs in a worker thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from icmigrate.protocol.principal import Principal
+from icmigrate.replica.errors.canister_errors import (
+    Fault,
+    InsufficientCyclesInMemoryGrow,
+    InvalidModule,
+    NoModule,
+    WasmEngineError,
+    invalid_persistence_option,
+    missing_persistence_option,
+    not_empty,
+)
+from icmigrate.replica.execution.executor import Executor, Outcome, discard, watch_memory
+from icmigrate.replica.execution.instance import Instance
+from icmigrate.replica.execution.messages import available, out_of_cycles, spend
+from icmigrate.replica.state.records import Canister, InstalledModule, MemoryImage, Refused
+from icmigrate.replica.system_api.contexts import Context
+from icmigrate.replica.wasm.module import START
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What install_code was asked to do; `keep_heap` is wasm_memory_persistence = keep."""
+
+    mode: str
+    module: bytes
+    arg: bytes
+    sender: Principal
+    skip_pre_upgrade: bool = False
+    keep_heap: bool | None = None
+
+
+class _Failed(Exception):
+    """A phase ended with a fault; carries the canister's record with the log line."""
+
+    def __init__(self, canister: Canister, fault: Fault, instructions: int) -> None:
+        self.canister = canister
+        self.fault = fault
+        self.instructions = instructions
+
+
+def install(executor: Executor, canister: Canister, wanted: Installation, now: int) -> tuple[Canister, Refused | None]:
+    """The canister with the new code, or the canister as it was (less the fee) and why it was refused."""
+    canister = executor.fees.resources(canister, now)
+    upgrade = wanted.mode == "upgrade"
+    if wanted.mode == "install" and canister.module is not None:
+        return canister, Refused(not_empty(canister.id))
+    if upgrade and canister.module is None:
+        return canister, Refused(NoModule().reject(canister.id))
+    limit = executor.limits.install_instructions
+    prepaid = executor.fees.execution(executor.limits.update_instructions)
+    if available(executor, canister) < prepaid:
+        return canister, Refused(out_of_cycles(executor, canister, prepaid, wanted.sender))
+    try:
+        digest = executor.store.put(executor.store.modules, wanted.module)
+        compiled = executor.modules.get(digest, wanted.module)
+    except InvalidModule as fault:
+        return canister, Refused(fault.reject(canister.id))
+    if upgrade and wanted.keep_heap is None and _has_orthogonal_persistence(canister.module):
+        return canister, Refused(missing_persistence_option())
+    if upgrade and wanted.keep_heap and not _has_orthogonal_persistence(compiled.installed):
+        return canister, Refused(invalid_persistence_option())
+
+    executor.forget(canister.id)
+    files = executor.store.page_files(canister.id)
+    run = _Run(executor, canister, wanted, now, limit)
+    instance: Instance | None = None
+    old: Instance | None = None
+    try:
+        if upgrade and not wanted.skip_pre_upgrade and "canister_pre_upgrade" in canister.module.exports:  # type: ignore[union-attr]
+            old = executor.fresh(canister)
+            run.phase(old, Context.PRE_UPGRADE, "canister_pre_upgrade")
+            run.canister = run.canister.with_(memory=old.commit(canister.memory))
+        run.instructions += executor.limits.compile_instructions * compiled.instructions
+        image = run.canister.memory
+        keep_heap = upgrade and wanted.keep_heap is True
+        fresh = MemoryImage(
+            heap_pages=image.heap_pages if keep_heap else 0,
+            stable_pages=image.stable_pages if upgrade else 0,
+            globals=(),
+            heap_generation=image.heap_generation + (0 if keep_heap else 1),
+            stable_generation=image.stable_generation + (0 if upgrade else 1),
+            log_generation=image.log_generation,
+            log_length=image.log_length,
+            heap_file=image.heap_file if keep_heap else 0,
+            stable_file=image.stable_file if upgrade else 0,
+        )
+        try:
+            instance = Instance(compiled, files)
+        except WasmEngineError as fault:
+            raise _Failed(run.canister, fault, run.instructions) from None
+        instance.load(fresh, fresh_heap=not keep_heap)
+        run.canister = run.canister.with_(
+            module=compiled.installed,
+            memory=fresh,
+            version=canister.version + 1,
+            global_timer=0,
+            installed_at=now,
+            certified_data=run.canister.certified_data if upgrade else b"",
+        )
+        if compiled.layout.has_start:
+            run.phase(instance, Context.START, START)
+        hook = "canister_post_upgrade" if upgrade else "canister_init"
+        if hook in compiled.installed.exports:
+            run.phase(instance, Context.INIT, hook)
+        run.check_growth(canister, instance)
+        memory = instance.commit(fresh, fresh_heap=not keep_heap)
+    except _Failed as failed:
+        if instance is not None:
+            discard(instance)
+        charged = spend(
+            canister.with_(logs=failed.canister.logs, next_log=failed.canister.next_log),
+            executor.fees.execution(failed.instructions),
+        )
+        return charged, Refused(failed.fault.reject(canister.id))
+    except BaseException:
+        if instance is not None:
+            discard(instance)
+        raise
+    finally:
+        if old is not None:
+            discard(old)
+    executor.keep(canister.id, instance)
+    if not upgrade:  # the log of the code before goes with it
+        new = tuple(record for record in run.canister.logs if record.idx >= canister.next_log)
+        run.canister = run.canister.with_(logs=new)
+    installed = watch_memory(run.canister.with_(memory=memory, low_memory_hook="condition_not_satisfied"))
+    return spend(installed, executor.fees.execution(run.instructions)), None
+
+
+def _has_orthogonal_persistence(module: InstalledModule | None) -> bool:
+    """Motoko marks modules whose heap outlives upgrades by a private section."""
+    sections = module.sections if module else ()
+    return any(section.name == "enhanced-orthogonal-persistence" for section in sections)
+
+
+class _Run:
+    """The phases so far: the record as it became, and the instructions used."""
+
+    def __init__(self, executor: Executor, canister: Canister, wanted: Installation, now: int, limit: int) -> None:
+        self.executor = executor
+        self.canister = canister
+        self.wanted = wanted
+        self.now = now
+        self.limit = limit
+        self.instructions = 0
+
+    def phase(self, instance: Instance, context: Context, entry: str) -> None:
+        """Runs one hook and takes over its effects. Raises _Failed."""
+        left = max(0, self.limit - self.instructions)
+        api = self.executor.api(context, self.canister, self.wanted.sender, self.now, left)
+        if context is Context.INIT:
+            api.arg = self.wanted.arg
+        outcome: Outcome = self.executor.execute_on(instance, self.canister, api, entry)
+        self.instructions += outcome.instructions
+        logged = self.executor.log(self.canister, outcome)
+        if outcome.fault is not None:
+            raise _Failed(logged, outcome.fault, self.instructions)
+        self.canister, _ = self.executor.settle(logged, outcome, None)
+
+    def check_growth(self, before: Canister, instance: Instance) -> None:
+        """A canister that has more memory now must have the cycles for it. Raises _Failed."""
+        memory = replace(self.canister.memory, heap_pages=instance.heap.pages, stable_pages=instance.stable.pages)
+        after = self.canister.with_(memory=memory)
+        size = after.memory_size - before.memory_size
+        missing = self.executor.fees.freezing_limit(after) - after.reserved_cycles - after.cycles
+        if size > 0 and missing > 0:
+            told = missing if self.wanted.sender in after.settings.controllers else None
+            raise _Failed(self.canister, InsufficientCyclesInMemoryGrow(size, told), self.instructions)
+
+
+def empty(canister: Canister) -> Canister:
+    """The canister without code and memory (uninstall_code); answering its open calls is the caller's part.
+
+    Call contexts stay, as deleted, while responses to their calls are under way.
+    """
+    image = canister.memory
+    waiting = {callback.context_id for callback in canister.callbacks.values()}
+    return canister.with_(
+        module=None,
+        memory=MemoryImage(
+            heap_generation=image.heap_generation + 1,
+            stable_generation=image.stable_generation + 1,
+            log_generation=image.log_generation + 1,
+        ),
+        certified_data=b"",
+        global_timer=0,
+        chunks={},
+        contexts={
+            context.id: replace(context, responded=True, cycles_available=0, deleted=True)
+            for context in canister.contexts.values()
+            if context.id in waiting
+        },
+        logs=(),
+        low_memory_hook="condition_not_satisfied",
+        version=canister.version + 1,
+    )

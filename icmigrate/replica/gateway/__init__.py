@@ -1,0 +1,1 @@
+"""HTTP Gateway Protocol: plain HTTP requests, answered by canisters."""

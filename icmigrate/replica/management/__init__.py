@@ -1,0 +1,1 @@
+"""Interface Specification, "The IC management canister": its methods, and what they do to a canister."""

@@ -1,0 +1,1 @@
+"""One subnet: which message is executed next, what becomes true of it, who is told."""

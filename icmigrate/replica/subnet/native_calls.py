@@ -1,0 +1,53 @@
+"""Interface Specification, "The IC management canister": executing calls to native canisters."""
+
+from __future__ import annotations
+
+from icmigrate.replica.errors import canister_errors as faults
+from icmigrate.replica.execution.messages import Answer, caller_of
+from icmigrate.replica.state.records import (
+    CanisterOrigin,
+    CanisterRequest,
+    Ingress,
+    IngressOrigin,
+    Origin,
+    Refused,
+    Reject,
+    Response,
+)
+from icmigrate.replica.subnet.commits import Commits
+from icmigrate.replica.subnet.native_canister import Deferred, NativeCall, NativeCanister
+
+
+async def execute_native(commits: Commits, native: NativeCanister, message: Ingress | CanisterRequest) -> None:
+    """Executes one message in one transaction; the lock of the canister it works on is held meanwhile."""
+    origin: Origin
+    if isinstance(message, Ingress):
+        origin, attached = IngressOrigin(message.request_id, message.sender), 0
+    else:
+        origin = CanisterOrigin(message.sender, message.callback_id, message.deadline)
+        attached = message.cycles
+    call = NativeCall(origin, caller_of(origin), message.method_name, message.arg, attached)
+    changes = commits.changes()
+    response: Response | Deferred
+    if isinstance(message, Ingress) and message.ingress_expiry < changes.time_ns:
+        response = faults.ingress_timed_out()
+    else:
+        try:
+            response = await native.execute(call, changes)
+            charged = None
+        except Refused as refused:
+            response, charged = refused.reject, refused.charged
+        if isinstance(response, Reject):
+            changes = commits.changes()
+            call.cycles = attached
+            if charged is not None:
+                changes.put(charged)
+    if isinstance(message, Ingress):
+        changes.executed.add(message.request_id)
+    else:
+        changes.take(message.id)
+    if not isinstance(response, Deferred):
+        commits.answer(changes, Answer(origin, response, call.cycles))
+    elif isinstance(message, Ingress):
+        commits.processing(changes, message)
+    commits.commit(changes)

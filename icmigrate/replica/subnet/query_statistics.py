@@ -1,0 +1,36 @@
+"""Interface Specification, "IC method canister_status", `query_stats`: counting what leaves no trace otherwise.
+
+Queries change no state, so they are counted beside it until an epoch is over; then the scheduler adds what was
+counted to the canister's totals. What was counted since the last epoch is lost when the process ends.
+"""
+
+from __future__ import annotations
+
+from icmigrate.protocol.principal import Principal
+from icmigrate.replica.state.records import QueryStats, Reply, Response
+
+EPOCH_NS = 60 * 1_000_000_000
+
+
+class QueryStatistics:
+    """What was counted in the present epoch of each canister. Belongs to the event loop's thread."""
+
+    def __init__(self) -> None:
+        self._counted: dict[Principal, tuple[int, QueryStats]] = {}
+        """When the epoch began (nanoseconds), and what was counted in it."""
+
+    def count(self, canister_id: Principal, now: int, instructions: int, arg: bytes, response: Response) -> None:
+        """One evaluated query method, its argument, and the reply or reject message it gave."""
+        size = len(response.data) if isinstance(response, Reply) else len(response.message.encode())
+        since, before = self._counted.get(canister_id, (now, QueryStats()))
+        self._counted[canister_id] = since, before.plus(QueryStats(1, instructions, len(arg), size))
+
+    def is_due(self, canister_id: Principal, now: int) -> bool:
+        """Whether something was counted in an epoch that is over."""
+        counted = self._counted.get(canister_id)
+        return counted is not None and now - counted[0] >= EPOCH_NS
+
+    def take(self, canister_id: Principal) -> QueryStats:
+        """What was counted; the next query begins another epoch."""
+        _, counted = self._counted.pop(canister_id)
+        return counted

@@ -1,0 +1,1 @@
+"""WebAssembly modules as bytes: reading, checking, metering and compiling them."""

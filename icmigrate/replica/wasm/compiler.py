@@ -1,0 +1,113 @@
+"""Plumbing: compiling modules, in a process of its own unless they are small.
+
+What a module costs to compile cannot be told from its size, and wasmtime cannot be stopped: a few hundred KB may
+take hours or all memory. A process can be limited and ended, and with less priority it holds up nobody.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from threading import Lock
+
+import wasmtime
+
+from icmigrate.replica.engine.wasmtime_c_api import Interrupted, shared_engine
+from icmigrate.replica.errors.canister_errors import InvalidModule
+from icmigrate.replica.storage import compiled_files
+
+SMALL_BYTES = 4096
+"""Modules up to this size are compiled at once; starting a process takes 0.1 s."""
+CPU_SECONDS = 60
+MEMORY_BYTES = 8 << 30
+PRIORITY = 5
+_REFUSED, _NOT_WRITTEN = 3, 4
+_PR_SET_PDEATHSIG = 1
+
+
+class Compiler:
+    """Compiles for one replica. Safe to use from several threads."""
+
+    def __init__(self, cpu_seconds: int = CPU_SECONDS) -> None:
+        self._cpu_seconds = cpu_seconds
+        self._lock = Lock()
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._is_interrupted = False
+
+    def compile(self, wasm: bytes, target: Path) -> wasmtime.Module:
+        """The compiled module, which `target` holds afterwards. Raises InvalidModule, Interrupted, OSError."""
+        if len(wasm) > SMALL_BYTES:
+            self._run(wasm, target)
+            return wasmtime.Module.deserialize_file(shared_engine(), str(target))
+        try:
+            module = wasmtime.Module(shared_engine(), wasm)
+        except wasmtime.WasmtimeError as error:
+            raise _refused(str(error)) from None
+        compiled_files.write(target, module.serialize())
+        return module
+
+    def interrupt(self) -> None:
+        """Ends every compilation under way, and all that would follow, with `Interrupted`; from any thread."""
+        with self._lock:
+            self._is_interrupted = True
+            for process in self._processes:
+                process.kill()
+
+    def _run(self, wasm: bytes, target: Path) -> None:
+        # -P: what lies in the current folder is not imported.
+        command = [sys.executable, "-P", "-m", "icmigrate.replica.wasm.compiler", str(target), str(self._cpu_seconds)]
+        with self._lock:
+            if self._is_interrupted:
+                raise Interrupted
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            )
+            self._processes.add(process)
+        try:
+            _, said = process.communicate(wasm)
+        finally:
+            with self._lock:
+                self._processes.discard(process)
+        match process.returncode:
+            case 0:
+                return
+            case code if code == _REFUSED:
+                raise _refused(said.decode())
+            case code if code == _NOT_WRITTEN:
+                raise OSError(int(said), os.strerror(int(said)), str(target))
+        if self._is_interrupted:
+            raise Interrupted
+        raise _refused(f"compiling it takes more than {self._cpu_seconds} s or {MEMORY_BYTES >> 30} GiB of memory")
+
+
+def _refused(reason: str) -> InvalidModule:
+    return InvalidModule(f"Wasmtime failed to validate wasm module {reason}")
+
+
+def main(target: Path, cpu_seconds: int) -> int:
+    """What the process does: compiles the module on stdin to a file. It ends with the replica."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.nice(PRIORITY)
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        module = wasmtime.Module(shared_engine(), sys.stdin.buffer.read())
+        compiled_files.write(target, module.serialize())
+    except wasmtime.WasmtimeError as error:
+        sys.stderr.write(str(error))
+        return _REFUSED
+    except OSError as error:
+        sys.stderr.write(str(error.errno))
+        return _NOT_WRITTEN
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
