@@ -27,7 +27,7 @@ from icmigrate.replica.state.clock import Clock
 from icmigrate.replica.state.fees import Fees
 from icmigrate.replica.state.limits import Limits
 from icmigrate.replica.subnet.native_canister import NativeCanister
-from icmigrate.replica.subnet.replica import Replica
+from icmigrate.replica.subnet.subnet import Subnet
 from icmigrate.replica.system_canisters import system_canisters
 
 LOOK_SECONDS = 5.0
@@ -40,7 +40,7 @@ class RunningReplica:
 
     url: str
     port: int
-    replica: Replica
+    subnet: Subnet
     keys: Keys
     clock: Clock
 
@@ -70,7 +70,7 @@ async def running_replica(
     """
     clock = clock or Clock()
     keys = Keys.open(folder)
-    replica = await Replica.open(
+    subnet = await Subnet.open(
         folder,
         subnet_id=keys.subnet_id,
         root_key=keys.root_key,
@@ -81,24 +81,24 @@ async def running_replica(
         heartbeats=heartbeats,
     )
     try:
-        certifier = Certifier(keys, replica)
-        management = ManagementCanister(replica)
-        systems = system_canisters(replica, certifier.data_certificate)
+        certifier = Certifier(keys, subnet)
+        management = ManagementCanister(subnet)
+        systems = system_canisters(subnet, certifier.data_certificate)
         natives: tuple[NativeCanister, ...] = (management, *systems)
         for native in natives:
-            replica.add_native(native)
-        filter = IngressFilter(replica, management, [system.id for system in systems])
+            subnet.add_native(native)
+        filter = IngressFilter(subnet, management, [system.id for system in systems])
         application = connections.application()
         application.on_response_prepare.append(complete_headers)
-        application.add_routes(Endpoints(replica, certifier, filter).routes())
-        application.add_routes(Gateway(replica, filter, keys.root_key).routes())
+        application.add_routes(Endpoints(subnet, certifier, filter).routes())
+        application.add_routes(Gateway(subnet, filter, keys.root_key).routes())
         async with connections.served(application, port) as port:
             try:
-                yield RunningReplica(f"http://127.0.0.1:{port}", port, replica, keys, clock)
+                yield RunningReplica(f"http://127.0.0.1:{port}", port, subnet, keys, clock)
             finally:
-                replica.hold()
+                subnet.hold()
     finally:
-        await replica.close()
+        await subnet.close()
 
 
 async def serve(
@@ -115,7 +115,7 @@ async def serve(
         loop.add_signal_handler(number, ended.set)
     async with running_replica(folder, port) as running:
         on_ready(running)
-        scheduler = running.replica.scheduler
+        scheduler = running.subnet.scheduler
         endings = [asyncio.ensure_future(ending) for ending in (ended.wait(), scheduler.failed(), _deleted(folder))]
         await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
         for ending in endings:

@@ -14,7 +14,7 @@ from icmigrate.protocol.principal import Principal
 from icmigrate.replica.certification.keys import Keys
 from icmigrate.replica.certification.state_tree import Path, SystemTree, witness
 from icmigrate.replica.state.records import Reject, Reply, Response
-from icmigrate.replica.subnet.replica import Replica
+from icmigrate.replica.subnet.subnet import Subnet
 
 RESPONSE_DOMAIN = b"\x0bic-response"
 
@@ -22,14 +22,14 @@ RESPONSE_DOMAIN = b"\x0bic-response"
 class Certifier:
     """Signs parts of the state tree with the root key and query responses with the node key."""
 
-    def __init__(self, keys: Keys, replica: Replica) -> None:
+    def __init__(self, keys: Keys, subnet: Subnet) -> None:
         self._keys = keys
-        self._replica = replica
-        self._tree = SystemTree(replica.state, keys.subnet_id, keys.root_key, keys.node_id, keys.node_key)
+        self._subnet = subnet
+        self._tree = SystemTree(subnet.state, keys.subnet_id, keys.root_key, keys.node_id, keys.node_key)
 
     def certificate(self, paths: Iterable[Path], *, is_subnet_request: bool = False) -> bytes:
         """A certificate that reveals `/time` and `paths`, or proves them absent."""
-        root = self._tree.root(self._replica.time_ns(), is_subnet_request=is_subnet_request)
+        root = self._tree.root(self._subnet.time_ns(), is_subnet_request=is_subnet_request)
         return certificate.create(witness(root, [[b"time"], *paths]), self._keys.root)
 
     def call_certificate(self, request_id: bytes) -> bytes:
@@ -53,7 +53,7 @@ class Certifier:
                     "reject_message": message,
                     "error_code": error_code,
                 }
-        timestamp = self._replica.time_ns()
+        timestamp = self._subnet.time_ns()
         signed = hash_of_map({**content, "timestamp": timestamp, "request_id": request_id})
         signature = {
             "timestamp": timestamp,

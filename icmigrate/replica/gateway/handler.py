@@ -32,7 +32,7 @@ from icmigrate.replica.gateway.response import (
 from icmigrate.replica.gateway.response_verification import HttpExchange, VerificationError
 from icmigrate.replica.http.ingress_filter import IngressFilter
 from icmigrate.replica.state.records import Ingress, Refused, Reply, Response
-from icmigrate.replica.subnet.replica import Replica
+from icmigrate.replica.subnet.subnet import Subnet
 
 METHODS = (*gateway_cors.METHODS, "OPTIONS")
 UPDATE_SECONDS = 300.0
@@ -67,8 +67,8 @@ class Answer:
 class Gateway:
     """Answers every HTTP request that is not one to the replica's own interface."""
 
-    def __init__(self, replica: Replica, filter: IngressFilter, root_key: bytes) -> None:
-        self._replica = replica
+    def __init__(self, subnet: Subnet, filter: IngressFilter, root_key: bytes) -> None:
+        self._subnet = subnet
         self._filter = filter
         self._root_key = root_key
 
@@ -131,7 +131,7 @@ class Gateway:
                 exchange,
                 canister_id=asked.target.canister_id,
                 root_key=self._root_key,
-                now_ns=self._replica.time_ns(),
+                now_ns=self._subnet.time_ns(),
                 minimum_version=self._minimum_version(asked.target.canister_id),
             )
         except VerificationError as error:
@@ -142,7 +142,7 @@ class Gateway:
 
     def _minimum_version(self, canister_id: Principal) -> int:
         """The highest version that the canister says it supports ("Response Verification Version Assertion")."""
-        canister = self._replica.state.canisters.get(canister_id)
+        canister = self._subnet.state.canisters.get(canister_id)
         sections = canister.module.sections if canister and canister.module else ()
         for section in sections:
             if section.name == "supported_certificate_versions" and section.is_public:
@@ -210,12 +210,12 @@ class Gateway:
     # ---------------------------------------------------------------------------------- calls
 
     async def _query(self, canister_id: Principal, method_name: str, arg: bytes) -> bytes:
-        return _reply(await self._replica.query(ANONYMOUS, canister_id, method_name, arg))
+        return _reply(await self._subnet.query(ANONYMOUS, canister_id, method_name, arg))
 
     async def _update(self, canister_id: Principal, method_name: str, arg: bytes) -> bytes:
-        if len(arg) > self._replica.limits.ingress_payload:
+        if len(arg) > self._subnet.limits.ingress_payload:
             raise GatewayError(Cause.CLIENT_BODY_TOO_LARGE)
-        expiry = self._replica.time_ns() + self._replica.limits.ingress_ttl
+        expiry = self._subnet.time_ns() + self._subnet.limits.ingress_ttl
         content = {
             "request_type": "call",
             "sender": ANONYMOUS.bytes,
@@ -230,8 +230,8 @@ class Gateway:
             await self._filter.check_call(ingress)
         except Refused as refused:
             raise rejected(refused.reject) from None
-        await self._replica.submit(ingress)
-        status = await self._replica.wait(ingress.request_id, UPDATE_SECONDS)
+        await self._subnet.submit(ingress)
+        status = await self._subnet.wait(ingress.request_id, UPDATE_SECONDS)
         if status is None or status.response is None:
             raise GatewayError(Cause.BACKEND_HTTP_GATEWAY, "The request timed out.")
         return _reply(status.response)

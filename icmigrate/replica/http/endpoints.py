@@ -20,7 +20,7 @@ from icmigrate.replica.http import ingress_filter as ingress
 from icmigrate.replica.http.ingress_filter import BadRequest, IngressFilter, Target
 from icmigrate.replica.state.records import Ingress, Refused, Reject
 from icmigrate.replica.storage.errors import is_shortage
-from icmigrate.replica.subnet.replica import Replica
+from icmigrate.replica.subnet.subnet import Subnet
 
 SYNC_CALL_SECONDS = 10.0
 """How long a synchronous call waits for its certificate before it answers 202."""
@@ -45,7 +45,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Endpoints:
     """The handlers of one replica."""
 
-    replica: Replica
+    subnet: Subnet
     certifier: Certifier
     filter: IngressFilter
 
@@ -93,7 +93,7 @@ class Endpoints:
             {
                 "impl_version": f"icmigrate-{version('icmigrate')}",
                 "replica_health_status": "healthy",
-                "root_key": self.replica.root_key,
+                "root_key": self.subnet.root_key,
             }
         )
 
@@ -102,7 +102,7 @@ class Endpoints:
         message = await self._call(request)
         if isinstance(message, Reject):
             return _cbor(_reject(message))
-        await self.replica.submit(message)
+        await self.subnet.submit(message)
         return web.Response(status=202, headers=CORS)
 
     async def call_sync(self, request: web.Request) -> web.Response:
@@ -110,8 +110,8 @@ class Endpoints:
         message = await self._call(request)
         if isinstance(message, Reject):
             return _cbor({"status": "non_replicated_rejection", **_reject(message)})
-        await self.replica.submit(message)
-        status = await self.replica.wait(message.request_id, SYNC_CALL_SECONDS)
+        await self.subnet.submit(message)
+        status = await self.subnet.wait(message.request_id, SYNC_CALL_SECONDS)
         if status is None or not status.is_terminal:
             return web.Response(status=202, headers=CORS)
         certificate = self.certifier.call_certificate(message.request_id)
@@ -121,7 +121,7 @@ class Endpoints:
         """The message of a call request, ready to be submitted, or why the ingress filter refuses it."""
         parsed, target, size = await self._read(request, "call")
         call = ingress.parse_call(parsed)
-        largest = self.replica.limits.ingress_payload
+        largest = self.subnet.limits.ingress_payload
         if size > largest:
             raise BadRequest(
                 413,
@@ -141,7 +141,7 @@ class Endpoints:
         try:
             self.filter.check_target(call, target, is_query=False)
             # What was accepted once is only asked about again: its answer stands.
-            if self.replica.ingress_status(call.request_id) is None:
+            if self.subnet.ingress_status(call.request_id) is None:
                 await self.filter.check_call(message)
         except Refused as refused:
             return refused.reject
@@ -153,7 +153,7 @@ class Endpoints:
         call = ingress.parse_call(parsed)
         try:
             self.filter.check_target(call, target, is_query=True)
-            response = await self.replica.query(
+            response = await self.subnet.query(
                 call.sender, call.canister_id, call.method_name, call.arg, call.sender_info
             )
         except Refused as refused:
@@ -167,11 +167,11 @@ class Endpoints:
         try:
             state_tree.authorize(
                 paths,
-                state=self.replica.state,
+                state=self.subnet.state,
                 sender=parsed.sender,
                 effective=target.id,
                 is_subnet_request=target.is_subnet,
-                root_subnet=self.replica.subnet_id,
+                root_subnet=self.subnet.subnet_id,
                 is_v2=request.path.startswith("/api/v2/"),
                 targets=_delegation_targets(parsed),
             )
@@ -185,11 +185,11 @@ class Endpoints:
         target = ingress.parse_target(
             request.match_info["id"],
             is_subnet=request.match_info["kind"] == "subnet",
-            subnet_id=self.replica.subnet_id,
+            subnet_id=self.subnet.subnet_id,
         )
         ingress.require_hosted(target)
         body = await _body(request)
-        parsed = ingress.authenticated(body, request_type, self.replica.time_ns(), self.replica.root_key)
+        parsed = ingress.authenticated(body, request_type, self.subnet.time_ns(), self.subnet.root_key)
         return parsed, target, len(body)
 
 

@@ -16,7 +16,7 @@ from icmigrate.replica.errors import canister_errors as faults
 from icmigrate.replica.management.canister import ManagementCanister
 from icmigrate.replica.state.canister_ids import in_canister_ranges
 from icmigrate.replica.state.records import CanisterStatus, Ingress, Refused, SenderInfo
-from icmigrate.replica.subnet.replica import Replica
+from icmigrate.replica.subnet.subnet import Subnet
 
 SUBNET_CALLS = ("create_canister", "provisional_create_canister_with_cycles")
 SUBNET_QUERIES = ("list_canisters",)
@@ -113,9 +113,9 @@ def _sender_info(authenticated: Envelope) -> SenderInfo | None:
 class IngressFilter:
     """Decides, before anything is executed, whether a request is taken in."""
 
-    def __init__(self, replica: Replica, management: ManagementCanister, natives: Iterable[Principal] = ()) -> None:
+    def __init__(self, subnet: Subnet, management: ManagementCanister, natives: Iterable[Principal] = ()) -> None:
         """`natives` are the canisters that the replica answers itself, besides the management canister."""
-        self._replica = replica
+        self._subnet = subnet
         self._management = management
         self._natives = frozenset(natives)
 
@@ -148,7 +148,7 @@ class IngressFilter:
         target = self._management.effective_canister_id(method_name, ingress.arg, is_query=False)
         if target is None:
             return
-        canister = self._replica.state.canisters.get(target)
+        canister = self._subnet.state.canisters.get(target)
         if canister is None:
             raise Refused(faults.not_found(target))
         self._management.filter_ingress(ingress.sender, method_name, canister)
@@ -157,7 +157,7 @@ class IngressFilter:
             self._check_cycles(ingress, target)
 
     async def _check_canister_call(self, ingress: Ingress) -> None:
-        canister = self._replica.state.canisters.get(ingress.canister_id)
+        canister = self._subnet.state.canisters.get(ingress.canister_id)
         if canister is None:
             raise Refused(faults.not_found(ingress.canister_id))
         self._check_cycles(ingress, canister.id)
@@ -167,13 +167,13 @@ class IngressFilter:
             raise Refused(faults.stopping(canister.id))
         if canister.module is None:
             raise Refused(faults.NoModule().reject(canister.id))
-        reject = await self._replica.inspect_message(ingress)
+        reject = await self._subnet.inspect_message(ingress)
         if reject is not None:
             raise Refused(reject)
 
     def _check_cycles(self, ingress: Ingress, payer: Principal) -> None:
-        canister = self._replica.state.canisters[payer]
-        needed = self._replica.freezing_limit(canister) + self._replica.induction_cost(ingress)
+        canister = self._subnet.state.canisters[payer]
+        needed = self._subnet.fees.freezing_limit(canister) + self._subnet.scheduler.induction_fee(ingress)
         if canister.cycles < needed:
             missing = needed - canister.cycles
             may_know = ingress.sender in canister.settings.controllers

@@ -20,6 +20,8 @@ from icmigrate.replica.management import methods as run
 from icmigrate.replica.management import rejects as refusals
 from icmigrate.replica.management import snapshot_methods as snapshots
 from icmigrate.replica.management.context import Context, Record
+from icmigrate.replica.management.operations import CanisterOperations
+from icmigrate.replica.management.snapshots import Snapshots
 from icmigrate.replica.state.records import (
     Canister,
     CycleUse,
@@ -35,7 +37,7 @@ from icmigrate.replica.state.records import (
 )
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.subnet.native_canister import Deferred, NativeCall
-from icmigrate.replica.subnet.replica import Replica
+from icmigrate.replica.subnet.subnet import Subnet
 
 
 class From(Flag):
@@ -223,8 +225,10 @@ class ManagementCanister:
 
     id = MANAGEMENT_CANISTER
 
-    def __init__(self, replica: Replica) -> None:
-        self._replica = replica
+    def __init__(self, subnet: Subnet) -> None:
+        self._subnet = subnet
+        self._canisters = CanisterOperations(subnet)
+        self._snapshots = Snapshots(self._canisters)
 
     def target(self, method_name: str, arg: bytes) -> Principal | None:
         """The canister that a call works on; None when there is none or the call will be refused anyway."""
@@ -276,7 +280,7 @@ class ManagementCanister:
         if method is None or From.QUERY not in method.contexts:
             return refusals.management_query_not_found(method_name)
         call = NativeCall(SystemOrigin(), caller, method_name, arg)
-        changes = Changes(self._replica.state, self._replica.time_ns())
+        changes = Changes(self._subnet.state, self._subnet.time_ns())
         try:
             response = await self._run(method, call, changes)
         except Refused as refused:
@@ -298,12 +302,12 @@ class ManagementCanister:
                 paid = self._having_paid(canister, call)
                 changes.put(paid)
         try:
-            result = await method.run(Context(self._replica, changes, call), record)
+            result = await method.run(Context(self._canisters, self._snapshots, changes, call), record)
         except Refused as refused:
             raise Refused(refused.reject, refused.charged or paid) from None
         return result if isinstance(result, Deferred) else Reply(method.encode(result))
 
     def _having_paid(self, canister: Canister, call: NativeCall) -> Canister:
         """The canister that is managed pays for taking the request in, as far as it can."""
-        fee = self._replica.fees.ingress(len(call.arg) + len(call.method_name.encode()))
+        fee = self._subnet.fees.ingress(len(call.arg) + len(call.method_name.encode()))
         return spend(canister, fee, use=CycleUse.INGRESS_INDUCTION)

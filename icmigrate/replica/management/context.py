@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from icmigrate.protocol.principal import Principal
+from icmigrate.replica.management.operations import CanisterOperations
+from icmigrate.replica.management.snapshots import Snapshots
 from icmigrate.replica.state.records import CanisterChange, CanisterOrigin, ChangeOrigin, UserChange
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.subnet.native_canister import NativeCall
-from icmigrate.replica.subnet.replica import Replica
+from icmigrate.replica.subnet.subnet import Subnet
 
 Record = Mapping[str, Any]
 """A decoded Candid record: `opt` is a list of none or one, a variant a dict of one."""
@@ -23,11 +25,16 @@ def optional(value: list[Any]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One call: the replica whose operations are used, the transaction they are done in, and the call itself."""
+    """One call: what may be done to canisters, the transaction it is done in, and the call itself."""
 
-    replica: Replica
+    canisters: CanisterOperations
+    snapshots: Snapshots
     changes: Changes
     call: NativeCall
+
+    @property
+    def subnet(self) -> Subnet:
+        return self.canisters.subnet
 
     @property
     def caller(self) -> Principal:

@@ -32,14 +32,14 @@ from icmigrate.replica.subnet.native_canister import Deferred
 
 
 async def create_canister(context: Context, record: Record) -> Record:
-    required = context.replica.fees.canister_creation
+    required = context.subnet.fees.canister_creation
     sent = context.call.cycles
     if sent < required:
         raise Refused(refusals.insufficient_cycles_for_create_canister(sent, required))
     settings = _initial_settings(context, record, CREATED_WASM_MEMORY_LIMIT)
     context.call.accept(sent)
     origin = context.change_origin(record)
-    canister_id = context.replica.create_canister(
+    canister_id = context.canisters.create_canister(
         context.changes, settings, sent - required, origin, variables_hash=_variables_hash(record)
     )
     made = context.changes.existing(canister_id)
@@ -49,10 +49,10 @@ async def create_canister(context: Context, record: Record) -> Record:
 
 async def provisional_create_canister_with_cycles(context: Context, record: Record) -> Record:
     amount = optional(record["amount"])
-    canister_id = context.replica.create_canister(
+    canister_id = context.canisters.create_canister(
         context.changes,
         _initial_settings(context, record),
-        context.replica.fees.default_provisional_balance if amount is None else amount,
+        context.subnet.fees.default_provisional_balance if amount is None else amount,
         context.change_origin(record),
         optional(record["specified_id"]),
         variables_hash=_variables_hash(record),
@@ -71,30 +71,30 @@ def _variables_hash(record: Record) -> bytes | None:
 def _initial_settings(context: Context, record: Record, wasm_memory_limit: int = 0) -> Settings:
     settings = Settings(controllers=(context.caller,), wasm_memory_limit=wasm_memory_limit)
     for given in record["settings"]:
-        settings = management_settings.updated(settings, given, context.replica.limits)
+        settings = management_settings.updated(settings, given, context.subnet.limits)
     return settings
 
 
 async def update_settings(context: Context, record: Record) -> None:
     canister = context.changes.existing(record["canister_id"])
-    settings = management_settings.updated(canister.settings, record["settings"], context.replica.limits)
+    settings = management_settings.updated(canister.settings, record["settings"], context.subnet.limits)
     if settings.reserved_cycles_limit < canister.reserved_cycles:
         raise Refused(
             refusals.reserved_cycles_limit_is_too_low(canister.reserved_cycles, settings.reserved_cycles_limit)
         )
     by = context.change_origin(record) if record["settings"]["controllers"] else None
-    context.replica.update_settings(context.changes, canister.id, settings, by)
+    context.canisters.update_settings(context.changes, canister.id, settings, by)
 
 
 # ------------------------------------------------------------------------------------------- code
 
 
 async def upload_chunk(context: Context, record: Record) -> Record:
-    return {"hash": context.replica.put_chunk(context.changes, record["canister_id"], record["chunk"])}
+    return {"hash": context.canisters.put_chunk(context.changes, record["canister_id"], record["chunk"])}
 
 
 async def clear_chunk_store(context: Context, record: Record) -> None:
-    context.replica.clear_chunks(context.changes, record["canister_id"])
+    context.canisters.clear_chunks(context.changes, record["canister_id"])
 
 
 async def stored_chunks(context: Context, record: Record) -> list[Record]:
@@ -117,7 +117,7 @@ async def install_chunked_code(context: Context, record: Record) -> None:
         digest = item["hash"]
         if len(digest) != 32:
             raise Refused(refusals.wasm_chunk_store_error("Chunk hash is invalid. The length is not 32"))
-        chunk = context.replica.read_chunk(store_id, digest) if digest in store.chunks else None
+        chunk = context.canisters.read_chunk(store_id, digest) if digest in store.chunks else None
         if chunk is None:
             raise Refused(refusals.wasm_chunk_store_error(f"Chunk hash {list(digest)} was not found"))
         chunks.append(chunk)
@@ -137,7 +137,7 @@ async def _install(context: Context, record: Record, target: str, module: bytes)
     ((mode, options),) = record["mode"].items()
     upgrade = optional(options) if mode == "upgrade" else None
     persistence = optional(upgrade["wasm_memory_persistence"]) if upgrade else None
-    await context.replica.install_code(
+    await context.canisters.install_code(
         context.changes,
         record[target],
         mode,
@@ -151,24 +151,24 @@ async def _install(context: Context, record: Record, target: str, module: bytes)
 
 
 async def uninstall_code(context: Context, record: Record) -> None:
-    context.replica.uninstall_code(context.changes, record["canister_id"], context.change_origin(record))
+    context.canisters.uninstall_code(context.changes, record["canister_id"], context.change_origin(record))
 
 
 # ------------------------------------------------------------------------------------------- lifecycle
 
 
 async def start_canister(context: Context, record: Record) -> None:
-    context.replica.start_canister(context.changes, record["canister_id"])
+    context.canisters.start_canister(context.changes, record["canister_id"])
 
 
 async def stop_canister(context: Context, record: Record) -> Deferred | None:
-    return context.replica.stop_canister(context.changes, record["canister_id"], context.call)
+    return context.canisters.stop_canister(context.changes, record["canister_id"], context.call)
 
 
 async def delete_canister(context: Context, record: Record) -> None:
     if record["canister_id"] == context.caller:
         raise Refused(refusals.delete_canister_self(context.caller))
-    context.replica.delete_canister(context.changes, record["canister_id"])
+    context.canisters.delete_canister(context.changes, record["canister_id"])
 
 
 # ------------------------------------------------------------------------------------------- cycles
@@ -176,11 +176,11 @@ async def delete_canister(context: Context, record: Record) -> None:
 
 async def deposit_cycles(context: Context, record: Record) -> None:
     amount = context.call.accept(context.call.cycles)
-    context.replica.deposit_cycles(context.changes, record["canister_id"], amount)
+    context.canisters.deposit_cycles(context.changes, record["canister_id"], amount)
 
 
 async def provisional_top_up_canister(context: Context, record: Record) -> None:
-    context.replica.deposit_cycles(context.changes, record["canister_id"], record["amount"])
+    context.canisters.deposit_cycles(context.changes, record["canister_id"], record["amount"])
 
 
 # ------------------------------------------------------------------------------------------- information
@@ -211,7 +211,7 @@ async def canister_status(context: Context, record: Record) -> Record:
         "memory_metrics": {name: getattr(canister, name) for name in metrics},
         "cycles": canister.cycles,
         "reserved_cycles": canister.reserved_cycles,
-        "idle_cycles_burned_per_day": context.replica.idle_cycles_burned_per_day(canister),
+        "idle_cycles_burned_per_day": context.subnet.fees.idle_per_day(canister),
         "query_stats": {
             "num_calls_total": stats.calls,
             "num_instructions_total": stats.instructions,
@@ -323,7 +323,7 @@ async def subnet_info(context: Context, record: Record) -> Record:
 
 
 def _own_subnet(context: Context, record: Record) -> None:
-    if record["subnet_id"] != context.replica.subnet_id:
+    if record["subnet_id"] != context.subnet.subnet_id:
         raise Refused(
             refusals.contract_violation(f"Provided target subnet ID {record['subnet_id'].to_str()} does not exist.")
         )

@@ -15,7 +15,6 @@ from icmigrate.replica.execution.executor import watch_memory
 from icmigrate.replica.execution.installation import Installation, install
 from icmigrate.replica.execution.messages import Answer
 from icmigrate.replica.management import rejects as refusals
-from icmigrate.replica.management.snapshot_operations import SnapshotOperations, refuse
 from icmigrate.replica.state.canister_ids import canister_id, in_canister_ranges
 from icmigrate.replica.state.fees import MAX_CYCLES
 from icmigrate.replica.state.records import (
@@ -24,16 +23,30 @@ from icmigrate.replica.state.records import (
     ChangeOrigin,
     HistoryEntry,
     Refused,
+    Reject,
     RejectCode,
     Settings,
     StopCall,
 )
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.subnet.native_canister import Deferred, NativeCall
+from icmigrate.replica.subnet.subnet import Subnet
 
 
-class Operations(SnapshotOperations):
-    """The operations of one subnet; `Replica` is the subnet."""
+def _refused(error_code: str, text: str) -> Refused:
+    return Refused(Reject(RejectCode.CANISTER_ERROR, text, error_code))
+
+
+class CanisterOperations:
+    """What the management canister does to the canisters of one subnet, without its Candid."""
+
+    def __init__(self, subnet: Subnet) -> None:
+        self.subnet = subnet
+        self._store = subnet.store
+        self._limits = subnet.limits
+        self._fees = subnet.fees
+        self._executor = subnet.executor
+        self._scheduler = subnet.scheduler
 
     # -------------------------------------------------------------------------------------- creation
 
@@ -53,13 +66,13 @@ class Operations(SnapshotOperations):
         """
         if specified_id is not None:
             chosen = specified_id
-            if changes.canister(chosen) is not None or chosen in self.scheduler.natives:
+            if changes.canister(chosen) is not None or chosen in self._scheduler.natives:
                 raise Refused(refusals.canister_already_exists(chosen))
             if not in_canister_ranges(chosen):
-                raise Refused(refusals.canister_not_hosted_by_subnet(chosen, self.executor.subnet_id))
+                raise Refused(refusals.canister_not_hosted_by_subnet(chosen, self._executor.subnet_id))
         else:
             chosen = canister_id(changes.fresh_canister_number())
-            while changes.canister(chosen) is not None or chosen in self.scheduler.natives:
+            while changes.canister(chosen) is not None or chosen in self._scheduler.natives:
                 chosen = canister_id(changes.fresh_canister_number())
         canister = Canister(
             id=chosen,
@@ -77,14 +90,14 @@ class Operations(SnapshotOperations):
             controllers=settings.controllers,
             environment_variables_hash=variables_hash,
         )
-        changes.put(self._noted(canister, entry))
+        changes.put(self.noted(canister, entry))
         return chosen
 
     def update_settings(
         self, changes: Changes, canister_id: Principal, settings: Settings, controllers_by: ChangeOrigin | None
     ) -> None:
         """Replaces the settings (all fields). `controllers_by` is who gave controllers, the same or others."""
-        canister = self._charged(changes, canister_id)
+        canister = self.charged(changes, canister_id)
         before = canister.settings
         canister = canister.with_(settings=settings, version=canister.version + 1)
         self._check_allocations(canister, before)
@@ -96,12 +109,12 @@ class Operations(SnapshotOperations):
                 "controllers_change",
                 controllers=settings.controllers,
             )
-            canister = self._noted(canister, entry)
+            canister = self.noted(canister, entry)
         changes.put(watch_memory(canister))
 
     def _check_allocations(self, canister: Canister, before: Settings) -> None:
         """Raises Refused when an allocation became larger than the subnet or the canister's cycles allow."""
-        wanted, limits = canister.settings, self.limits
+        wanted, limits = canister.settings, self._limits
         if wanted.memory_allocation > before.memory_allocation:
             memory = limits.subnet_memory - sum(each.allocated_memory for each in self._others(canister))
             if wanted.memory_allocation > memory:
@@ -112,7 +125,7 @@ class Operations(SnapshotOperations):
             compute = limits.subnet_compute_percent - 1 - used
             if wanted.compute_allocation > compute:
                 raise Refused(refusals.subnet_compute_oversubscribed(wanted.compute_allocation, compute))
-        missing = self.fees.freezing_limit(canister) - canister.reserved_cycles - canister.cycles
+        missing = self._fees.freezing_limit(canister) - canister.reserved_cycles - canister.cycles
         if missing <= 0:
             return
         for what in ("compute", "memory"):
@@ -121,7 +134,7 @@ class Operations(SnapshotOperations):
                 raise Refused(refusals.insufficient_cycles_in_allocation(what, allocation, missing))
 
     def _others(self, canister: Canister) -> Iterator[Canister]:
-        return (each for each in self.scheduler.state.canisters.values() if each.id != canister.id)
+        return (each for each in self.subnet.state.canisters.values() if each.id != canister.id)
 
     # -------------------------------------------------------------------------------------- code
 
@@ -142,7 +155,7 @@ class Operations(SnapshotOperations):
         canister = changes.existing(canister_id)
         keep = None if wasm_memory_persistence is None else wasm_memory_persistence == "keep"
         wanted = Installation(mode, module, arg, sender, skip_pre_upgrade, keep)
-        installed, refused = await self.scheduler.in_thread(install, self.executor, canister, wanted, changes.time_ns)
+        installed, refused = await self._scheduler.in_thread(install, self._executor, canister, wanted, changes.time_ns)
         if refused is not None:
             raise Refused(refused.reject, installed)
         assert installed.module is not None
@@ -154,8 +167,15 @@ class Operations(SnapshotOperations):
             mode=mode,
             module_hash=installed.module.hash,
         )
-        changes.put(self._noted(installed, entry))
-        self._clean(changes, installed)
+        changes.put(self.noted(installed, entry))
+        self.drop_stale_pages(changes, installed)
+
+    def uninstall_code(self, changes: Changes, canister_id: Principal, origin: ChangeOrigin) -> None:
+        """Removes code and memory; open calls are rejected, callbacks' responses will be dropped."""
+        canister = self.charged(changes, canister_id)
+        emptied = self._scheduler.upkeep.uninstall(changes, canister)
+        entry = HistoryEntry(changes.time_ns, emptied.version, origin, "code_uninstall")
+        changes.put(self.noted(emptied, entry))
 
     # -------------------------------------------------------------------------------------- status
 
@@ -163,7 +183,7 @@ class Operations(SnapshotOperations):
         """Makes it running; stop_canister calls that wait are rejected."""
         canister = changes.existing(canister_id)
         for call in canister.stop_calls:
-            self.scheduler.answer(changes, Answer(call.origin, faults.stop_cancelled(canister_id), call.cycles))
+            self._scheduler.answer(changes, Answer(call.origin, faults.stop_cancelled(canister_id), call.cycles))
         changes.put(canister.with_(status=CanisterStatus.RUNNING, stop_calls=(), version=canister.version + 1))
 
     def stop_canister(self, changes: Changes, canister_id: Principal, call: NativeCall) -> Deferred | None:
@@ -180,19 +200,18 @@ class Operations(SnapshotOperations):
         """Deletes a stopped canister; its cycles are gone."""
         canister = changes.existing(canister_id)
         if canister.status is not CanisterStatus.STOPPED:
-            raise refuse(
-                RejectCode.CANISTER_ERROR,
+            raise _refused(
                 "IC0510",
                 f"Canister {canister_id.to_str()} must be stopped before it is deleted.",
             )
         changes.delete(canister)
-        files = self.store.page_files(canister_id)
+        files = self._store.page_files(canister_id)
 
         def forget() -> None:
-            self.executor.forget(canister_id)
+            self._executor.forget(canister_id)
             files.remove_stale(None)
             for snapshot in canister.snapshots.values():
-                self._remove_snapshot_files(snapshot.id)
+                self._store.remove_snapshot(snapshot.id)
 
         changes.after_commit(forget)
 
@@ -206,25 +225,23 @@ class Operations(SnapshotOperations):
     def put_chunk(self, changes: Changes, canister_id: Principal, chunk: bytes) -> bytes:
         """Stores a chunk of at most 1 MiB; returns its SHA-256."""
         canister = changes.existing(canister_id)
-        if len(chunk) > self.limits.chunk_size:
-            raise refuse(
-                RejectCode.CANISTER_ERROR,
+        if len(chunk) > self._limits.chunk_size:
+            raise _refused(
                 "IC0504",
                 "Error from Wasm chunk store: Wasm chunk size exceeds the maximum chunk size of "
-                f"{self.limits.chunk_size}.",
+                f"{self._limits.chunk_size}.",
             )
         digest = hashlib.sha256(chunk).digest()
         if digest not in canister.chunks:
-            if canister.wasm_chunk_store_size + self.limits.chunk_size > self.limits.chunk_store:
-                raise refuse(
-                    RejectCode.CANISTER_ERROR,
+            if canister.wasm_chunk_store_size + self._limits.chunk_size > self._limits.chunk_store:
+                raise _refused(
                     "IC0504",
                     "Error from Wasm chunk store: Wasm chunk store has already reached maximum capacity of "
-                    f"{self.limits.chunk_store} bytes.",
+                    f"{self._limits.chunk_store} bytes.",
                 )
             after = canister.with_(chunks={**canister.chunks, digest: len(chunk)})
             self.check_growth(canister, after)
-            self.store.put(self.store.chunks, chunk)
+            self._store.put(self._store.chunks, chunk)
             changes.put(after)
         return digest
 
@@ -233,11 +250,30 @@ class Operations(SnapshotOperations):
 
     def read_chunk(self, canister_id: Principal, digest: bytes) -> bytes | None:
         """A chunk of the canister's store."""
-        canister = self.scheduler.state.canisters.get(canister_id)
+        canister = self.subnet.state.canisters.get(canister_id)
         if canister is None or digest not in canister.chunks:
             return None
-        return self.store.get(self.store.chunks, digest)
+        return self._store.get(self._store.chunks, digest)
 
-    def module_bytes(self, module_hash: bytes) -> bytes | None:
-        """The bytes of a module as they were uploaded."""
-        return self.store.get(self.store.modules, module_hash)
+    # -------------------------------------------------------------------------------------- shared with snapshots
+
+    def charged(self, changes: Changes, canister_id: Principal) -> Canister:
+        """The canister, having paid its resources until now."""
+        return self._fees.resources(changes.existing(canister_id), changes.time_ns)
+
+    def noted(self, canister: Canister, entry: HistoryEntry) -> Canister:
+        """Adds to the canister's history."""
+        entries = (*canister.history, entry)[-self._limits.history_entries :]
+        return canister.with_(history=entries, history_total=canister.history_total + 1)
+
+    def check_growth(self, before: Canister, after: Canister) -> None:
+        """Raises Refused when a canister that needs more memory now has not the cycles for it."""
+        size = after.memory_size - before.memory_size
+        missing = self._fees.freezing_limit(after) - after.reserved_cycles - after.cycles
+        if size > 0 and missing > 0:
+            raise Refused(refusals.insufficient_cycles_in_memory_grow(size, missing))
+
+    def drop_stale_pages(self, changes: Changes, canister: Canister) -> None:
+        """Deletes the pages of older generations as soon as the new one is true."""
+        files = self._store.page_files(canister.id)
+        changes.after_commit(lambda: files.remove_stale(canister.memory))

@@ -15,7 +15,7 @@ MAX_SLICE = 2_000_000
 
 
 async def take_canister_snapshot(context: Context, record: Record) -> Record:
-    snapshot = await context.replica.take_snapshot(
+    snapshot = await context.snapshots.take(
         context.changes,
         record["canister_id"],
         replace=optional(record["replace_snapshot"]),
@@ -27,12 +27,10 @@ async def take_canister_snapshot(context: Context, record: Record) -> Record:
 
 async def load_canister_snapshot(context: Context, record: Record) -> None:
     canister_id, snapshot_id = record["canister_id"], record["snapshot_id"]
-    source = context.replica.snapshot_owner(canister_id, snapshot_id)
+    source = context.snapshots.owner(canister_id, snapshot_id)
     if context.caller not in context.changes.existing(source).settings.controllers:
         raise Refused(refusals.snapshot_not_controller(canister_id, snapshot_id, context.caller))
-    await context.replica.load_snapshot(
-        context.changes, canister_id, source, snapshot_id, context.change_origin(record)
-    )
+    await context.snapshots.load(context.changes, canister_id, source, snapshot_id, context.change_origin(record))
 
 
 async def list_canister_snapshots(context: Context, record: Record) -> list[Record]:
@@ -42,7 +40,7 @@ async def list_canister_snapshots(context: Context, record: Record) -> list[Reco
 
 async def delete_canister_snapshot(context: Context, record: Record) -> None:
     snapshot = _existing(context, record)
-    context.replica.delete_snapshot(context.changes, record["canister_id"], snapshot.id)
+    context.snapshots.delete(context.changes, record["canister_id"], snapshot.id)
 
 
 async def read_canister_snapshot_metadata(context: Context, record: Record) -> Record:
@@ -68,19 +66,19 @@ async def read_canister_snapshot_data(context: Context, record: Record) -> Recor
     snapshot = _existing(context, record)
     ((kind, part),) = record["kind"].items()
     if kind == "wasm_chunk":
-        return {"chunk": context.replica.read_snapshot_chunk(snapshot, part["hash"])}
+        return {"chunk": context.snapshots.read_chunk(snapshot, part["hash"])}
     offset, size = part["offset"], part["size"]
     if size > MAX_SLICE:
         raise Refused(refusals.invalid_management_payload(f"Requested slice too large: {size} > {MAX_SLICE}"))
-    return {"chunk": context.replica.read_snapshot(snapshot, kind, offset, size)}
+    return {"chunk": context.snapshots.read(snapshot, kind, offset, size)}
 
 
 async def upload_canister_snapshot_metadata(context: Context, record: Record) -> Record:
     canister = context.changes.existing(record["canister_id"])
     replaced = optional(record["replace_snapshot"])
     if replaced is not None:
-        context.replica.snapshot(context.changes, canister.id, replaced)
-    limit = context.replica.limits.snapshots
+        context.snapshots.existing(context.changes, canister.id, replaced)
+    limit = context.subnet.limits.snapshots
     if replaced is None and len(canister.snapshots) >= limit:
         raise Refused(refusals.snapshot_limit_exceeded(canister.id, limit))
     for name in ("wasm_memory_size", "stable_memory_size"):
@@ -107,8 +105,8 @@ async def upload_canister_snapshot_metadata(context: Context, record: Record) ->
         on_low_wasm_memory=None if hook is None else next(iter(hook)),
     )
     if replaced is not None:
-        context.replica.delete_snapshot(context.changes, canister.id, replaced)
-    made = context.replica.create_snapshot(context.changes, canister.id, wanted)
+        context.snapshots.delete(context.changes, canister.id, replaced)
+    made = context.snapshots.create(context.changes, canister.id, wanted)
     return {"snapshot_id": made.id}
 
 
@@ -118,11 +116,11 @@ async def upload_canister_snapshot_data(context: Context, record: Record) -> Non
         raise Refused(refusals.snapshot_immutable())
     ((kind, part),) = record["kind"].items()
     offset = 0 if part is None else part["offset"]
-    context.replica.write_snapshot(context.changes, record["canister_id"], snapshot.id, kind, offset, record["chunk"])
+    context.snapshots.write(context.changes, record["canister_id"], snapshot.id, kind, offset, record["chunk"])
 
 
 def _existing(context: Context, record: Record) -> Snapshot:
-    return context.replica.snapshot(context.changes, record["canister_id"], record["snapshot_id"])
+    return context.snapshots.existing(context.changes, record["canister_id"], record["snapshot_id"])
 
 
 def _summary(snapshot: Snapshot) -> Record:
@@ -131,9 +129,9 @@ def _summary(snapshot: Snapshot) -> Record:
 
 def _globals(context: Context, snapshot: Snapshot) -> list[dict[str, int | float]]:
     size = snapshot.module.size if snapshot.module else 0
-    data = context.replica.read_snapshot(snapshot, "wasm_module", 0, size)
+    data = context.snapshots.read(snapshot, "wasm_module", 0, size)
     try:
-        module = wasm_binary.parse(unpack(data, context.replica.limits))
+        module = wasm_binary.parse(unpack(data, context.subnet.limits))
     except (wasm_binary.MalformedModule, InvalidModule):  # not uploaded yet
         return snapshot_globals.to_candid(None, snapshot.globals)
     if snapshot.source == "metadata_upload":

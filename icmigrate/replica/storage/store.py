@@ -219,6 +219,11 @@ class Store:
     def snapshot_path(self, snapshot_id: bytes, kind: str) -> Path:
         return self.snapshots / f"{snapshot_id.hex()}.{kind}"
 
+    def remove_snapshot(self, snapshot_id: bytes) -> None:
+        """Deletes the files of a snapshot."""
+        for kind in ("heap", "stable", "module"):
+            self.snapshot_path(snapshot_id, kind).unlink(missing_ok=True)
+
     @staticmethod
     def put(folder: Path, data: bytes) -> bytes:
         """Keeps bytes under their SHA-256, which is returned."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.subnet.replica import Replica
+from icmigrate.replica.management.operations import CanisterOperations
+from icmigrate.replica.subnet.subnet import Subnet
 from icmigrate.replica.system_canisters.cycles_index import CyclesIndex
 from icmigrate.replica.system_canisters.cycles_ledger import CyclesLedger
 from icmigrate.replica.system_canisters.cycles_minting import CyclesMinting
@@ -21,21 +22,22 @@ INSTALLED = "installed"
 """Namespace of the records that tell which system canisters a state folder has, by canister id."""
 
 
-def system_canisters(replica: Replica, data_certificate: Callable[[Principal], bytes]) -> Sequence[TableCanister]:
-    """The system canisters of a replica, those installed which this state has not seen yet."""
-    icp_ledger = IcpLedger(replica, data_certificate)
-    cycles_ledger = CyclesLedger(replica, data_certificate)
+def system_canisters(subnet: Subnet, data_certificate: Callable[[Principal], bytes]) -> Sequence[TableCanister]:
+    """The system canisters of a subnet, those installed which this state has not seen yet."""
+    operations = CanisterOperations(subnet)
+    icp_ledger = IcpLedger(operations, data_certificate)
+    cycles_ledger = CyclesLedger(operations, data_certificate)
     systems: Sequence[TableCanister] = (
         icp_ledger,
-        IcpIndex(replica, data_certificate, icp_ledger),
+        IcpIndex(operations, data_certificate, icp_ledger),
         cycles_ledger,
-        CyclesIndex(replica, data_certificate, cycles_ledger),
-        CyclesMinting(replica, data_certificate, icp_ledger, cycles_ledger),
+        CyclesIndex(operations, data_certificate, cycles_ledger),
+        CyclesMinting(operations, data_certificate, icp_ledger, cycles_ledger),
     )
-    changes = replica.scheduler.changes()
+    changes = subnet.scheduler.changes()
     for system in systems:
         if changes.native_get(INSTALLED, system.id.bytes) is None:
             system.install(changes)
             changes.native_put(INSTALLED, system.id.bytes, b"1")
-    replica.scheduler.commit(changes)
+    subnet.scheduler.commit(changes)
     return systems

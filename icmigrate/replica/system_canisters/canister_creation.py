@@ -9,9 +9,10 @@ from icmigrate.protocol.principal import Principal
 from icmigrate.replica.management import rejects as refusals
 from icmigrate.replica.management import settings as management_settings
 from icmigrate.replica.management.candid_types import CANISTER_SETTINGS
+from icmigrate.replica.management.operations import CanisterOperations
 from icmigrate.replica.state.records import CREATED_WASM_MEMORY_LIMIT, CanisterChange, CycleUse, Refused, Settings
 from icmigrate.replica.storage.changes import Changes
-from icmigrate.replica.subnet.replica import Replica
+from icmigrate.replica.subnet.subnet import Subnet
 from icmigrate.replica.system_canisters.system_canister import Record, given
 
 CYCLES_MINTING_CANISTER = Principal.from_str("rkp4c-7iaaa-aaaaa-aaaca-cai")
@@ -37,35 +38,40 @@ class CreationFailed(Exception):
 
 
 def create_canister(
-    replica: Replica, changes: Changes, creator: Principal, cycles: int, settings: list[Any], selection: Record | None
+    operations: CanisterOperations,
+    changes: Changes,
+    creator: Principal,
+    cycles: int,
+    settings: list[Any],
+    selection: Record | None,
 ) -> Principal:
     """A canister that `creator` controls unless `settings` (opt canister_settings) name others. Raises CreationFailed.
 
     `cycles` pay the creation fee; the rest is the canister's balance.
     """
-    _check_selection(replica, creator, selection)
-    required = replica.fees.canister_creation
+    _check_selection(operations.subnet, creator, selection)
+    required = operations.subnet.fees.canister_creation
     try:
         if cycles < required:
             raise Refused(refusals.insufficient_cycles_for_create_canister(cycles, required))
         chosen = Settings(controllers=(creator,), wasm_memory_limit=CREATED_WASM_MEMORY_LIMIT)
         for record in settings:
-            chosen = management_settings.updated(chosen, record, replica.limits)
+            chosen = management_settings.updated(chosen, record, operations.subnet.limits)
         origin = CanisterChange(CYCLES_MINTING_CANISTER)
-        canister_id = replica.create_canister(changes, chosen, cycles - required, origin)
+        canister_id = operations.create_canister(changes, chosen, cycles - required, origin)
     except Refused as refused:
-        reject, subnet = refused.reject, replica.subnet_id.to_str()
+        reject, subnet = refused.reject, operations.subnet.subnet_id.to_str()
         text = f"Creating canister in subnet {subnet} failed with code {reject.code.value}: {reject.message}"
         raise CreationFailed(text) from None
     changes.put(changes.existing(canister_id).consuming(CycleUse.CANISTER_CREATION, required))
     return canister_id
 
 
-def _check_selection(replica: Replica, creator: Principal, selection: Record | None) -> None:
+def _check_selection(subnet: Subnet, creator: Principal, selection: Record | None) -> None:
     match selection:
-        case {"Subnet": {"subnet": subnet}} if subnet != replica.subnet_id:
+        case {"Subnet": {"subnet": wanted}} if wanted != subnet.subnet_id:
             raise CreationFailed(
-                f"Subnet {subnet.to_str()} does not exist or {creator.to_str()} is not authorized to deploy to "
+                f"Subnet {wanted.to_str()} does not exist or {creator.to_str()} is not authorized to deploy to "
                 "that subnet."
             )
         case {"Filter": {"subnet_type": subnet_type}} if given(subnet_type) not in (None, SUBNET_TYPE):

@@ -11,7 +11,7 @@ from typing import Any
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.management.candid_types import BLOB
-from icmigrate.replica.subnet.replica import Replica
+from icmigrate.replica.management.operations import CanisterOperations
 from icmigrate.replica.system_canisters import icrc, icrc3
 from icmigrate.replica.system_canisters.cycles_ledger import CYCLES_INDEX, CyclesLedger
 from icmigrate.replica.system_canisters.icrc import DEFAULT_SUBACCOUNT, SUBACCOUNT_LENGTH, Account
@@ -77,9 +77,11 @@ class CyclesIndex(TableCanister):
 
     id = CYCLES_INDEX
 
-    def __init__(self, replica: Replica, data_certificate: Callable[[Principal], bytes], ledger: CyclesLedger) -> None:
+    def __init__(
+        self, operations: CanisterOperations, data_certificate: Callable[[Principal], bytes], ledger: CyclesLedger
+    ) -> None:
         self._ledger = ledger
-        super().__init__(replica, data_certificate)
+        super().__init__(operations, data_certificate)
 
     def methods(self) -> dict[str, NativeMethod]:
         ranges = T.Record({"ranges": T.Vec(T.Tuple(icrc.ACCOUNT, T.Vec(T.Tuple(T.Nat, T.Nat))))})

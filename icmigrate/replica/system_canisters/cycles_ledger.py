@@ -322,7 +322,7 @@ class CyclesLedger(IcrcLedger):
             raise generic_error(ZERO_AMOUNT, "The withdraw_from 0 cycles is not possible")
         burn = self._burn(context, payer, spender, record, _withdraw_memo(to))
         try:
-            self._replica.deposit_cycles(context.changes, to, amount)
+            self._operations.deposit_cycles(context.changes, to, amount)
         except Refused as refused:
             reject = refused.reject
             return self._failed(context, failed, burn, amount, PENALIZE_MEMO, reject.code, reject.message)
@@ -345,7 +345,7 @@ class CyclesLedger(IcrcLedger):
         returned, error = amount, "Insufficient cycles attached."
         if amount >= MINIMUM_CYCLES:
             try:
-                made = create_canister(self._replica, context.changes, context.caller, amount, settings, selection)
+                made = create_canister(self._operations, context.changes, context.caller, amount, settings, selection)
             except CreationFailed as failure:
                 returned, error = amount - BAD_REQUEST_PENALTY, str(failure)
             else:

@@ -15,9 +15,9 @@ from icmigrate.protocol import candid, hash_tree
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.management.candid_types import BLOB, Type
+from icmigrate.replica.management.operations import CanisterOperations
 from icmigrate.replica.state.records import Refused
 from icmigrate.replica.storage.changes import Changes
-from icmigrate.replica.subnet.replica import Replica
 from icmigrate.replica.system_canisters import canister_creation, icp_blocks, icrc3
 from icmigrate.replica.system_canisters.canister_creation import (
     BAD_REQUEST_PENALTY,
@@ -103,17 +103,17 @@ class CyclesMinting(TableCanister):
 
     def __init__(
         self,
-        replica: Replica,
+        operations: CanisterOperations,
         data_certificate: Callable[[Principal], bytes],
         icp_ledger: IcpLedger,
         cycles_ledger: CyclesLedger,
     ) -> None:
         self._icp_ledger = icp_ledger
         self._cycles_ledger = cycles_ledger
-        super().__init__(replica, data_certificate)
+        super().__init__(operations, data_certificate)
 
     def methods(self) -> dict[str, NativeMethod]:
-        subnet_id = self._replica.subnet_id
+        subnet_id = self._operations.subnet.subnet_id
         by_type = {"data": [(SUBNET_TYPE, [subnet_id])]}
         return {
             "create_canister": NativeMethod(
@@ -186,7 +186,7 @@ class CyclesMinting(TableCanister):
         self, context: Context, creator: Principal, cycles: int, record: Record, selection: Record | None
     ) -> Principal:
         return canister_creation.create_canister(
-            self._replica, context.changes, creator, cycles, record["settings"], selection
+            self._operations, context.changes, creator, cycles, record["settings"], selection
         )
 
     # ------------------------------------------------------------------------------------ paid with ICP
@@ -196,7 +196,7 @@ class CyclesMinting(TableCanister):
 
         def top_up(cycles: int) -> object:
             try:
-                self._replica.deposit_cycles(context.changes, canister_id, cycles)
+                self._operations.deposit_cycles(context.changes, canister_id, cycles)
             except Refused as refused:
                 reject = refused.reject
                 raise _PurposeFailed(

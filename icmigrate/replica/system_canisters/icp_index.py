@@ -10,7 +10,7 @@ from collections.abc import Callable
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.management.candid_types import BLOB
-from icmigrate.replica.subnet.replica import Replica
+from icmigrate.replica.management.operations import CanisterOperations
 from icmigrate.replica.system_canisters import icp_blocks, icrc
 from icmigrate.replica.system_canisters.icp_blocks import TIME_STAMP, account_identifier, identifier_of_text
 from icmigrate.replica.system_canisters.icp_ledger import ICP_INDEX, IcpLedger
@@ -55,9 +55,11 @@ class IcpIndex(TableCanister):
 
     id = ICP_INDEX
 
-    def __init__(self, replica: Replica, data_certificate: Callable[[Principal], bytes], ledger: IcpLedger) -> None:
+    def __init__(
+        self, operations: CanisterOperations, data_certificate: Callable[[Principal], bytes], ledger: IcpLedger
+    ) -> None:
         self._ledger = ledger
-        super().__init__(replica, data_certificate)
+        super().__init__(operations, data_certificate)
 
     def methods(self) -> dict[str, NativeMethod]:
         return {

@@ -13,10 +13,10 @@ from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.errors import canister_errors as faults
 from icmigrate.replica.management.candid_types import Type
+from icmigrate.replica.management.operations import CanisterOperations
 from icmigrate.replica.state.records import Reply, Response, SystemOrigin
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.subnet.native_canister import NativeCall
-from icmigrate.replica.subnet.replica import Replica
 
 Record = Mapping[str, Any]
 """A decoded Candid record: `opt` is a list of none or one, a variant a dict of one."""
@@ -102,8 +102,8 @@ class TableCanister(ABC):
 
     id: Principal
 
-    def __init__(self, replica: Replica, data_certificate: Callable[[Principal], bytes]) -> None:
-        self._replica = replica
+    def __init__(self, operations: CanisterOperations, data_certificate: Callable[[Principal], bytes]) -> None:
+        self._operations = operations
         self._data_certificate = data_certificate
         self._methods = self.methods()
 
@@ -132,7 +132,7 @@ class TableCanister(ABC):
     async def query(self, caller: Principal, method_name: str, arg: bytes) -> Response:
         method = self._methods.get(method_name)
         call = NativeCall(SystemOrigin(), caller, method_name, arg)
-        changes = Changes(self._replica.state, self._replica.time_ns())
+        changes = Changes(self._operations.subnet.state, self._operations.subnet.time_ns())
         context = Context(call, changes, partial(self._data_certificate, self.id))
         return self._run(method if method and method.is_query else None, context, "query")
 

@@ -26,7 +26,7 @@ def delegated(wire: Wire, length: int = 1, **restriction: Any) -> tuple[Identity
     owner: Identity = Ed25519Identity.generate()
     chain = owner
     for at in range(length):
-        given = {"expiration_ns": wire.replica.replica.time_ns() + 10 * MINUTE, **(restriction if at == 0 else {})}
+        given = {"expiration_ns": wire.replica.subnet.time_ns() + 10 * MINUTE, **(restriction if at == 0 else {})}
         chain = DelegatedIdentity.delegate(chain, Ed25519Identity.generate(), **given)
     return owner, chain
 
@@ -55,7 +55,7 @@ async def test_a_chain_has_20_delegations_at_most(wire: Wire, target: Canister) 
 
 
 async def test_a_delegation_expires(wire: Wire, target: Canister) -> None:
-    _, key = delegated(wire, 2, expiration_ns=wire.replica.replica.time_ns() - SECOND)
+    _, key = delegated(wire, 2, expiration_ns=wire.replica.subnet.time_ns() - SECOND)
     await assert_allowed(wire.used_by(key), target, calls=False, queries=False)
 
 
@@ -87,7 +87,7 @@ async def test_a_delegation_may_be_for_queries_only_and_later_ones_cannot_lift_t
 
 async def test_a_key_appears_once_in_a_chain(wire: Wire, target: Canister) -> None:
     first, second = Ed25519Identity.generate(), Ed25519Identity.generate()
-    later = wire.replica.replica.time_ns() + 10 * MINUTE
+    later = wire.replica.subnet.time_ns() + 10 * MINUTE
     itself = DelegatedIdentity.delegate(first, first, expiration_ns=later)
     there = DelegatedIdentity.delegate(first, second, expiration_ns=later)
     circle = DelegatedIdentity.delegate(there, first, expiration_ns=later)
@@ -140,7 +140,7 @@ def chain(wire: Wire, owner: Identity, it: Principal, restrictions: Sequence[str
     key = owner
     for names_given in restrictions:
         targets = None if names_given is None else [names[name] for name in names_given.split()]
-        later = wire.replica.replica.time_ns() + 10 * MINUTE
+        later = wire.replica.subnet.time_ns() + 10 * MINUTE
         key = DelegatedIdentity.delegate(key, Ed25519Identity.generate(), expiration_ns=later, targets=targets)
     return key
 
@@ -178,7 +178,7 @@ async def test_a_passkey_delegates_with_targets(wire: Wire, target: Canister, pa
     owner = wire.used_by(passkey())
     key = owner.identity
     for _ in range(2):
-        later = wire.replica.replica.time_ns() + 10 * MINUTE
+        later = wire.replica.subnet.time_ns() + 10 * MINUTE
         key = DelegatedIdentity.delegate(key, passkey(), expiration_ns=later, targets=[target.id, ABSENT])
     session = wire.used_by(key)
     await assert_good_for(owner, session, owner.call_content(target.id, "run", CALLER), target.id, True)

@@ -63,7 +63,7 @@ async def test_what_replicated_code_prints_is_logged_and_why_it_trapped(
     canister: Canister, other: Canister, where: str
 ) -> None:
     prints, traps = LOGGED[where]
-    before = canister.user.replica.replica.time_ns()
+    before = canister.user.replica.subnet.time_ns()
     await prints(canister, other)
     records = await canister.log_records()
     assert [record["content"] for record in records if record["content"] != b"[TRAP]: unreachable"] == [b"line"]
@@ -71,7 +71,7 @@ async def test_what_replicated_code_prints_is_logged_and_why_it_trapped(
     records = await canister.log_records()
     assert [record["content"] for record in records][-2:] == [b"line", b"[TRAP]: because"]
     times = [record["timestamp_nanos"] for record in records]
-    assert times == sorted(times) and before <= times[0] <= times[-1] <= canister.user.replica.replica.time_ns()
+    assert times == sorted(times) and before <= times[0] <= times[-1] <= canister.user.replica.subnet.time_ns()
 
 
 async def test_what_is_not_replicated_leaves_no_log(canister: Canister) -> None:

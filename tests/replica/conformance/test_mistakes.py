@@ -31,9 +31,9 @@ async def test_certificates_are_signed_with_the_root_key_and_no_other(user: User
 
 async def test_the_time_in_certificates_is_now(wire: Wire, canister: Canister) -> None:
     for _ in range(2):
-        before = wire.replica.replica.time_ns()
+        before = wire.replica.subnet.time_ns()
         certified = wire.verified((await wire.read(canister.id, [b"time"])).map["certificate"])
-        assert before <= certified.time_ns <= wire.replica.replica.time_ns()
+        assert before <= certified.time_ns <= wire.replica.subnet.time_ns()
 
 
 async def test_attached_cycles_are_deducted_and_what_is_not_accepted_comes_back(
@@ -81,7 +81,7 @@ async def test_the_certificate_is_of_the_data_that_was_set(canister: Canister) -
         encoded = await canister.query(P.reply(P.blob("data_certificate")))
         replica = canister.user.replica
         certified = certificate.verify(
-            encoded, replica.root_key, effective_canister_id=canister.id, now_ns=replica.replica.time_ns()
+            encoded, replica.root_key, effective_canister_id=canister.id, now_ns=replica.subnet.time_ns()
         )
         assert certified.lookup("canister", canister.id.bytes, "certified_data") == data
 
@@ -104,7 +104,7 @@ async def test_a_request_is_executed_once(wire: Wire, canister: Canister) -> Non
 
 
 async def test_requests_expire(wire: Wire, canister: Canister) -> None:
-    for expiry in (wire.replica.replica.time_ns() - MINUTE, wire.replica.replica.time_ns() + 60 * MINUTE):
+    for expiry in (wire.replica.subnet.time_ns() - MINUTE, wire.replica.subnet.time_ns() + 60 * MINUTE):
         answer = await wire.call(wire.call_content(canister.id, "run", P.reply().code, ingress_expiry=expiry))
         assert answer.status == 400 and "Invalid request expiry: " in answer.text
 

@@ -61,7 +61,7 @@ async def test_a_query_sees_what_the_last_update_did(canister: Canister) -> None
 async def certified(canister: Canister, encoded: bytes) -> bytes | None:
     replica = canister.user.replica
     checked = certificate.verify(
-        encoded, replica.root_key, effective_canister_id=canister.id, now_ns=replica.replica.time_ns()
+        encoded, replica.root_key, effective_canister_id=canister.id, now_ns=replica.subnet.time_ns()
     )
     assert checked.time_ns > 0
     return checked.lookup("canister", canister.id.bytes, "certified_data")

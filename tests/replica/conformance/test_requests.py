@@ -225,7 +225,7 @@ async def test_an_id_outside_of_the_canister_ranges_is_not_hosted(wire: Wire, id
 async def test_a_request_expires_and_not_too_late(
     wire: Wire, target: Canister, request_type: str, seconds: int
 ) -> None:
-    expiry = wire.replica.replica.time_ns() + seconds * SECOND
+    expiry = wire.replica.subnet.time_ns() + seconds * SECOND
     fields: dict[str, Any] = {"canister_id": target.id.bytes, "method_name": "run_query", "arg": CALLER}
     if request_type == "read_state":
         fields = {"paths": [[b"time"]]}
@@ -236,7 +236,7 @@ async def test_a_request_expires_and_not_too_late(
 
 @pytest.mark.parametrize("seconds", [1, 60, 5 * 60])
 async def test_an_expiry_in_the_next_five_minutes_is_accepted(wire: Wire, target: Canister, seconds: int) -> None:
-    expiry = wire.replica.replica.time_ns() + seconds * SECOND
+    expiry = wire.replica.subnet.time_ns() + seconds * SECOND
     content = wire.call_content(target.id, "run", CALLER, ingress_expiry=expiry)
     assert wire.outcome(await wire.call(content), content) == wire.sender.bytes
 
@@ -292,7 +292,7 @@ async def test_keys_of_all_schemes_may_stand_in_one_chain_of_delegations(wire: W
     owner: Identity = Ed25519Identity.generate()
     chain = owner
     for generate in KEYS.values():
-        later = wire.replica.replica.time_ns() + 10 * MINUTE
+        later = wire.replica.subnet.time_ns() + 10 * MINUTE
         chain = DelegatedIdentity.delegate(chain, generate(), expiration_ns=later)
     session = wire.used_by(chain)
     content = session.call_content(target.id, "run", CALLER)
@@ -407,14 +407,14 @@ async def test_the_answer_to_a_query_is_signed_by_a_node_of_the_subnet(
     wire: Wire, target: Canister, version: int, program: Program
 ) -> None:
     content = wire.query_content(target.id, "run_query", program.code)
-    before = wire.replica.replica.time_ns()
+    before = wire.replica.subnet.time_ns()
     answer = (await wire.query(content, version=version)).map
     (signature,) = answer.pop("signatures")
     subnet = wire.replica.keys.subnet_id
     read = wire.verified((await wire.read(target.id, [b"subnet"])).map["certificate"])
     key = read.lookup("subnet", subnet.bytes, "node", signature["identity"], "public_key")
     assert key is not None and hashlib.sha224(key).digest() + b"\2" == signature["identity"]
-    assert before <= signature["timestamp"] <= wire.replica.replica.time_ns()
+    assert before <= signature["timestamp"] <= wire.replica.subnet.time_ns()
     signed = {**answer, "timestamp": signature["timestamp"], "request_id": envelope.request_id(content)}
     public: Any = load_der_public_key(key)
     public.verify(signature["signature"], b"\x0bic-response" + hash_of_map(signed))

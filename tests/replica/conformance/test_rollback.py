@@ -65,7 +65,7 @@ async def seen(canister: Canister, other: Canister) -> Seen:
     encoded = await canister.query(P.reply(P.blob("data_certificate")))
     replica = canister.user.replica
     certified = certificate.verify(
-        encoded, replica.root_key, effective_canister_id=canister.id, now_ns=replica.replica.time_ns()
+        encoded, replica.root_key, effective_canister_id=canister.id, now_ns=replica.subnet.time_ns()
     )
     return Seen(
         await canister.remembered(),

@@ -96,7 +96,7 @@ async def test_everybody_may_read_what_is_certified_about_a_canister(wire: Wire,
     created = await read_leaf(wire, target.id, *path, b"canister_creation_timestamp")
     installed = await read_leaf(wire, target.id, *path, b"last_install_timestamp")
     assert created is not None and installed is not None
-    assert decode_unsigned(created) < decode_unsigned(installed) < wire.replica.replica.time_ns()
+    assert decode_unsigned(created) < decode_unsigned(installed) < wire.replica.subnet.time_ns()
 
 
 async def test_an_empty_canister_has_controllers_but_no_module(wire: Wire, user: User) -> None:

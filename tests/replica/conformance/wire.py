@@ -60,7 +60,7 @@ class Wire:
     # -- contents
 
     def expiry(self) -> int:
-        return self.replica.replica.time_ns() + 4 * MINUTE
+        return self.replica.subnet.time_ns() + 4 * MINUTE
 
     def content(self, request_type: str, **fields: object) -> dict[str, Any]:
         return {
@@ -111,7 +111,7 @@ class Wire:
 
     def verified(self, encoded: bytes, canister_id: Principal | None = None) -> Certificate:
         """The certificate, checked against the root key and the replica's time."""
-        now = self.replica.replica.time_ns()
+        now = self.replica.subnet.time_ns()
         return certificate.verify(encoded, self.replica.root_key, effective_canister_id=canister_id, now_ns=now)
 
     def outcome(self, answer: Answer, content: Mapping[str, object]) -> bytes:

@@ -148,7 +148,7 @@ class Canister:
 
     async def settled(self) -> None:
         """Returns when the subnet has nothing more to do."""
-        await self.user.replica.replica.settle()
+        await self.user.replica.subnet.settle()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from tests.replica.execution.world import ROOT_KEY, SUBNET, World, open_world
 async def world() -> AsyncIterator[World]:
     opened = await open_world()
     yield opened
-    await opened.replica.close()
+    await opened.subnet.close()
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ CANISTERS = 3
 
 
 async def work(world: World, number: int) -> None:
-    canister_id = sorted(world.replica.state.canisters)[number]
+    canister_id = sorted(world.subnet.state.canisters)[number]
     while True:
         (count,) = struct.unpack("<I", await world.call(canister_id, "count"))
         os.write(1, f"{number} {count}\n".encode())
@@ -27,9 +27,9 @@ async def work(world: World, number: int) -> None:
 
 async def main(folder: Path) -> None:
     world = await open_world(folder, Limits(page_log_bytes=1 << 18))
-    while len(world.replica.state.canisters) < CANISTERS:
+    while len(world.subnet.state.canisters) < CANISTERS:
         await world.canister(COUNTER)
-    for canister_id, canister in list(world.replica.state.canisters.items()):
+    for canister_id, canister in list(world.subnet.state.canisters.items()):
         if canister.module is None:
             await world.install(canister_id, COUNTER)
     await asyncio.gather(*(work(world, number) for number in range(CANISTERS)))

@@ -34,7 +34,7 @@ async def test_a_call_reaches_the_callee_and_its_reply_the_caller(world: World) 
     await world.call(first, "go", Plan(callee=second, then=Plan()).encode())
     assert await counters(world, first) == (1, 1, 0)
     assert await counters(world, second) == (1, 0, 0)
-    assert not world.state(first).contexts and not world.state(first).callbacks and not world.replica.state.messages
+    assert not world.state(first).contexts and not world.state(first).callbacks and not world.subnet.state.messages
 
 
 async def test_a_canister_can_call_itself(world: World) -> None:
@@ -86,7 +86,7 @@ async def test_a_call_answered_before_its_callback_keeps_its_context_until_then(
     first, second = await world.canister(PLANNER), await world.canister(PLANNER)
     plan = Plan(planner.REPLY_BEFORE_CALL, callee=second, then=Plan())
     await world.call(first, "go", plan.encode())
-    await world.replica.settle()
+    await world.subnet.settle()
     assert await counters(world, first) == (1, 1, 0)
     assert not world.state(first).contexts
 
@@ -144,7 +144,7 @@ async def test_cycles_are_conserved_over_any_tree_of_calls(world: World) -> None
     collect()
 
     def total() -> int:
-        states = world.replica.state.canisters.values()
+        states = world.subnet.state.canisters.values()
         return sum(each.cycles + each.reserved_cycles + each.consumed_cycles for each in states)
 
     before = total()
@@ -152,10 +152,10 @@ async def test_cycles_are_conserved_over_any_tree_of_calls(world: World) -> None
         sent = [await world.send(canisters[n % 3], "go", plan.encode()) for n, plan in enumerate(sample)]
         for request_id in sent:
             await world.answer(request_id)
-        await world.replica.settle()
+        await world.subnet.settle()
         assert total() == before
-        assert not world.replica.state.messages
-        assert all(not each.contexts and not each.callbacks for each in world.replica.state.canisters.values())
+        assert not world.subnet.state.messages
+        assert all(not each.contexts and not each.callbacks for each in world.subnet.state.canisters.values())
 
 
 # ------------------------------------------------------------------------------------------- stopping
@@ -180,9 +180,9 @@ class Slow:
 
 
 async def answer_slow(world: World, call: NativeCall) -> None:
-    changes = world.replica.scheduler.changes()
-    world.replica.scheduler.answer(changes, Answer(call.origin, Reply(b""), call.cycles))
-    world.replica.scheduler.commit(changes)
+    changes = world.subnet.scheduler.changes()
+    world.subnet.scheduler.answer(changes, Answer(call.origin, Reply(b""), call.cycles))
+    world.subnet.scheduler.commit(changes)
 
 
 async def test_stopping_waits_for_open_calls() -> None:
@@ -190,24 +190,24 @@ async def test_stopping_waits_for_open_calls() -> None:
     world = await open_world(natives=(slow,))
     first = await world.canister(PLANNER)
     request = await world.send(first, "go", Plan(callee=slow.id, then=Plan()).encode())
-    await world.replica.settle()
-    assert world.replica.state.ingress[request].state is IngressState.PROCESSING
+    await world.subnet.settle()
+    assert world.subnet.state.ingress[request].state is IngressState.PROCESSING
 
     stop = NativeCall(SystemOrigin(), OWNER, "stop_canister", b"")
-    await world.change(first, lambda changes: world.replica.stop_canister(changes, first, stop))
-    await world.replica.settle()
+    await world.change(first, lambda changes: world.canisters.stop_canister(changes, first, stop))
+    await world.subnet.settle()
     assert world.state(first).status is CanisterStatus.STOPPING
     rejected(await world.update(first, "go", Plan().encode()), "IC0509")
 
     await answer_slow(world, slow.calls[0])
     assert isinstance(await world.answer(request), Reply)
-    await world.replica.settle()
+    await world.subnet.settle()
     assert world.state(first).status is CanisterStatus.STOPPED
     rejected(await world.update(first, "go", Plan().encode()), "IC0508")
     rejected(await world.query(first, "counters"), "IC0508")
-    await world.change(first, lambda changes: world.replica.start_canister(changes, first))
+    await world.change(first, lambda changes: world.canisters.start_canister(changes, first))
     await world.call(first, "go", Plan().encode())
-    await world.replica.close()
+    await world.subnet.close()
 
 
 BEST_EFFORT = """
@@ -229,13 +229,13 @@ async def test_a_best_effort_call_is_answered_by_the_system_when_its_time_is_ove
     world = await open_world(natives=(slow,))
     first = await world.canister(wasm(BEST_EFFORT))
     request = await world.send(first, "go", slow.id.bytes)
-    await world.replica.settle()
+    await world.subnet.settle()
     world.clock.advance(61)
     assert await world.answer(request) == Reply(struct.pack("<I", RejectCode.SYS_UNKNOWN))
     await answer_slow(world, slow.calls[0])  # too late: dropped
-    await world.replica.settle()
-    assert not world.replica.state.messages
-    await world.replica.close()
+    await world.subnet.settle()
+    assert not world.subnet.state.messages
+    await world.subnet.close()
 
 
 async def test_uninstalling_answers_open_calls_and_drops_late_responses() -> None:
@@ -243,15 +243,15 @@ async def test_uninstalling_answers_open_calls_and_drops_late_responses() -> Non
     world = await open_world(natives=(slow,))
     first = await world.canister(PLANNER)
     request = await world.send(first, "go", Plan(callee=slow.id, attach=TRILLION, then=Plan()).encode())
-    await world.replica.settle()
-    await world.change(first, lambda changes: world.replica.uninstall_code(changes, first, UserChange(OWNER)))
+    await world.subnet.settle()
+    await world.change(first, lambda changes: world.canisters.uninstall_code(changes, first, UserChange(OWNER)))
     assert rejected(await world.answer(request), "IC0406").message == "Canister has been uninstalled."
     cycles = world.state(first).cycles
     await answer_slow(world, slow.calls[0])
-    await world.replica.settle()
+    await world.subnet.settle()
     returned = world.state(first).cycles - cycles
     assert TRILLION < returned < 2 * TRILLION  # what was attached, and what was set aside for the answer
-    await world.replica.close()
+    await world.subnet.close()
 
 
 async def test_canister_code_has_the_stack_that_it_has_on_the_ic(world: World) -> None:

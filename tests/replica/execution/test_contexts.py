@@ -109,7 +109,7 @@ async def test_entry_points_run_in_their_contexts(world: World) -> None:
     module = wasm(ENTRY_POINTS)
     canister_id = await world.canister(module)
     await world.call(canister_id, "timer")
-    await world.replica.settle()
+    await world.subnet.settle()
     notes = await world.call(canister_id, "notes")
     assert notes[:3] == b"\2\2\2"  # init, heartbeat and timer ran, replicated
     await world.install(canister_id, module, mode="upgrade")
@@ -127,7 +127,7 @@ async def test_instances_of_one_module_share_its_compiled_code(world: World, tmp
     module = wasm(ENTRY_POINTS)
     for _ in range(3):
         await world.canister(module)
-    compiled = world.replica.store.compiled.glob(f"{hashlib.sha256(module).hexdigest()}.{REWRITE_VERSION}.*")
+    compiled = world.subnet.store.compiled.glob(f"{hashlib.sha256(module).hexdigest()}.{REWRITE_VERSION}.*")
     assert len(list(compiled)) == 1
 
 

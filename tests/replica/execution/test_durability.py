@@ -14,7 +14,7 @@ import pytest
 
 from icmigrate.replica.state.limits import Limits
 from icmigrate.replica.state.records import IngressState, Reject
-from icmigrate.replica.subnet.replica import StateInUse
+from icmigrate.replica.storage.errors import StateInUse
 from tests.replica.execution.planner import PLANNER, Plan
 from tests.replica.execution.world import TRILLION, World, open_world, wasm
 
@@ -51,7 +51,7 @@ COUNTER = wasm(
 async def counts(world: World) -> list[int]:
     """The counters of all canisters, each of which must be the same in all its places."""
     found = []
-    for canister_id in sorted(world.replica.state.canisters):
+    for canister_id in sorted(world.subnet.state.canisters):
         places = set(struct.unpack("<201I", await world.ask(canister_id, "all")))
         assert len(places) == 1, f"half a message: {places}"
         found.append(places.pop())
@@ -84,12 +84,12 @@ async def test_killed_at_any_moment_it_comes_back_with_all_that_it_acknowledged(
         child.stdout.close()
 
         world = await open_world(tmp_path)
-        await world.replica.settle()
+        await world.subnet.settle()
         after = await counts(world)
         assert all(have >= said for have, said in zip(after, acknowledged, strict=True))
         assert all(have <= said + 1 for have, said in zip(after, acknowledged, strict=True))
         acknowledged = after
-        await world.replica.close()
+        await world.subnet.close()
 
 
 async def test_everything_is_there_after_closing_and_opening(tmp_path: Path) -> None:
@@ -99,53 +99,53 @@ async def test_everything_is_there_after_closing_and_opening(tmp_path: Path) -> 
         await world.call(canister_id, "count")
     request_id = await world.send(canister_id, "count")
     answer, before = await world.answer(request_id), world.state(canister_id)
-    time = world.replica.time_ns()
-    await world.replica.close()
+    time = world.subnet.time_ns()
+    await world.subnet.close()
 
     world = await open_world(tmp_path)
     assert await counts(world) == [4]
     after = world.state(canister_id)
     assert after == before
-    assert world.replica.ingress_status(request_id).response == answer  # type: ignore[union-attr]
-    assert world.replica.time_ns() > time
-    await world.replica.close()
+    assert world.subnet.ingress_status(request_id).response == answer  # type: ignore[union-attr]
+    assert world.subnet.time_ns() > time
+    await world.subnet.close()
 
 
 async def test_an_accepted_message_is_executed_after_the_restart(tmp_path: Path) -> None:
     world = await open_world(tmp_path)
     canister_id = await world.canister(COUNTER)
-    world.replica.hold()
+    world.subnet.hold()
     message = world.ingress(canister_id, "count")
-    await world.replica.submit(message)
-    await world.replica.close()
+    await world.subnet.submit(message)
+    await world.subnet.close()
 
     world = await open_world(tmp_path)
     await world.answer(message.request_id)
     assert await counts(world) == [1]
-    assert (await world.replica.submit(message)).state is IngressState.REPLIED
-    await world.replica.settle()
+    assert (await world.subnet.submit(message)).state is IngressState.REPLIED
+    await world.subnet.settle()
     assert await counts(world) == [1]
-    await world.replica.close()
+    await world.subnet.close()
 
 
 async def test_a_call_between_canisters_goes_on_after_the_restart(tmp_path: Path) -> None:
     world = await open_world(tmp_path)
     first, second = await world.canister(PLANNER), await world.canister(PLANNER)
-    lock = world.replica.scheduler.lock(second)
+    lock = world.subnet.scheduler.lock(second)
     await lock.acquire()  # the callee is busy
     request_id = await world.send(
         first, "go", Plan(callee=second, attach=TRILLION, then=Plan(accept=TRILLION)).encode()
     )
-    while not world.replica.state.messages:
-        await world.replica.wait(request_id, 0.01)
+    while not world.subnet.state.messages:
+        await world.subnet.wait(request_id, 0.01)
     lock.release()
-    world.replica.hold()
-    await world.replica.close()
+    world.subnet.hold()
+    await world.subnet.close()
 
     world = await open_world(tmp_path)
     await world.answer(request_id)
     assert world.state(second).cycles > 100 * TRILLION
-    await world.replica.close()
+    await world.subnet.close()
 
 
 async def test_a_runaway_message_does_not_hold_up_closing_and_begins_anew_afterwards(tmp_path: Path) -> None:
@@ -153,16 +153,16 @@ async def test_a_runaway_message_does_not_hold_up_closing_and_begins_anew_afterw
     world = await open_world(tmp_path)
     canister_id = await world.canister(spinning)
     request_id = await world.send(canister_id, "spin")
-    while not world.replica.scheduler.lock(canister_id).locked():
+    while not world.subnet.scheduler.lock(canister_id).locked():
         await asyncio.sleep(0)
     async with asyncio.timeout(10):
-        await world.replica.close()
-    assert world.replica.ingress_status(request_id).state is IngressState.RECEIVED  # type: ignore[union-attr]
+        await world.subnet.close()
+    assert world.subnet.ingress_status(request_id).state is IngressState.RECEIVED  # type: ignore[union-attr]
 
     world = await open_world(tmp_path, limits=Limits(update_instructions=1_000_000))
     answer = await world.answer(request_id)
     assert isinstance(answer, Reject) and answer.error_code == "IC0522"
-    await world.replica.close()
+    await world.subnet.close()
 
 
 async def test_folding_the_page_log_changes_nothing(tmp_path: Path) -> None:
@@ -170,27 +170,27 @@ async def test_folding_the_page_log_changes_nothing(tmp_path: Path) -> None:
     canister_id = await world.canister(COUNTER)
     for expected in range(1, 6):
         await world.call(canister_id, "count")
-        await world.replica.settle()
+        await world.subnet.settle()
         assert world.state(canister_id).memory.log_length == 0
         assert await counts(world) == [expected]
-        world.replica.executor.forget(canister_id)
+        world.subnet.executor.forget(canister_id)
         assert await counts(world) == [expected]
     logs = list((tmp_path / "memory").glob("*.log.*"))
     assert not logs
-    await world.replica.close()
+    await world.subnet.close()
 
 
 async def test_a_folder_is_open_once_at_a_time(tmp_path: Path) -> None:
     world = await open_world(tmp_path)
     with pytest.raises(StateInUse):
         await open_world(tmp_path)
-    await world.replica.close()
-    await (await open_world(tmp_path)).replica.close()
+    await world.subnet.close()
+    await (await open_world(tmp_path)).subnet.close()
 
 
 async def test_without_a_folder_nothing_is_left_behind() -> None:
     world = await open_world()
-    folder = world.replica.store.folder
+    folder = world.subnet.store.folder
     assert folder.exists()
-    await world.replica.close()
+    await world.subnet.close()
     assert not folder.exists()

@@ -93,7 +93,7 @@ async def test_stable_memory_grows_to_its_limit_and_no_further() -> None:
     canister_id = await world.canister(wasm(GROW))
     for pages, answer in ((10, 0), (0, 10), (1, -1), ((1 << 64) - 1, -1)):
         assert await world.call(canister_id, "stable", struct.pack("<Q", pages)) == struct.pack("<q", answer)
-    await world.replica.close()
+    await world.subnet.close()
 
 
 @pytest.mark.parametrize("method", ["grow", "stable"])
@@ -103,7 +103,7 @@ async def test_memory_that_would_freeze_the_canister_is_refused_when_it_grows(wo
     pages = struct.pack("<Q", 3200)
     owner = rejected(await world.update(canister_id, method, pages), "IC0532")
     message = world.ingress(canister_id, method, pages, STRANGER)
-    await world.replica.submit(message)
+    await world.subnet.submit(message)
     stranger = rejected(await world.answer(message.request_id), "IC0532")
     text = f"Canister cannot grow memory by {3200 * PAGE} bytes due to insufficient cycles."
     assert f"{text} At least " in owner.message
@@ -137,7 +137,7 @@ async def test_no_more_pages_of_stable_memory_can_be_written_than_a_message_may(
     await world.ask(canister_id, "query2")
     for response in (await world.update(canister_id, "update5"), await world.query(canister_id, "query3")):
         assert "Exceeded the limit for the number of modified pages" in rejected(response, "IC0524").message
-    await world.replica.close()
+    await world.subnet.close()
 
 
 COMPOSITE = """(table funcref (elem $on_reply $on_cleanup))

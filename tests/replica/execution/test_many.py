@@ -21,17 +21,17 @@ async def test_three_hundred_canisters_share_a_module_and_few_stay_in_memory(tmp
     await asyncio.gather(*(world.install(canister_id, COUNTER) for canister_id in canisters))
     answers = await asyncio.gather(*(world.call(canister_id, "count") for canister_id in canisters))
     assert set(answers) == {struct.pack("<I", 1)}
-    assert len(world.replica.executor._warm) <= 16
+    assert len(world.subnet.executor._warm) <= 16
     assert (
-        len(list(world.replica.store.compiled.glob(f"{hashlib.sha256(COUNTER).hexdigest()}.{REWRITE_VERSION}.*"))) == 1
+        len(list(world.subnet.store.compiled.glob(f"{hashlib.sha256(COUNTER).hexdigest()}.{REWRITE_VERSION}.*"))) == 1
     )
-    await world.replica.close()
+    await world.subnet.close()
 
     begun = time.monotonic()
     world = await open_world(tmp_path)
     assert time.monotonic() - begun < 2
     assert await world.call(canisters[123], "count") == struct.pack("<I", 2)
-    await world.replica.close()
+    await world.subnet.close()
 
 
 TIMERS = """
@@ -51,7 +51,7 @@ async def test_a_timer_fires_once_when_its_time_has_come(world: World) -> None:
     due = now + 3_600_000_000_000
     assert await world.call(canister_id, "at", struct.pack("<Q", due)) == bytes(8)
     assert await world.call(canister_id, "at", struct.pack("<Q", due)) == struct.pack("<Q", due)
-    await world.replica.settle()
+    await world.subnet.settle()
     assert await world.ask(canister_id, "fired") == bytes(4)
     world.clock.advance(3601)
     await world.until(lambda: not world.state(canister_id).global_timer)
@@ -93,7 +93,7 @@ async def test_a_busy_canister_holds_up_nobody_else(world: World) -> None:
     for _ in range(5):
         await world.call(other, "count")
         await world.ask(other, "all")
-    status = world.replica.ingress_status(request_id)
+    status = world.subnet.ingress_status(request_id)
     assert status is not None and not status.is_terminal
     assert isinstance(await world.answer(request_id), Reply)
 
@@ -112,8 +112,8 @@ async def test_a_busy_canister_answers_queries_from_the_state_before_and_takes_m
     )
     request_id = await world.send(busy, "spin")
     assert await world.ask(busy, "get") == bytes(4)
-    assert await world.replica.inspect_message(world.ingress(busy, "spin")) is None
-    status = world.replica.ingress_status(request_id)
+    assert await world.subnet.inspect_message(world.ingress(busy, "spin")) is None
+    status = world.subnet.ingress_status(request_id)
     assert status is not None and not status.is_terminal
     await world.answer(request_id)
     assert await world.ask(busy, "get") == b"\7\0\0\0"
@@ -125,7 +125,7 @@ async def test_several_busy_canisters_hold_up_nobody_else(world: World) -> None:
     sent = [await world.send(canister_id, "spin") for canister_id in busy]
     await world.ask(other, "all")
     await world.call(other, "count")
-    statuses = [world.replica.ingress_status(request_id) for request_id in sent]
+    statuses = [world.subnet.ingress_status(request_id) for request_id in sent]
     assert not any(status is None or status.is_terminal for status in statuses)
     for request_id in sent:
         assert isinstance(await world.answer(request_id), Reply)
@@ -135,7 +135,7 @@ async def test_a_message_that_waited_too_long_is_not_executed(world: World) -> N
     canister_id = await world.canister(COUNTER)
     message = world.ingress(canister_id, "count")
     world.clock.advance(600)
-    await world.replica.submit(message)
+    await world.subnet.submit(message)
     rejected(await world.answer(message.request_id), "IC0202")
 
 
@@ -144,7 +144,7 @@ async def test_storage_is_paid_over_time_and_who_cannot_pay_loses_its_code(world
     before = world.state(rich).cycles
     world.clock.advance(86_400)
     await world.until(lambda: world.state(rich).cycles != before)
-    idle = world.replica.idle_cycles_burned_per_day(world.state(rich))
+    idle = world.subnet.fees.idle_per_day(world.state(rich))
     assert abs(before - world.state(rich).cycles - idle) <= idle // 100
     world.clock.advance(86_400 * 3000)
     await world.until(lambda: world.state(poor).module is None)
@@ -155,8 +155,8 @@ async def test_storage_is_paid_over_time_and_who_cannot_pay_loses_its_code(world
 async def test_a_duplicate_request_is_executed_once(world: World) -> None:
     canister_id = await world.canister(COUNTER)
     message = world.ingress(canister_id, "count")
-    await asyncio.gather(*(world.replica.submit(message) for _ in range(8)))
+    await asyncio.gather(*(world.subnet.submit(message) for _ in range(8)))
     await world.answer(message.request_id)
-    await world.replica.submit(message)
-    await world.replica.settle()
+    await world.subnet.submit(message)
+    await world.subnet.settle()
     assert await world.call(canister_id, "count") == struct.pack("<I", 2)

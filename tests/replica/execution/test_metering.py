@@ -154,7 +154,7 @@ async def test_compiling_a_module_counts_whether_it_was_compiled_before_or_not(w
         before = world.state(canister_id).cycles
         await world.install(canister_id, module)
         assert before - world.state(canister_id).cycles == Fees().execution(6_000 * instructions)
-        world.replica.executor.modules = ModuleCache(world.replica.store.compiled, Limits())
+        world.subnet.executor.modules = ModuleCache(world.subnet.store.compiled, Limits())
 
 
 # ------------------------------------------------------------------------------------------ any module

@@ -117,7 +117,7 @@ INSPECT = wasm(
 
 async def test_a_canister_inspects_messages_and_leaves_no_trace(world: World) -> None:
     canister_id = await world.canister(INSPECT)
-    inspect = world.replica.inspect_message
+    inspect = world.subnet.inspect_message
     assert await inspect(world.ingress(canister_id, "open", sender=STRANGER)) is None
     assert (await inspect(world.ingress(canister_id, "closed"))).error_code == "IC0406"  # type: ignore[union-attr]
     assert (await inspect(world.ingress(canister_id, "traps"))).error_code == "IC0502"  # type: ignore[union-attr]
@@ -176,7 +176,7 @@ async def test_a_composite_query_and_all_that_it_calls_have_a_limit_together() -
     reject = rejected(await world.query(canister_id, "go", canister_id.bytes + b"\5"), "IC0526")
     assert reject.message == "Composite query calls exceeded the instruction limit."
     assert Limits().query_graph_instructions == 5_000_000_000
-    await world.replica.close()
+    await world.subnet.close()
 
 
 async def test_what_a_called_query_uses_counts_for_the_query_that_calls_it() -> None:
@@ -187,7 +187,7 @@ async def test_what_a_called_query_uses_counts_for_the_query_that_calls_it() -> 
     rejected(await world.query(canister_id, "go", canister_id.bytes + b"\1"), "IC0526")
     reject = rejected(await world.query(canister_id, "yes"), "IC0522")
     assert "exceeded the limit of 100000000 instructions" in reject.message
-    await world.replica.close()
+    await world.subnet.close()
 
 
 class Meddler:
@@ -234,11 +234,11 @@ async def test_a_composite_query_sees_one_state_although_its_files_change_meanwh
     async def write_and_fold() -> None:
         before = world.state(canister).memory.files
         await world.call(canister, "write")
-        await world.replica.settle()
+        await world.subnet.settle()
         assert world.state(canister).memory.files != before
 
     meddler.meddle = write_and_fold
     reject = rejected(await world.query(canister, "ask", meddler.id.bytes), "IC0502")
     assert meddler.meddle is None
     assert "call_on_cleanup also failed" not in reject.message
-    await world.replica.close()
+    await world.subnet.close()

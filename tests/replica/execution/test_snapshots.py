@@ -20,7 +20,7 @@ async def take(world: World, canister_id: Principal) -> Snapshot:
     taken: list[Snapshot] = []
 
     async def act(changes: Changes) -> None:
-        taken.append(await world.replica.take_snapshot(changes, canister_id, origin=BY_OWNER))
+        taken.append(await world.snapshots.take(changes, canister_id, origin=BY_OWNER))
 
     await world.change(canister_id, act)
     return taken[0]
@@ -29,7 +29,7 @@ async def take(world: World, canister_id: Principal) -> Snapshot:
 async def load(world: World, canister_id: Principal, source: Principal, snapshot_id: bytes) -> None:
     await world.change(
         canister_id,
-        lambda changes: world.replica.load_snapshot(changes, canister_id, source, snapshot_id, BY_OWNER),
+        lambda changes: world.snapshots.load(changes, canister_id, source, snapshot_id, BY_OWNER),
     )
 
 
@@ -42,7 +42,7 @@ async def test_a_snapshot_brings_everything_back(tmp_path: Path) -> None:
     assert snapshot.heap_pages == 16 and snapshot.stable_pages == 40
     for _ in range(4):
         await world.call(canister_id, "count")
-    await world.replica.close()
+    await world.subnet.close()
 
     world = await open_world(tmp_path)
     await load(world, canister_id, canister_id, snapshot.id)
@@ -50,7 +50,7 @@ async def test_a_snapshot_brings_everything_back(tmp_path: Path) -> None:
     assert await world.call(canister_id, "count") == struct.pack("<I", 4)
     await load(world, canister_id, canister_id, snapshot.id)
     assert await counts(world) == [3]
-    await world.replica.close()
+    await world.subnet.close()
 
 
 async def test_another_canister_can_be_made_from_a_snapshot(world: World) -> None:
@@ -70,8 +70,8 @@ async def test_a_snapshot_can_be_read_and_uploaded_again(world: World) -> None:
 
     def whole(kind: str, size: int) -> bytes:
         half = size // 2
-        parts = [world.replica.read_snapshot(snapshot, kind, at, half) for at in (0, half)]
-        return b"".join(parts) + world.replica.read_snapshot(snapshot, kind, 2 * half, size - 2 * half)
+        parts = [world.snapshots.read(snapshot, kind, at, half) for at in (0, half)]
+        return b"".join(parts) + world.snapshots.read(snapshot, kind, 2 * half, size - 2 * half)
 
     assert snapshot.module is not None
     data = {
@@ -81,7 +81,7 @@ async def test_a_snapshot_can_be_read_and_uploaded_again(world: World) -> None:
     }
     assert data["wasm_module"] == COUNTER
     with pytest.raises(Refused):
-        world.replica.read_snapshot(snapshot, "wasm_module", 1, len(COUNTER))
+        world.snapshots.read(snapshot, "wasm_module", 1, len(COUNTER))
 
     second = await world.create()
     made: list[Snapshot] = []
@@ -92,12 +92,12 @@ async def test_a_snapshot_can_be_read_and_uploaded_again(world: World) -> None:
     )  # fmt: skip
     await world.change(
         second,
-        lambda changes: made.append(world.replica.create_snapshot(changes, second, upload)),
+        lambda changes: made.append(world.snapshots.create(changes, second, upload)),
     )
 
     def write(changes: Changes) -> None:
         for kind, content in data.items():
-            world.replica.write_snapshot(changes, second, made[0].id, kind, 0, content)
+            world.snapshots.write(changes, second, made[0].id, kind, 0, content)
 
     await world.change(second, write)
     await load(world, second, second, made[0].id)
@@ -108,7 +108,7 @@ async def test_a_snapshot_can_be_read_and_uploaded_again(world: World) -> None:
 async def test_a_deleted_snapshot_is_gone(world: World) -> None:
     canister_id = await world.canister(COUNTER)
     snapshot = await take(world, canister_id)
-    await world.change(canister_id, lambda changes: world.replica.delete_snapshot(changes, canister_id, snapshot.id))
-    assert not list(world.replica.store.snapshots.iterdir())
+    await world.change(canister_id, lambda changes: world.snapshots.delete(changes, canister_id, snapshot.id))
+    assert not list(world.subnet.store.snapshots.iterdir())
     with pytest.raises(Refused, match="IC0305"):
         await load(world, canister_id, canister_id, snapshot.id)

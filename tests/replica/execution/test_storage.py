@@ -33,7 +33,7 @@ def no_file_descriptors() -> Iterator[None]:
 @contextmanager
 def full_database(world: World) -> Iterator[None]:
     """The database may not grow."""
-    run = world.replica.store._database.execute
+    run = world.subnet.store._database.execute
     (pages,) = run("PRAGMA page_count").fetchone()
     run(f"PRAGMA max_page_count={pages}")
     try:
@@ -46,16 +46,16 @@ async def test_a_message_that_finds_no_room_is_executed_once_there_is_some(tmp_p
     world = await open_world(tmp_path)
     canister_id = await world.canister(COUNTER)
     await world.call(canister_id, "count")
-    await world.replica.settle()
-    world.replica.executor.forget(canister_id)
+    await world.subnet.settle()
+    world.subnet.executor.forget(canister_id)
     with no_file_descriptors():  # its memory cannot be loaded
         request_id = await world.send(canister_id, "count")
-        await world.replica.settle()
-        status = world.replica.ingress_status(request_id)
+        await world.subnet.settle()
+        status = world.subnet.ingress_status(request_id)
         assert status is not None and not status.is_terminal
     await world.answer(request_id)
     assert await counts(world) == [2]
-    await world.replica.close()
+    await world.subnet.close()
 
 
 async def test_a_message_that_is_not_accepted_for_want_of_room_was_never_there(tmp_path: Path) -> None:
@@ -63,13 +63,13 @@ async def test_a_message_that_is_not_accepted_for_want_of_room_was_never_there(t
     canister_id = await world.canister(COUNTER)
     message = world.ingress(canister_id, "count", bytes(1 << 20))
     with full_database(world), pytest.raises(Exception, match="full") as caught:
-        await world.replica.submit(message)
+        await world.subnet.submit(message)
     assert is_shortage(caught.value)
-    assert world.replica.ingress_status(message.request_id) is None
-    await world.replica.submit(message)
+    assert world.subnet.ingress_status(message.request_id) is None
+    await world.subnet.submit(message)
     await world.answer(message.request_id)
     assert await counts(world) == [1]
-    await world.replica.close()
+    await world.subnet.close()
 
 
 GREEDY = wasm(
@@ -89,14 +89,14 @@ async def test_what_was_executed_but_not_committed_is_executed_again_from_the_st
     canister_id = await world.canister(GREEDY)
     request_id = await world.send(canister_id, "count")
     with full_database(world):
-        await world.replica.settle()
-        status = world.replica.ingress_status(request_id)
+        await world.subnet.settle()
+        status = world.subnet.ingress_status(request_id)
         assert status is not None and not status.is_terminal
         assert await world.ask(canister_id, "get") == bytes(4)
     reply = await world.answer(request_id)
     assert isinstance(reply, Reply) and reply.data[:4] == b"\1\0\0\0"
     assert await world.ask(canister_id, "get") == b"\1\0\0\0"
-    await world.replica.close()
+    await world.subnet.close()
 
 
 def flip(path: Path, offset: int) -> None:
@@ -110,13 +110,13 @@ async def test_a_damaged_page_log_is_named_and_not_served(tmp_path: Path, offset
     world = await open_world(tmp_path)
     canister_id = await world.canister(COUNTER)
     await world.call(canister_id, "count")
-    await world.replica.close()
+    await world.subnet.close()
     (log,) = (tmp_path / "memory").glob("*.log.*")
     flip(log, offset)
     world = await open_world(tmp_path)
     with pytest.raises(StateDamaged, match=log.name):
         await world.ask(canister_id, "all")
-    await world.replica.close()
+    await world.subnet.close()
 
 
 @pytest.mark.parametrize("length", [0, 7, 100, 5000])
@@ -124,13 +124,13 @@ async def test_a_torn_page_log_is_named_and_not_served(tmp_path: Path, length: i
     world = await open_world(tmp_path)
     canister_id = await world.canister(COUNTER)
     await world.call(canister_id, "count")
-    await world.replica.close()
+    await world.subnet.close()
     (log,) = (tmp_path / "memory").glob("*.log.*")
     log.write_bytes(log.read_bytes()[:length])
     world = await open_world(tmp_path)
     with pytest.raises(StateDamaged, match=log.name):
         await world.ask(canister_id, "all")
-    await world.replica.close()
+    await world.subnet.close()
 
 
 @pytest.mark.parametrize("memory", ["heap", "stable"])
@@ -141,9 +141,9 @@ async def test_a_lost_or_shortened_page_image_is_named_and_not_served(
     world = await open_world(tmp_path, limits=Limits(page_log_bytes=0))
     canister_id = await world.canister(COUNTER)
     await world.call(canister_id, "count")
-    await world.replica.settle()
+    await world.subnet.settle()
     assert world.state(canister_id).memory.log_length == 0
-    await world.replica.close()
+    await world.subnet.close()
     (image,) = (tmp_path / "memory").glob(f"*.{memory}.*")
     if length is None:
         image.unlink()
@@ -152,27 +152,27 @@ async def test_a_lost_or_shortened_page_image_is_named_and_not_served(
     world = await open_world(tmp_path)
     with pytest.raises(StateDamaged, match=image.name):
         await world.ask(canister_id, "all")
-    await world.replica.close()
+    await world.subnet.close()
 
 
 async def test_a_damaged_module_is_named(tmp_path: Path) -> None:
     world = await open_world(tmp_path)
     canister_id = await world.canister(COUNTER)
-    await world.replica.close()
+    await world.subnet.close()
     (module,) = (tmp_path / "modules").iterdir()
     flip(module, -1)
     world = await open_world(tmp_path)
     with pytest.raises(StateDamaged, match=module.name):
         await world.ask(canister_id, "all")
-    await world.replica.close()
+    await world.subnet.close()
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database" * 1000, b"SQLite format 3\0" + bytes(5000)])
 async def test_a_damaged_database_is_named(tmp_path: Path, content: bytes) -> None:
-    await (await open_world(tmp_path)).replica.close()
+    await (await open_world(tmp_path)).subnet.close()
     (tmp_path / "state.db").write_bytes(content)
     if not content:  # a database that holds nothing is a new one
-        await (await open_world(tmp_path)).replica.close()
+        await (await open_world(tmp_path)).subnet.close()
         return
     with pytest.raises(StateDamaged, match=r"state\.db"):
         await open_world(tmp_path)
@@ -189,12 +189,12 @@ async def test_damage_ends_the_process_rather_than_going_on_with_it(tmp_path: Pa
     world = await open_world(tmp_path)
     canister_id = await world.canister(COUNTER)
     await world.call(canister_id, "count")
-    await world.replica.close()
+    await world.subnet.close()
     (log,) = (tmp_path / "memory").glob("*.log.*")
     flip(log, 5000)
     world = await open_world(tmp_path)
     await world.send(canister_id, "count")
     async with asyncio.timeout(10):
-        await world.replica.scheduler.failed()
-    assert isinstance(world.replica.scheduler.failure, StateDamaged)
-    await world.replica.close()
+        await world.subnet.scheduler.failed()
+    assert isinstance(world.subnet.scheduler.failure, StateDamaged)
+    await world.subnet.close()

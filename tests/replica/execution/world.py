@@ -11,6 +11,8 @@ from pathlib import Path
 import wasmtime
 
 from icmigrate.protocol.principal import Principal
+from icmigrate.replica.management.operations import CanisterOperations
+from icmigrate.replica.management.snapshots import Snapshots
 from icmigrate.replica.state.clock import Clock
 from icmigrate.replica.state.limits import Limits
 from icmigrate.replica.state.records import (
@@ -26,7 +28,7 @@ from icmigrate.replica.state.records import (
 )
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.subnet.native_canister import NativeCanister
-from icmigrate.replica.subnet.replica import Replica
+from icmigrate.replica.subnet.subnet import Subnet
 
 OWNER = Principal(b"\x01" * 29)
 STRANGER = Principal(b"\x02" * 29)
@@ -110,33 +112,41 @@ REPLY_ARG = """
 
 @dataclass
 class World:
-    replica: Replica
+    subnet: Subnet
     clock: Clock
     requests: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    @property
+    def canisters(self) -> CanisterOperations:
+        return CanisterOperations(self.subnet)
+
+    @property
+    def snapshots(self) -> Snapshots:
+        return Snapshots(self.canisters)
 
     # ---------------------------------------------------------------------------------- canisters
 
     async def change(self, canister_id: Principal, act: Callable[[Changes], Awaitable[object] | object]) -> None:
         """One transaction on a canister, as the management canister makes them."""
-        async with self.replica.scheduler.lock(canister_id):
-            changes = self.replica.scheduler.changes()
+        async with self.subnet.scheduler.lock(canister_id):
+            changes = self.subnet.scheduler.changes()
             try:
                 result = act(changes)
                 if isinstance(result, Awaitable):
                     await result
             except Refused as refused:
                 if refused.charged is not None:
-                    changes = self.replica.scheduler.changes()
+                    changes = self.subnet.scheduler.changes()
                     changes.put(refused.charged)
-                    self.replica.scheduler.commit(changes)
+                    self.subnet.scheduler.commit(changes)
                 raise
-            self.replica.scheduler.commit(changes)
+            self.subnet.scheduler.commit(changes)
 
     async def create(self, cycles: int = 100 * TRILLION, **settings: object) -> Principal:
-        changes = self.replica.scheduler.changes()
+        changes = self.subnet.scheduler.changes()
         wanted = Settings((OWNER,), **settings)  # type: ignore[arg-type]
-        canister_id = self.replica.create_canister(changes, wanted, cycles, UserChange(OWNER))
-        self.replica.scheduler.commit(changes)
+        canister_id = self.canisters.create_canister(changes, wanted, cycles, UserChange(OWNER))
+        self.subnet.scheduler.commit(changes)
         return canister_id
 
     async def install(
@@ -144,7 +154,7 @@ class World:
     ) -> None:
         await self.change(
             canister_id,
-            lambda changes: self.replica.install_code(
+            lambda changes: self.canisters.install_code(
                 changes,
                 canister_id,
                 mode,
@@ -166,26 +176,26 @@ class World:
         async with asyncio.timeout(20):
             while not condition():
                 await asyncio.sleep(0)
-                await self.replica.settle()
+                await self.subnet.settle()
 
     def state(self, canister_id: Principal) -> Canister:
-        return self.replica.state.canisters[canister_id]
+        return self.subnet.state.canisters[canister_id]
 
     # ---------------------------------------------------------------------------------- calls
 
     def ingress(self, canister_id: Principal, method: str, arg: bytes = b"", sender: Principal = OWNER) -> Ingress:
-        request_id = next(self.requests).to_bytes(8, "big") + self.replica.time_ns().to_bytes(24, "big")
-        expiry = self.replica.time_ns() + 240_000_000_000
+        request_id = next(self.requests).to_bytes(8, "big") + self.subnet.time_ns().to_bytes(24, "big")
+        expiry = self.subnet.time_ns() + 240_000_000_000
         return Ingress(request_id, sender, canister_id, method, arg, expiry, canister_id)
 
     async def send(self, canister_id: Principal, method: str, arg: bytes = b"") -> bytes:
         """Submits an update call; its request id."""
         message = self.ingress(canister_id, method, arg)
-        await self.replica.submit(message)
+        await self.subnet.submit(message)
         return message.request_id
 
     async def answer(self, request_id: bytes) -> Response:
-        status = await self.replica.wait(request_id, 30)
+        status = await self.subnet.wait(request_id, 30)
         assert status is not None and status.response is not None, status
         assert status.state in (IngressState.REPLIED, IngressState.REJECTED)
         return status.response
@@ -198,7 +208,7 @@ class World:
         return replied(await self.update(canister_id, method, arg))
 
     async def query(self, canister_id: Principal, method: str, arg: bytes = b"", caller: Principal = OWNER) -> Response:
-        return await self.replica.query(caller, canister_id, method, arg)
+        return await self.subnet.query(caller, canister_id, method, arg)
 
     async def ask(self, canister_id: Principal, method: str, arg: bytes = b"") -> bytes:
         """The reply of a query call."""
@@ -220,8 +230,8 @@ async def open_world(
     folder: Path | None = None, limits: Limits | None = None, natives: tuple[NativeCanister, ...] = ()
 ) -> World:
     clock = Clock()
-    replica = await Replica.open(
+    subnet = await Subnet.open(
         folder, subnet_id=SUBNET, root_key=ROOT_KEY, clock=clock, limits=limits, natives=natives,
         data_certificate=lambda canister_id: b"certificate of " + canister_id.bytes,
     )  # fmt: skip
-    return World(replica, clock)
+    return World(subnet, clock)

@@ -66,7 +66,7 @@ class Client:
     ) -> None:
         if isinstance(target, RunningReplica):
             self._running: RunningReplica | None = target
-            target = Target(target.url, target.root_key, target.replica.time_ns)
+            target = Target(target.url, target.root_key, target.subnet.time_ns)
         else:
             self._running = None
         self.target = target

@@ -14,6 +14,8 @@ import aiohttp
 from icmigrate.protocol import envelope
 from icmigrate.protocol.identity import Ed25519Identity
 from icmigrate.protocol.principal import Principal
+from icmigrate.replica.management.operations import CanisterOperations
+from icmigrate.replica.management.snapshots import Snapshots
 from icmigrate.replica.server import RunningReplica
 from icmigrate.replica.state.records import IngressState
 from tests.replica.execution.world import wasm
@@ -170,10 +172,10 @@ async def _visit(client: Client, known: Acknowledged, rng: random.Random) -> Non
 
 async def check(running: RunningReplica, client: Client, known: Acknowledged) -> None:
     """Everything that was acknowledged is there, once, and nothing by halves."""
-    await asyncio.gather(*(running.replica.wait(request_id, 30) for _, request_id in known.sent))
+    await asyncio.gather(*(running.subnet.wait(request_id, 30) for _, request_id in known.sent))
     done = [0, 0, 0, 0]
     for cell, request_id in known.sent:
-        status = running.replica.ingress_status(request_id)
+        status = running.subnet.ingress_status(request_id)
         assert status is not None or request_id not in known.replied, "an acknowledged call is not known"
         if status is not None:
             assert status.state is IngressState.REPLIED, status
@@ -187,7 +189,7 @@ async def check(running: RunningReplica, client: Client, known: Acknowledged) ->
     _check_cycles(running, known)
     _check_first_cell(running, known)
     for guest, facts in known.guests.items():
-        canister = running.replica.state.canisters.get(guest)
+        canister = running.subnet.state.canisters.get(guest)
         assert (canister is not None) == ("there" in facts)
         assert canister is None or (canister.module is not None) == ("installed" in facts)
         assert canister is None or (canister.status == "stopped") == ("stopped" in facts)
@@ -197,7 +199,7 @@ async def check(running: RunningReplica, client: Client, known: Acknowledged) ->
 async def _check_cell(running: RunningReplica, client: Client, cell: Principal, expected: int) -> None:
     places = set(struct.unpack(f"<{1 + 2 * PLACES}I", await client.query(cell, "places", b"")))
     assert places == {expected}, (places, expected)
-    canister = running.replica.state.canisters[cell]
+    canister = running.subnet.state.canisters[cell]
     assert canister.global_timer, "the timer is lost"
     assert canister.certified_data == (struct.pack("<I", expected) if expected else b"")
     certified = await client.read_state(cell, [b"canister", cell.bytes, b"module_hash"])
@@ -205,20 +207,21 @@ async def _check_cell(running: RunningReplica, client: Client, cell: Principal, 
 
 
 def _check_cycles(running: RunningReplica, known: Acknowledged) -> None:
-    canisters = [running.replica.state.canisters[cell] for cell in known.cells[2:]]
+    canisters = [running.subnet.state.canisters[cell] for cell in known.cells[2:]]
     assert not any(canister.callbacks or canister.contexts for canister in canisters)
     assert sum(canister.cycles + canister.consumed_cycles for canister in canisters) == 2 * CYCLES
 
 
 def _check_first_cell(running: RunningReplica, known: Acknowledged) -> None:
-    replica, canister = running.replica, running.replica.state.canisters[known.cells[0]]
+    subnet, canister = running.subnet, running.subnet.state.canisters[known.cells[0]]
     assert known.chunks <= set(canister.chunks)
     for digest in canister.chunks:
-        assert replica.store.get(replica.store.chunks, digest) is not None
+        assert subnet.store.get(subnet.store.chunks, digest) is not None
     assert len(canister.snapshots.keys() ^ known.snapshots) <= 1
     known.snapshots = set(canister.snapshots)
+    snapshots = Snapshots(CanisterOperations(subnet))
     for snapshot in canister.snapshots.values():
         for kind in ("wasm_memory", "stable_memory"):
-            replica.read_snapshot(snapshot, kind, 0, 65_536)
+            snapshots.read(snapshot, kind, 0, 65_536)
     assert canister.settings.freezing_threshold in (known.threshold - 1, known.threshold)
     known.threshold = canister.settings.freezing_threshold

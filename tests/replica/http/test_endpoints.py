@@ -55,7 +55,7 @@ async def test_an_asynchronous_call_is_polled_for(client: Client) -> None:
     request_id = envelope.request_id(content)
     answer = await client.post(f"/api/v2/canister/{keeper.to_str()}/call", envelope.sign(content, client.identity))
     assert (answer.status, answer.body) == (202, b"")
-    await client.running.replica.wait(request_id, 10)
+    await client.running.subnet.wait(request_id, 10)
     for version in (2, 3):
         certified = await client.read_state(keeper, [b"request_status", request_id], version=version)
         assert client.reply(certified, request_id) == b""

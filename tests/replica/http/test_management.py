@@ -330,7 +330,7 @@ async def test_a_canister_creates_and_funds_another(client: Client) -> None:
     assert change["origin"] == {"from_canister": {"canister_id": forwarder, "canister_version": []}}
     assert change["details"]["creation"]["controllers"] == [forwarder]
     status = await forward(client, forwarder, "canister_status", {"canister_id": made})
-    creation = client.running.replica.fees.canister_creation
+    creation = client.running.subnet.fees.canister_creation
     assert 10**12 - creation - 10**9 < status["cycles"] <= 10**12 - creation
     before = status["cycles"]
     await forward(client, forwarder, "deposit_cycles", {"canister_id": made})
@@ -394,10 +394,10 @@ async def test_a_creation_without_enough_cycles_is_refused_and_refunded(client: 
         """,
     )  # fmt: skip
     canister_id = await client.install(poor)
-    canisters = len(client.running.replica.state.canisters)
+    canisters = len(client.running.subnet.state.canisters)
     with pytest.raises(Rejected, match="create_canister"):
         await client.update(canister_id, "go")
-    assert len(client.running.replica.state.canisters) == canisters
+    assert len(client.running.subnet.state.canisters) == canisters
 
 
 # ------------------------------------------------------------------------------------ cycles, logs, snapshots

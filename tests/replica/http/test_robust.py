@@ -143,10 +143,10 @@ async def test_a_client_that_leaves_does_not_stop_its_call(running: RunningRepli
     body = envelope.sign(content, client.identity)
     _, writer = await raw(running, head(keeper.to_str(), len(body)) + body)
     request_id = envelope.request_id(content)
-    while running.replica.ingress_status(request_id) is None:
+    while running.subnet.ingress_status(request_id) is None:
         await client.get("/api/v2/status")
     writer.close()
-    await running.replica.wait(request_id, 10)
+    await running.subnet.wait(request_id, 10)
     assert await client.query(keeper, "get") == b"left"
 
 

@@ -112,7 +112,7 @@ async def test_an_upgrade_runs_its_hooks_and_keeps_stable_structures(world: Worl
 
 async def test_cycles_go_to_the_other(world: World) -> None:
     script, other = await world.script(), await world.script()
-    await world.running.replica.settle()  # It asks for randomness when it begins, and the call sets cycles aside.
+    await world.running.subnet.settle()  # It asks for randomness when it begins, and the call sets cycles aside.
     before = await other("balance")
     assert await script("pay", other.id, 4 * TRILLION) == 2 * TRILLION
     assert 0 <= before + 2 * TRILLION - await other("balance") < TRILLION // 10
@@ -146,7 +146,7 @@ async def test_its_timer_rings_and_its_data_are_certified(world: World) -> None:
     async with asyncio.timeout(60):
         while await script("alarms") < 3:
             world.running.clock.advance(1)
-            await world.running.replica.settle()
+            await world.running.subnet.settle()
     await script("certify", b"certified")
     (data,) = await script("certificate")
     certificate = world.client.verified(bytes(data))

@@ -104,7 +104,7 @@ class World:
         async with asyncio.timeout(60):
             while not await done():
                 self.running.clock.advance(1)
-                await self.running.replica.settle()
+                await self.running.subnet.settle()
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -145,7 +145,7 @@ async def test_calls_to_another_canister_with_and_without_waiting(world: World) 
     teller, other = await world.teller(), await world.teller()
     assert await teller("add_at", other.id, "first") == 2
     await teller("add_later_at", other.id, "second")
-    await world.running.replica.settle()
+    await world.running.subnet.settle()
     assert await other("all") == ["hello", "first", "second"]
 
 

@@ -80,8 +80,8 @@ class World:
 
     async def cycles(self, keeper: Keeper) -> int:
         """The balance when no heartbeat is under way, which would have some of it set aside."""
-        await self.running.replica.settle()
-        return self.running.replica.state.canisters[keeper.id].cycles
+        await self.running.subnet.settle()
+        return self.running.subnet.state.canisters[keeper.id].cycles
 
 
 @pytest.fixture(scope="session", params=["classical", "enhanced"])
@@ -145,7 +145,7 @@ async def test_timers_and_heartbeats_run(world: World) -> None:
     async with asyncio.timeout(30):
         while (await keeper("tasks"))["rings"] < 3 or (await keeper("tasks"))["beats"] < 3:
             world.running.clock.advance(1)
-            await world.running.replica.settle()
+            await world.running.subnet.settle()
 
 
 async def test_cycles_go_where_they_are_accepted_and_the_rest_comes_back(world: World) -> None:

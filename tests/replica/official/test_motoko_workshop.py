@@ -116,7 +116,7 @@ async def test_its_timer_sets_itself_again(world: World) -> None:
     async with asyncio.timeout(60):
         while (await workshop("tasks"))[0] < 3:
             world.running.clock.advance(1)
-            await world.running.replica.settle()
+            await world.running.subnet.settle()
 
 
 async def test_inspect_message_knows_caller_and_method(world: World) -> None:
@@ -155,7 +155,7 @@ async def test_the_low_memory_hook_runs(world: World) -> None:
     settings = given({"wasm_memory_limit": 1_000_000_000, "wasm_memory_threshold": 900_000_000})
     await world.client.manage("update_settings", {"canister_id": workshop.id, "settings": settings})
     await workshop("collect", 20_000_000)
-    await world.running.replica.settle()
+    await world.running.subnet.settle()
     assert (await workshop("tasks"))[1] == 1
 
 

@@ -240,7 +240,7 @@ async def test_an_approval_expires(world: World) -> None:
     alice, bob = somebody(), somebody()
     past = await approve(world, alice, bob, FEE, expires_at=world.now)
     assert past == {"Err": {"Expired": {"ledger_time": world.now}}}
-    end = world.replica.time_ns() + HOUR
+    end = world.subnet.time_ns() + HOUR
     await approve(world, alice, bob, 5 * FEE, expires_at=end)
     assert await allowance(world, alice, bob) == {"allowance": 5 * FEE, "expires_at": [end]}
     world.now = end
@@ -471,7 +471,7 @@ async def test_a_canister_is_created_once_for_a_transaction(world: World) -> Non
     alice = somebody()
     argument = {"amount": 2 * TRILLION, "created_at_time": [world.now]}
     made = (await update(world, "create_canister", argument, alice))["Ok"]
-    canister = world.replica.state.canisters[made["canister_id"]]
+    canister = world.subnet.state.canisters[made["canister_id"]]
     assert canister.settings.controllers == (alice,) and canister.cycles == 15 * TRILLION // 10
     assert await balance(world, alice) == ENDOWMENT - 2 * TRILLION - FEE
     again = (await update(world, "create_canister", argument, alice))["Err"]["Duplicate"]
@@ -488,7 +488,7 @@ async def test_settings_and_subnet_are_chosen(world: World) -> None:
     }
     argument = {"amount": TRILLION, "creation_args": [creation]}
     made = (await update(world, "create_canister", argument, alice))["Ok"]
-    chosen = world.replica.state.canisters[made["canister_id"]].settings
+    chosen = world.subnet.state.canisters[made["canister_id"]].settings
     assert set(chosen.controllers) == {alice, bob} and chosen.freezing_threshold == 9
 
 
@@ -504,14 +504,14 @@ FAILED_CREATIONS: list[tuple[int, dict[str, Any], str, int]] = [
 async def test_a_failed_creation_is_refunded_but_for_fees(
     world: World, amount: int, selection: dict[str, Any], text: str, cost: int
 ) -> None:
-    alice, before = somebody(), len(world.replica.state.canisters)
+    alice, before = somebody(), len(world.subnet.state.canisters)
     creation = [{"settings": [], "subnet_selection": [selection]}] if selection else []
     failed = (await update(world, "create_canister", {"amount": amount, "creation_args": creation}, alice))["Err"]
     assert text in failed["FailedToCreate"]["error"]
     assert failed["FailedToCreate"]["fee_block"] == [1] and failed["FailedToCreate"]["refund_block"] == [2]
     assert (await blocks(world))[2]["tx"]["memo"] == REFUND_MEMO
     assert await balance(world, alice) == ENDOWMENT - cost
-    assert len(world.replica.state.canisters) == before
+    assert len(world.subnet.state.canisters) == before
 
 
 async def test_a_spender_creates_a_canister_of_its_own(world: World) -> None:
@@ -521,7 +521,7 @@ async def test_a_spender_creates_a_canister_of_its_own(world: World) -> None:
     assert refused == {"Err": {"InsufficientAllowance": {"allowance": 0}}}
     await approve(world, alice, bob, 3 * TRILLION)
     made = (await update(world, "create_canister_from", argument, bob))["Ok"]
-    assert world.replica.state.canisters[made["canister_id"]].settings.controllers == (bob,)
+    assert world.subnet.state.canisters[made["canister_id"]].settings.controllers == (bob,)
     failed = (await update(world, "create_canister_from", {**argument, "amount": 10 * FEE}, bob))["Err"]
     assert failed["FailedToCreateFrom"]["rejection_code"] == {"CanisterError": None}
     assert failed["FailedToCreateFrom"]["approval_refund_block"] != []

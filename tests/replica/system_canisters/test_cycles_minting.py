@@ -78,7 +78,7 @@ async def test_icp_creates_a_canister_once(world: World) -> None:
     alice = await funded(world)
     argument = {"block_index": await pay(world, alice, alice, CREATE), "controller": alice}
     made = await notify(world, "notify_create_canister", argument, alice)
-    canister = world.replica.state.canisters[made["Ok"]]
+    canister = world.subnet.state.canisters[made["Ok"]]
     assert canister.settings.controllers == (alice,) and canister.cycles == CYCLES_PER_ICP - 500_000_000_000
     assert await notify(world, "notify_create_canister", argument, alice) == made
     refused = await notify(world, "notify_create_canister", argument, somebody())
@@ -152,7 +152,7 @@ async def test_a_canister_pays_for_another_with_attached_cycles(world: World) ->
 
     made = await create(10**12)
     assert world.left_over == 0
-    canister = world.replica.state.canisters[made["Ok"]]
+    canister = world.subnet.state.canisters[made["Ok"]]
     assert canister.settings.controllers == (payer,) and canister.cycles == 5 * 10**11
     assert (await create(10**10))["Err"]["Refunded"]["create_error"] == "Insufficient cycles attached."
     assert world.left_over == 10**10

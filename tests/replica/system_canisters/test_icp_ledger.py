@@ -194,7 +194,7 @@ async def test_icp_is_burned_in_the_minting_account_and_made_by_it(world: World)
 
 async def test_a_spender_spends_what_is_approved(world: World) -> None:
     alice, bob = await funded(world), somebody()
-    end = world.replica.time_ns() + HOUR
+    end = world.subnet.time_ns() + HOUR
     approval = {"spender": account(bob), "amount": 3 * ICP, "expires_at": [end], "memo": [b"ok"]}
     assert await update(world, "icrc2_approve", approval, alice) == {"Ok": 4}
     (operation,) = (await last_block(world))["transaction"]["operation"]

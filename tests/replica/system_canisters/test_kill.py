@@ -100,8 +100,8 @@ async def test_blocks_and_their_effects_survive_together(folder: Path) -> None:
         async with open_world(folder) as world:
             chain = await blocks(world)
             created = [block for block in chain if block["tx"].get("memo") == CREATE_CANISTER_MEMO]
-            assert len(created) == len(world.replica.state.canisters) >= len(work.canisters)
-            assert all(made in world.replica.state.canisters for made in work.canisters)
+            assert len(created) == len(world.subnet.state.canisters) >= len(work.canisters)
+            assert all(made in world.subnet.state.canisters for made in work.canisters)
             deposits = [block for block in chain if block["tx"]["op"] == "mint" and block["tx"]["fee"] == FEE]
             assert len(deposits) == await burned(world) >= len(work.minted)
             assert all(chain[index] in deposits for index in work.minted)

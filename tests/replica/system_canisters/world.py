@@ -12,10 +12,11 @@ import pytest
 
 from icmigrate.protocol import candid, cbor, hash_tree
 from icmigrate.protocol.principal import Principal
+from icmigrate.replica.management.operations import CanisterOperations
 from icmigrate.replica.state.records import Reject, Reply, Settings, SystemOrigin, UserChange
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.subnet.native_canister import NativeCall
-from icmigrate.replica.subnet.replica import Replica
+from icmigrate.replica.subnet.subnet import Subnet
 from icmigrate.replica.system_canisters import system_canisters
 from icmigrate.replica.system_canisters.system_canister import NativeMethod
 
@@ -44,10 +45,11 @@ class Trapped(Exception):
 class World:
     """A replica and its system canisters. `now` is the subnet's time (nanoseconds); tests may move it."""
 
-    def __init__(self, replica: Replica) -> None:
-        self.replica = replica
-        self.now = replica.time_ns()
-        systems = system_canisters(replica, lambda canister_id: b"certificate of " + canister_id.bytes)
+    def __init__(self, subnet: Subnet) -> None:
+        self.subnet = subnet
+        self.canisters = CanisterOperations(subnet)
+        self.now = subnet.time_ns()
+        systems = system_canisters(subnet, lambda canister_id: b"certificate of " + canister_id.bytes)
         self.systems = {system.id: system for system in systems}
 
     async def update(
@@ -56,10 +58,10 @@ class World:
         """The result of an update call, whose effects stay; fields of arguments that are opt may be left out."""
         system = self.systems[canister_id]
         row = system.methods()[method]
-        changes = Changes(self.replica.state, self.now)
+        changes = Changes(self.subnet.state, self.now)
         call = NativeCall(SystemOrigin(), caller, method, _encoded(row, arguments), cycles)
         value = self._value(row, await system.execute(call, changes))
-        self.replica.scheduler.commit(changes)
+        self.subnet.scheduler.commit(changes)
         self.left_over = call.cycles
         return value
 
@@ -75,26 +77,26 @@ class World:
         return candid.decode(response.data, [row.result])[0]
 
     def certified_data(self, canister_id: Principal) -> bytes | None:
-        return self.replica.state.native_certified_data(canister_id.bytes)
+        return self.subnet.state.native_certified_data(canister_id.bytes)
 
     def canister(self, cycles: int = 0) -> Principal:
         """A new empty canister."""
-        changes = self.replica.scheduler.changes()
-        made = self.replica.create_canister(changes, Settings(controllers=()), cycles, UserChange(somebody()))
-        self.replica.scheduler.commit(changes)
+        changes = self.subnet.scheduler.changes()
+        made = self.canisters.create_canister(changes, Settings(controllers=()), cycles, UserChange(somebody()))
+        self.subnet.scheduler.commit(changes)
         return made
 
     def cycles_of(self, canister_id: Principal) -> int:
-        return self.replica.state.canisters[canister_id].cycles
+        return self.subnet.state.canisters[canister_id].cycles
 
 
 @asynccontextmanager
 async def open_world(folder: Path | None = None) -> AsyncIterator[World]:
-    replica = await Replica.open(folder, subnet_id=SUBNET, root_key=b"", run=False)
+    subnet = await Subnet.open(folder, subnet_id=SUBNET, root_key=b"", run=False)
     try:
-        yield World(replica)
+        yield World(subnet)
     finally:
-        await replica.close()
+        await subnet.close()
 
 
 def _encoded(row: NativeMethod, arguments: tuple[Any, ...]) -> bytes:

@@ -9,11 +9,10 @@ from dataclasses import replace
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.errors import canister_errors as faults
-from icmigrate.replica.execution.executor import Executor, has_low_memory, watch_memory
+from icmigrate.replica.execution.executor import has_low_memory, watch_memory
 from icmigrate.replica.management import rejects as refusals
+from icmigrate.replica.management.operations import CanisterOperations
 from icmigrate.replica.management.snapshot_globals import kept_values
-from icmigrate.replica.state.fees import Fees
-from icmigrate.replica.state.limits import Limits
 from icmigrate.replica.state.records import (
     WASM_PAGE,
     Canister,
@@ -21,14 +20,10 @@ from icmigrate.replica.state.records import (
     HistoryEntry,
     MemoryImage,
     Refused,
-    Reject,
-    RejectCode,
     Snapshot,
 )
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.storage.page_files import HEAP, STABLE, copy_sparse
-from icmigrate.replica.storage.store import Store
-from icmigrate.replica.subnet.scheduler import Scheduler
 from icmigrate.replica.wasm import binary as wasm_binary
 from icmigrate.replica.wasm.module import check
 from icmigrate.replica.wasm.validation import unpack
@@ -36,49 +31,16 @@ from icmigrate.replica.wasm.validation import unpack
 _FILES = {"wasm_module": "module", "wasm_memory": "heap", "stable_memory": "stable"}
 
 
-def refuse(code: RejectCode, error_code: str, text: str) -> Refused:
-    """Refused with this code and text."""
-    return Refused(Reject(code, text, error_code))
+class Snapshots:
+    """The snapshots of one subnet's canisters. Works on a transaction like `CanisterOperations`."""
 
+    def __init__(self, canisters: CanisterOperations) -> None:
+        self._canisters = canisters
+        self._subnet = canisters.subnet
+        self._store = canisters.subnet.store
+        self._limits = canisters.subnet.limits
 
-class SnapshotOperations:
-    """The part of `Operations` that has to do with snapshots, and what both parts share."""
-
-    fees: Fees
-    limits: Limits
-    store: Store
-    executor: Executor
-    scheduler: Scheduler
-
-    def _noted(self, canister: Canister, entry: HistoryEntry) -> Canister:
-        """Adds to the canister's history."""
-        entries = (*canister.history, entry)[-self.limits.history_entries :]
-        return canister.with_(history=entries, history_total=canister.history_total + 1)
-
-    def _charged(self, changes: Changes, canister_id: Principal) -> Canister:
-        """The canister, having paid its resources until now."""
-        return self.fees.resources(changes.existing(canister_id), changes.time_ns)
-
-    def check_growth(self, before: Canister, after: Canister) -> None:
-        """Raises Refused when a canister that needs more memory now has not the cycles for it."""
-        size = after.memory_size - before.memory_size
-        missing = self.fees.freezing_limit(after) - after.reserved_cycles - after.cycles
-        if size > 0 and missing > 0:
-            raise Refused(refusals.insufficient_cycles_in_memory_grow(size, missing))
-
-    def _clean(self, changes: Changes, canister: Canister) -> None:
-        """Deletes the pages of older generations as soon as the new one is true."""
-        files = self.store.page_files(canister.id)
-        changes.after_commit(lambda: files.remove_stale(canister.memory))
-
-    def uninstall_code(self, changes: Changes, canister_id: Principal, origin: ChangeOrigin) -> None:
-        """Removes code and memory; open calls are rejected, callbacks' responses will be dropped."""
-        canister = self._charged(changes, canister_id)
-        emptied = self.scheduler.upkeep.uninstall(changes, canister)
-        entry = HistoryEntry(changes.time_ns, emptied.version, origin, "code_uninstall")
-        changes.put(self._noted(emptied, entry))
-
-    async def take_snapshot(
+    async def take(
         self,
         changes: Changes,
         canister_id: Principal,
@@ -88,16 +50,16 @@ class SnapshotOperations:
         origin: ChangeOrigin,
     ) -> Snapshot:
         """Keeps module, memories, chunks, certified data and timer under a new snapshot id."""
-        canister = self._charged(changes, canister_id)
+        canister = self._canisters.charged(changes, canister_id)
         if canister.module is None:
             raise Refused(refusals.snapshot_of_empty_canister(canister_id))
         snapshots = dict(canister.snapshots)
         if replace is not None:
-            del snapshots[self.snapshot(changes, canister_id, replace).id]
-            changes.after_commit(lambda: self._remove_snapshot_files(replace))
-        elif len(snapshots) >= self.limits.snapshots:
-            raise Refused(refusals.snapshot_limit_exceeded(canister_id, self.limits.snapshots))
-        image = await self.scheduler.in_thread(self._fold, canister)
+            del snapshots[self.existing(changes, canister_id, replace).id]
+            changes.after_commit(lambda: self._store.remove_snapshot(replace))
+        elif len(snapshots) >= self._limits.snapshots:
+            raise Refused(refusals.snapshot_limit_exceeded(canister_id, self._limits.snapshots))
+        image = await self._subnet.scheduler.in_thread(self._fold, canister)
         snapshot = Snapshot(
             id=canister.next_snapshot.to_bytes(8, "big") + canister_id.bytes,
             taken_at=changes.time_ns,
@@ -114,37 +76,33 @@ class SnapshotOperations:
         )
         snapshots[snapshot.id] = snapshot
         if not uninstall_code:
-            self.check_growth(canister, canister.with_(snapshots=snapshots))
-        await self.scheduler.in_thread(self._copy_images, canister_id, image, snapshot.id)
+            self._canisters.check_growth(canister, canister.with_(snapshots=snapshots))
+        await self._subnet.scheduler.in_thread(self._copy_images, canister_id, image, snapshot.id)
         canister = canister.with_(memory=image, snapshots=snapshots, next_snapshot=canister.next_snapshot + 1)
         changes.put(canister)
-        self._clean(changes, canister)
-        changes.after_commit(lambda: self.executor.forget(canister_id))
+        self._canisters.drop_stale_pages(changes, canister)
+        changes.after_commit(lambda: self._subnet.executor.forget(canister_id))
         if uninstall_code:
-            self.uninstall_code(changes, canister_id, origin)
+            self._canisters.uninstall_code(changes, canister_id, origin)
         return snapshot
 
     def _fold(self, canister: Canister) -> MemoryImage:
-        self.executor.forget(canister.id)
-        image, files = self.executor.fold(canister)
+        self._subnet.executor.forget(canister.id)
+        image, files = self._subnet.executor.fold(canister)
         files.close()
         return image
 
     def _copy_images(self, canister_id: Principal, image: MemoryImage, snapshot_id: bytes) -> None:
-        files = self.store.page_files(canister_id)
+        files = self._store.page_files(canister_id)
         for kind, name in ((HEAP, "heap"), (STABLE, "stable")):
-            source, target = files.image_path(image, kind), self.store.snapshot_path(snapshot_id, name)
+            source, target = files.image_path(image, kind), self._store.snapshot_path(snapshot_id, name)
             if source is not None:
                 copy_sparse(source, target)
             else:
                 target.unlink(missing_ok=True)
         files.close()
 
-    def _remove_snapshot_files(self, snapshot_id: bytes) -> None:
-        for name in ("heap", "stable", "module"):
-            self.store.snapshot_path(snapshot_id, name).unlink(missing_ok=True)
-
-    async def load_snapshot(
+    async def load(
         self,
         changes: Changes,
         canister_id: Principal,
@@ -153,15 +111,15 @@ class SnapshotOperations:
         origin: ChangeOrigin,
     ) -> None:
         """Makes the canister what the snapshot (its own or another canister's) holds."""
-        canister = self._charged(changes, canister_id)
-        snapshot = self.snapshot(changes, source_canister, snapshot_id)
-        snapshot = await self.scheduler.in_thread(self._complete, source_canister, snapshot)
+        canister = self._canisters.charged(changes, canister_id)
+        snapshot = self.existing(changes, source_canister, snapshot_id)
+        snapshot = await self._subnet.scheduler.in_thread(self._complete, source_canister, snapshot)
         image = canister.memory
-        files = self.store.page_files(canister_id)
+        files = self._store.page_files(canister_id)
         sizes = []
         for kind, name in ((HEAP, "heap"), (STABLE, "stable")):
-            source = self.store.snapshot_path(snapshot_id, name)
-            sizes.append(await self.scheduler.in_thread(files.adopt, kind, image.generation(kind) + 1, source))
+            source = self._store.snapshot_path(snapshot_id, name)
+            sizes.append(await self._subnet.scheduler.in_thread(files.adopt, kind, image.generation(kind) + 1, source))
         memory = MemoryImage(
             heap_pages=snapshot.heap_pages,
             stable_pages=snapshot.stable_pages,
@@ -183,7 +141,7 @@ class SnapshotOperations:
         if snapshot.source == "metadata_upload":
             loaded = _with_uploaded_hooks(loaded, snapshot)
         loaded = watch_memory(loaded)
-        self.check_growth(canister, loaded)
+        self._canisters.check_growth(canister, loaded)
         entry = HistoryEntry(
             changes.time_ns,
             loaded.version,
@@ -195,57 +153,57 @@ class SnapshotOperations:
             snapshot_source=snapshot.source,
             from_canister_id=None if source_canister == canister_id else source_canister,
         )
-        changes.put(self._noted(loaded, entry))
-        self._clean(changes, loaded)
-        changes.after_commit(lambda: self.executor.forget(canister_id))
+        changes.put(self._canisters.noted(loaded, entry))
+        self._canisters.drop_stale_pages(changes, loaded)
+        changes.after_commit(lambda: self._subnet.executor.forget(canister_id))
 
     def _complete(self, owner: Principal, snapshot: Snapshot) -> Snapshot:
         """An uploaded snapshot's module is checked and its globals are put in order when it is loaded."""
-        path = self.store.snapshot_path(snapshot.id, "module")
+        path = self._store.snapshot_path(snapshot.id, "module")
         if snapshot.source != "metadata_upload" or not path.exists():
             return snapshot
         data = path.read_bytes()
         try:
-            installed, _, _ = check(data, self.limits)
+            installed, _, _ = check(data, self._limits)
         except faults.InvalidModule as fault:
             raise Refused(fault.reject(owner)) from None
-        values = kept_values(wasm_binary.parse(unpack(data, self.limits)), snapshot.globals)
+        values = kept_values(wasm_binary.parse(unpack(data, self._limits)), snapshot.globals)
         if values is None:
             raise Refused(
                 refusals.snapshot_inconsistent(
                     "Wasm exported globals of canister module and snapshot metadata do not match."
                 )
             )
-        self.store.put(self.store.modules, data)
+        self._store.put(self._store.modules, data)
         return replace(snapshot, module=installed, globals=values)
 
-    def delete_snapshot(self, changes: Changes, canister_id: Principal, snapshot_id: bytes) -> None:
+    def delete(self, changes: Changes, canister_id: Principal, snapshot_id: bytes) -> None:
         canister = changes.existing(canister_id)
         snapshots = {key: each for key, each in canister.snapshots.items() if key != snapshot_id}
         changes.put(canister.with_(snapshots=snapshots))
-        changes.after_commit(lambda: self._remove_snapshot_files(snapshot_id))
+        changes.after_commit(lambda: self._store.remove_snapshot(snapshot_id))
 
-    def snapshot_owner(self, canister_id: Principal, snapshot_id: bytes) -> Principal:
+    def owner(self, canister_id: Principal, snapshot_id: bytes) -> Principal:
         """Whose a snapshot is. Raises Refused in the name of `canister_id` when there is none."""
-        for canister in self.scheduler.state.canisters.values():
+        for canister in self._subnet.state.canisters.values():
             if snapshot_id in canister.snapshots:
                 return canister.id
         raise Refused(refusals.snapshot_not_found(canister_id, snapshot_id))
 
-    def snapshot(self, changes: Changes, canister_id: Principal, snapshot_id: bytes) -> Snapshot:
+    def existing(self, changes: Changes, canister_id: Principal, snapshot_id: bytes) -> Snapshot:
         """A snapshot of this canister. Raises Refused when there is none, or it is another canister's."""
         found = changes.existing(canister_id).snapshots.get(snapshot_id)
         if found is None:
-            self.snapshot_owner(canister_id, snapshot_id)
+            self.owner(canister_id, snapshot_id)
             raise Refused(refusals.snapshot_invalid_ownership(canister_id, snapshot_id))
         return found
 
-    def read_snapshot(self, snapshot: Snapshot, kind: str, offset: int, size: int) -> bytes:
+    def read(self, snapshot: Snapshot, kind: str, offset: int, size: int) -> bytes:
         """Bytes of a snapshot; `kind` is wasm_module, wasm_memory or stable_memory."""
         _check_slice(snapshot, kind, offset, size)
-        path = self.store.snapshot_path(snapshot.id, _FILES[kind])
+        path = self._store.snapshot_path(snapshot.id, _FILES[kind])
         if kind == "wasm_module" and snapshot.module is not None and not path.exists():
-            path = self.store.modules / snapshot.module.hash.hex()
+            path = self._store.modules / snapshot.module.hash.hex()
         data = b""
         if path.exists():
             with path.open("rb") as file:
@@ -253,29 +211,29 @@ class SnapshotOperations:
                 data = file.read(size)
         return data.ljust(size, b"\0")
 
-    def read_snapshot_chunk(self, snapshot: Snapshot, digest: bytes) -> bytes:
+    def read_chunk(self, snapshot: Snapshot, digest: bytes) -> bytes:
         """A chunk of the chunk store as it was."""
-        chunk = self.store.get(self.store.chunks, digest) if digest in dict(snapshot.chunks) else None
+        chunk = self._store.get(self._store.chunks, digest) if digest in dict(snapshot.chunks) else None
         if chunk is None:
             written = ", ".join(f"{byte:02x}" for byte in digest)
             raise Refused(refusals.wasm_chunk_store_error(f"WasmChunkHash [{written}] not found."))
         return chunk
 
-    def create_snapshot(self, changes: Changes, canister_id: Principal, snapshot: Snapshot) -> Snapshot:
-        """An empty snapshot of the given sizes, to be filled by `write_snapshot` (metadata upload)."""
+    def create(self, changes: Changes, canister_id: Principal, snapshot: Snapshot) -> Snapshot:
+        """An empty snapshot of the given sizes, to be filled by `write` (metadata upload)."""
         canister = changes.existing(canister_id)
         made = replace(snapshot, id=canister.next_snapshot.to_bytes(8, "big") + canister_id.bytes)
         after = canister.with_(
             snapshots={**canister.snapshots, made.id: made}, next_snapshot=canister.next_snapshot + 1
         )
-        self.check_growth(canister, after)
+        self._canisters.check_growth(canister, after)
         for kind, size in _sizes(made).items():
-            with self.store.snapshot_path(made.id, _FILES[kind]).open("wb") as file:
+            with self._store.snapshot_path(made.id, _FILES[kind]).open("wb") as file:
                 file.truncate(size)
         changes.put(after)
         return made
 
-    def write_snapshot(
+    def write(
         self,
         changes: Changes,
         canister_id: Principal,
@@ -284,17 +242,17 @@ class SnapshotOperations:
         offset: int,
         data: bytes,
     ) -> None:
-        """Fills a part of an uploaded snapshot; `kind` as in read_snapshot, or wasm_chunk (`offset` is ignored)."""
+        """Fills a part of an uploaded snapshot; `kind` as in `read`, or wasm_chunk (`offset` is ignored)."""
         canister = changes.existing(canister_id)
-        snapshot = self.snapshot(changes, canister_id, snapshot_id)
+        snapshot = self.existing(changes, canister_id, snapshot_id)
         if kind == "wasm_chunk":
-            digest = self.store.put(self.store.chunks, data)
+            digest = self._store.put(self._store.chunks, data)
             chunks = dict(snapshot.chunks) | {digest: len(data)}
             changed = replace(snapshot, chunks=tuple(chunks.items()))
             changes.put(canister.with_(snapshots={**canister.snapshots, snapshot_id: changed}))
             return
         _check_slice(snapshot, kind, offset, len(data))
-        with self.store.snapshot_path(snapshot_id, _FILES[kind]).open("r+b") as file:
+        with self._store.snapshot_path(snapshot_id, _FILES[kind]).open("r+b") as file:
             file.seek(offset)
             file.write(data)
 

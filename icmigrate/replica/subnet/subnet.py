@@ -1,7 +1,7 @@
 """Interface Specification, "The system": one subnet of one node that executes canisters.
 
-`Replica` is the only thing that the outside (endpoints, ingress filter, management canister, gateway) talks
-to. All methods belong to the event loop's thread; canister code runs in worker threads behind them.
+`Subnet` is what everything outside (endpoints, ingress filter, management canister, gateway) talks to. All methods
+belong to the event loop's thread; canister code runs in worker threads behind them.
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ from pathlib import Path
 
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
 from icmigrate.replica.execution.executor import Executor
-from icmigrate.replica.management.operations import Operations
 from icmigrate.replica.state.clock import Clock
 from icmigrate.replica.state.fees import Fees
 from icmigrate.replica.state.limits import Limits
 from icmigrate.replica.state.records import (
-    Canister,
     Ingress,
     IngressState,
     IngressStatus,
@@ -26,17 +24,14 @@ from icmigrate.replica.state.records import (
     SubnetState,
 )
 from icmigrate.replica.storage.changes import Changes
-from icmigrate.replica.storage.errors import StateInUse
 from icmigrate.replica.storage.store import Store
 from icmigrate.replica.subnet.native_canister import NativeCanister
 from icmigrate.replica.subnet.queries import Queries
 from icmigrate.replica.subnet.scheduler import Scheduler
 
-__all__ = ["Replica", "StateInUse"]
 
-
-class Replica(Operations):
-    """One subnet. Open it with `await Replica.open(...)`, close it with `await close()`.
+class Subnet:
+    """One subnet. Open it with `await Subnet.open(...)`, close it with `await close()`.
 
     `state` is what is true after the last commit: look, do not touch.
     """
@@ -78,7 +73,7 @@ class Replica(Operations):
         clock: Clock | None = None,
         heartbeats: bool = True,
         run: bool = True,
-    ) -> Replica:
+    ) -> Subnet:
         """Opens the state in `folder` (made if absent; None: nothing outlives `close`) and starts to work.
 
         `data_certificate(canister_id)` gives the certificate that queries see. With `run=False` nothing is
@@ -91,13 +86,13 @@ class Replica(Operations):
         clock.not_before(last_time)
         store.collect(state)
         executor = Executor(store, fees or Fees(), limits or Limits(), subnet_id, root_key)
-        replica = cls(store, state, executor, clock, heartbeats, data_certificate)
-        replica._unfinished = waiting
+        subnet = cls(store, state, executor, clock, heartbeats, data_certificate)
+        subnet._unfinished = waiting
         for native in natives:
-            replica.add_native(native)
+            subnet.add_native(native)
         if run:
-            replica.start()
-        return replica
+            subnet.start()
+        return subnet
 
     def start(self) -> None:
         """Begins to execute; what waited when the state was closed comes first."""
@@ -120,7 +115,7 @@ class Replica(Operations):
         return self._clock.time_ns()
 
     def add_native(self, canister: NativeCanister) -> None:
-        """Adds a native canister after opening (the management canister needs the replica to be made)."""
+        """Adds a native canister after opening (the management canister needs the subnet to be made)."""
         self.scheduler.natives[canister.id] = canister
         if canister.id == MANAGEMENT_CANISTER:  # which canisters of the root subnet reach by a subnet's id, too
             self.scheduler.natives[self.subnet_id] = canister
@@ -188,16 +183,3 @@ class Replica(Operations):
     async def settle(self) -> None:
         """Returns when no message can be executed now (tests: instead of sleeping)."""
         await self.scheduler.settle()
-
-    # ------------------------------------------------------------------------------------ cycles
-
-    def induction_cost(self, ingress: Ingress) -> int:
-        """Cycles that the receiver pays for taking this ingress message in."""
-        return self.scheduler.induction_fee(ingress)
-
-    def freezing_limit(self, canister: Canister) -> int:
-        """Cycles that `freezing_threshold` seconds cost this canister when idle."""
-        return self.fees.freezing_limit(canister)
-
-    def idle_cycles_burned_per_day(self, canister: Canister) -> int:
-        return self.fees.idle_per_day(canister)
