@@ -107,7 +107,7 @@ async def serve(
     """Serves until SIGTERM or SIGINT, or until the folder is deleted; `on_ready` is called when requests are
     answered, `on_end` when it ends.
 
-    Raises what `running_replica` raises, and the fault because of which the replica cannot go on.
+    Raises what `running_replica` raises, and the error because of which the replica cannot go on.
     """
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()

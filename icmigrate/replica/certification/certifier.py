@@ -13,7 +13,7 @@ from icmigrate.protocol.hash_of_map import hash_of_map
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.certification.keys import Keys
 from icmigrate.replica.certification.state_tree import Path, SystemTree, witness
-from icmigrate.replica.state.records import Reject, Reply, Response
+from icmigrate.replica.state.responses import Reject, Reply, Response
 from icmigrate.replica.subnet.subnet import Subnet
 
 RESPONSE_DOMAIN = b"\x0bic-response"

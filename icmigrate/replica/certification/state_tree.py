@@ -17,9 +17,12 @@ from typing import Protocol
 from icmigrate.protocol import cbor, hash_tree, leb128
 from icmigrate.protocol.hash_tree import HashTree
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
+from icmigrate.replica.state.calls import IngressStatus
+from icmigrate.replica.state.canister import Canister
 from icmigrate.replica.state.canister_ids import FIRST_CANISTER, LAST_CANISTER
 from icmigrate.replica.state.fees import MAX_CYCLES
-from icmigrate.replica.state.records import CERTIFIED_DATA, Canister, IngressStatus, Reject, Reply, SubnetState
+from icmigrate.replica.state.responses import Reject, Reply
+from icmigrate.replica.state.subnet_state import CERTIFIED_DATA, SubnetState
 
 Path = Sequence[bytes]
 

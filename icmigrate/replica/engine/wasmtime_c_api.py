@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import wasmtime
 from wasmtime import _bindings as ffi
 
-from icmigrate.replica.errors.canister_errors import Fault, InstructionLimitExceeded, Trapped
+from icmigrate.replica.errors.canister_errors import CanisterError, InstructionLimitExceeded, Trapped
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -241,7 +241,7 @@ def call(
     """Calls `function` whose parameters are all integers and whose result, if any, is an integer.
 
     `environment` is what host functions see meanwhile, `counter` what the code counts down. Returns the first
-    result slot. Raises the `Fault` that ended it, `Interrupted`, or whatever else a host function raised.
+    result slot. Raises the `CanisterError` that ended it, `Interrupted`, or whatever else a host function raised.
     """
     if environment.interrupted.is_set():
         raise Interrupted
@@ -263,7 +263,7 @@ def call(
     return int(slots[0].u64)
 
 
-def _reason(trap: int | None, error: int | None, counter: Counter) -> Fault:
+def _reason(trap: int | None, error: int | None, counter: Counter) -> CanisterError:
     """What wasmtime says, taking over its objects."""
     if trap:
         pointer = ctypes.cast(trap, ctypes.POINTER(ffi.wasm_trap_t))

@@ -1,16 +1,16 @@
 """Interface Specification, "Error codes": the ways in which canister code fails, with the replica's words.
 
-A canister stops in two ways only: it rejects (`ic0.msg_reject`) or it traps with one of these faults. Every
+A canister stops in two ways only: it rejects (`ic0.msg_reject`) or it traps with one of these errors. Every
 other exception is a mistake in the replica and must surface.
 """
 
 from __future__ import annotations
 
 from icmigrate.protocol.principal import Principal
+from icmigrate.replica.errors.documentation import documented
 from icmigrate.replica.state.limits import Limits
-from icmigrate.replica.state.records import Reject, RejectCode
+from icmigrate.replica.state.responses import Reject, RejectCode
 
-_DOCS = "https://internetcomputer.org/docs/current/references/execution-errors#"
 _TOOLCHAIN = (
     "If you are running this canister in a test environment (e.g., dfx), make sure the test environment is "
     "up to date. Otherwise, this is likely an error with the compiler/CDK toolchain being used to build the "
@@ -19,12 +19,7 @@ _TOOLCHAIN = (
 )
 
 
-def documented(suggestion: str, section: str) -> str:
-    """The help that the replica appends for a mistake of the canister's author."""
-    return f"{suggestion} See documentation: {_DOCS}{section}"
-
-
-class Fault(Exception):
+class CanisterError(Exception):
     """Canister code ended without success. `text` is without the canister's name, `help` may be empty."""
 
     error_code = "IC0502"
@@ -46,7 +41,7 @@ class Fault(Exception):
         return None
 
 
-class Trapped(Fault):
+class Trapped(CanisterError):
     """A Wasm trap; `reason` in the replica's words, for example "heap out of bounds"."""
 
     help = documented(
@@ -62,7 +57,7 @@ class Trapped(Fault):
         return f"[TRAP]: {self.reason}"
 
 
-class CalledTrap(Fault):
+class CalledTrap(CanisterError):
     """The canister called `ic0.trap`."""
 
     error_code = "IC0503"
@@ -79,7 +74,7 @@ class CalledTrap(Fault):
         return f"[TRAP]: {self.message or '(no message)'}"
 
 
-class ContractViolation(Fault):
+class ContractViolation(CanisterError):
     """The System API was used in a way that its contract forbids."""
 
     error_code = "IC0504"
@@ -91,7 +86,7 @@ class ContractViolation(Fault):
             self.help = help
 
 
-class InvalidPrincipal(Fault):
+class InvalidPrincipal(CanisterError):
     error_code = "IC0504"
     help = _TOOLCHAIN
 
@@ -99,17 +94,17 @@ class InvalidPrincipal(Fault):
         super().__init__("Canister provided invalid principal id")
 
 
-class InsufficientCycles(Fault):
+class InsufficientCycles(CanisterError):
     """More cycles were asked for than the canister can spend."""
 
     error_code = "IC0504"
 
 
-class EnvironmentVariableMissing(Fault):
+class EnvironmentVariableMissing(CanisterError):
     error_code = "IC0504"
 
 
-class OutOfMemory(Fault):
+class OutOfMemory(CanisterError):
     error_code = "IC0507"
     help = documented(
         "Check the canister's memory usage against its allocation and the system wide limits to determine why "
@@ -121,7 +116,7 @@ class OutOfMemory(Fault):
         super().__init__("Canister cannot grow its memory usage.")
 
 
-class FunctionNotFound(Fault):
+class FunctionNotFound(CanisterError):
     error_code = "IC0513"
     help = _TOOLCHAIN
 
@@ -129,7 +124,7 @@ class FunctionNotFound(Fault):
         super().__init__(f"Canister requested to invoke a non-existent Wasm function {function} from table 0")
 
 
-class InstructionLimitExceeded(Fault):
+class InstructionLimitExceeded(CanisterError):
     error_code = "IC0522"
     help = documented(
         "Try optimizing this method to consume fewer instructions or split the work across multiple messages.",
@@ -140,7 +135,7 @@ class InstructionLimitExceeded(Fault):
         super().__init__(f"Canister exceeded the limit of {limit} instructions for single message execution.")
 
 
-class StableWriteLimitExceeded(Fault):
+class StableWriteLimitExceeded(CanisterError):
     """A message wrote to too many pages of stable memory."""
 
     error_code = "IC0524"
@@ -150,8 +145,7 @@ class StableWriteLimitExceeded(Fault):
         "memory-access-limit-exceeded",
     )
 
-    def __init__(self) -> None:
-        limits = Limits()
+    def __init__(self, limits: Limits) -> None:
         super().__init__(
             "Canister exceeded memory access limits: Exceeded the limit for the number of modified pages in the "
             f"stable memory in a single execution: limit {limits.dirty_pages_update * 4} KB for regular messages, "
@@ -160,7 +154,7 @@ class StableWriteLimitExceeded(Fault):
         )
 
 
-class InsufficientCyclesInMemoryGrow(Fault):
+class InsufficientCyclesInMemoryGrow(CanisterError):
     error_code = "IC0532"
     help = documented("Try topping up the canister.", "insufficient-cycles-in-memory-grow")
 
@@ -172,7 +166,7 @@ class InsufficientCyclesInMemoryGrow(Fault):
         super().__init__(text)
 
 
-class MethodNotFound(Fault):
+class MethodNotFound(CanisterError):
     error_code = "IC0536"
     help = documented("Check that the method being called is exported by the target canister.", "method-not-found")
 
@@ -180,7 +174,7 @@ class MethodNotFound(Fault):
         super().__init__(f"Canister has no {kind} method '{name}'.")
 
 
-class NoModule(Fault):
+class NoModule(CanisterError):
     error_code = "IC0537"
     help = documented("Please install code to this canister before calling it.", "wasm-module-not-found")
 
@@ -188,7 +182,7 @@ class NoModule(Fault):
         super().__init__("Attempted to execute a message, but the canister contains no Wasm module.")
 
 
-class WasmMemoryLimitExceeded(Fault):
+class WasmMemoryLimitExceeded(CanisterError):
     error_code = "IC0539"
     help = documented(
         "Try checking the canister for a possible memory leak or modifying it to use more stable memory "
@@ -207,7 +201,7 @@ class WasmMemoryLimitExceeded(Fault):
         )
 
 
-class InvalidModule(Fault):
+class InvalidModule(CanisterError):
     """The module cannot be installed; `reason` in the replica's words."""
 
     error_code = "IC0505"
@@ -223,10 +217,10 @@ class NotInstrumented(InvalidModule):
     """A valid module that the replica cannot prepare."""
 
     def __init__(self, reason: str) -> None:
-        Fault.__init__(self, f"Could not instrument wasm module of canister: {reason}")
+        CanisterError.__init__(self, f"Could not instrument wasm module of canister: {reason}")
 
 
-class WasmEngineError(Fault):
+class WasmEngineError(CanisterError):
     """The engine refuses to run a prepared module."""
 
     error_code = "IC0521"
@@ -235,121 +229,13 @@ class WasmEngineError(Fault):
         super().__init__(f"Canister encountered a Wasm engine error: Failed to instantiate module: {reason}")
 
 
-class CleanupFailed(Fault):
+class CleanupFailed(CanisterError):
     """A callback failed and so did its cleanup."""
 
-    def __init__(self, callback: Fault, cleanup: Fault) -> None:
+    def __init__(self, callback: CanisterError, cleanup: CanisterError) -> None:
         super().__init__(f"{callback.text}\n\ncall_on_cleanup also failed:\n\n{cleanup.text}")
         self.error_code = callback.error_code
         self.callback = callback
 
     def log_line(self) -> str | None:
         return self.callback.log_line()
-
-
-# ------------------------------------------------------------------------- rejects by the system itself
-
-
-def not_found(canister_id: Principal) -> Reject:
-    return Reject(RejectCode.DESTINATION_INVALID, f"Canister {canister_id.to_str()} not found", "IC0301")
-
-
-def did_not_reply(canister_id: Principal) -> Reject:
-    text = f"Canister {canister_id.to_str()} did not reply to the call"
-    return Reject(RejectCode.CANISTER_ERROR, text, "IC0506")
-
-
-def did_not_produce_a_response(canister_id: Principal) -> Reject:
-    """By a query."""
-    text = f"Canister {canister_id.to_str()} did not produce a response"
-    return Reject(RejectCode.CANISTER_ERROR, text, "IC0506")
-
-
-def frozen(canister_id: Principal) -> Reject:
-    """No query can be executed."""
-    text = (
-        f"Canister {canister_id.to_str()} is unable to process query calls because it's frozen. "
-        "Please top up the canister with cycles and try again."
-    )
-    return Reject(RejectCode.SYS_TRANSIENT, text, "IC0207")
-
-
-def composite_in_replicated_mode() -> Reject:
-    text = "Composite query cannot be called in replicated mode"
-    return Reject(RejectCode.CANISTER_ERROR, text, "IC0527")
-
-
-def message_not_accepted(canister_id: Principal) -> Reject:
-    text = f"Canister {canister_id.to_str()} rejected the message"
-    return Reject(RejectCode.CANISTER_REJECT, text, "IC0406")
-
-
-def stop_cancelled(canister_id: Principal) -> Reject:
-    text = f"Canister {canister_id.to_str()}'s stop request was cancelled."
-    return Reject(RejectCode.CANISTER_ERROR, text, "IC0511")
-
-
-def stop_timed_out() -> Reject:
-    return Reject(RejectCode.SYS_TRANSIENT, "Stop canister request timed out", "IC0206")
-
-
-def ingress_timed_out() -> Reject:
-    text = "Ingress message timed out waiting to start executing."
-    return Reject(RejectCode.SYS_TRANSIENT, text, "IC0202")
-
-
-def call_timed_out() -> Reject:
-    return Reject(RejectCode.SYS_UNKNOWN, "Call has timed out.", "IC0601")
-
-
-def explicit_reject(message: str) -> Reject:
-    return Reject(RejectCode.CANISTER_REJECT, message, "IC0406")
-
-
-def out_of_cycles(canister_id: Principal, missing: int | None) -> Reject:
-    """`missing` is told to those who may top the canister up."""
-    text = f"Canister {canister_id.to_str()} is out of cycles"
-    if missing is not None:
-        text += f": please top up the canister with at least {missing} additional cycles"
-    return Reject(RejectCode.SYS_TRANSIENT, text, "IC0207")
-
-
-def too_few_cycles_in_call(canister_id: Principal, attached: int, minimum: int) -> Reject:
-    text = (
-        f"Canister {canister_id.to_str()} requires at least {minimum} transferred cycles, "
-        f"but only {attached} cycles were sent with the call"
-    )
-    return Reject(RejectCode.CANISTER_ERROR, text, "IC0520")
-
-
-def stopped(canister_id: Principal) -> Reject:
-    text = f"Canister {canister_id.to_str()} is stopped"
-    return Reject(RejectCode.CANISTER_ERROR, text, "IC0508")
-
-
-def stopping(canister_id: Principal) -> Reject:
-    text = f"Canister {canister_id.to_str()} is not running"
-    return Reject(RejectCode.CANISTER_ERROR, text, "IC0509")
-
-
-def not_empty(canister_id: Principal) -> Reject:
-    text = (
-        f"Canister {canister_id.to_str()} cannot be installed because the canister is not empty. "
-        "Try installing with mode='reinstall' instead."
-    )
-    return Reject(RejectCode.CANISTER_ERROR, text, "IC0514")
-
-
-def missing_persistence_option() -> Reject:
-    text = (
-        "Missing upgrade option: Enhanced orthogonal persistence requires the `wasm_memory_persistence` upgrade option."
-    )
-    return Reject(RejectCode.CANISTER_ERROR, text, "IC0504")
-
-
-def invalid_persistence_option() -> Reject:
-    text = (
-        "Invalid upgrade option: The `wasm_memory_persistence: opt Keep` upgrade option requires that the new canister "
-        "module supports enhanced orthogonal persistence."
-    )
-    return Reject(RejectCode.CANISTER_ERROR, text, "IC0504")

@@ -15,21 +15,13 @@ from threading import Event, Lock
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.engine.wasmtime_c_api import interrupt
-from icmigrate.replica.errors.canister_errors import Fault
+from icmigrate.replica.errors.canister_errors import CanisterError
 from icmigrate.replica.execution.instance import Instance
+from icmigrate.replica.state.calls import Callback, CallContext, CanisterRequest, Closure, Message
+from icmigrate.replica.state.canister import Canister, CycleUse, LogRecord
+from icmigrate.replica.state.code import MemoryImage
 from icmigrate.replica.state.fees import Fees
 from icmigrate.replica.state.limits import Limits
-from icmigrate.replica.state.records import (
-    Callback,
-    CallContext,
-    Canister,
-    CanisterRequest,
-    Closure,
-    CycleUse,
-    LogRecord,
-    MemoryImage,
-    Message,
-)
 from icmigrate.replica.storage.page_files import PageFiles
 from icmigrate.replica.storage.store import Store
 from icmigrate.replica.system_api import SystemApi
@@ -46,10 +38,10 @@ _FORGOTTEN = frozenset(context for context in Context if not context.replicated)
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of an execution. `memory` is the next image; on a fault it is the one before."""
+    """What became of an execution. `memory` is the next image; on an error it is the one before."""
 
     api: SystemApi
-    fault: Fault | None
+    error: CanisterError | None
     instructions: int
     memory: MemoryImage
 
@@ -183,7 +175,7 @@ class Executor:
         instance = self._acquire(canister)
         try:
             outcome = self.execute_on(instance, canister, api, entry)
-            if outcome.fault is None and keep:
+            if outcome.error is None and keep:
                 outcome.memory = instance.commit(canister.memory)
             elif not instance.rollback(canister.memory):
                 discard(instance)
@@ -197,19 +189,19 @@ class Executor:
 
     def execute_on(self, instance: Instance, canister: Canister, api: SystemApi, entry: str | Closure) -> Outcome:
         """Runs on a given instance and leaves its memory as the execution left it."""
-        fault: Fault | None = None
+        error: CanisterError | None = None
         try:
             if isinstance(entry, Closure):
                 instance.run_closure(entry, api)
             else:
                 instance.run(entry, api)
-        except Fault as caught:
-            fault = caught
+        except CanisterError as caught:
+            error = caught
         used = instance.counter.used
         if api.context not in _FORGOTTEN:
             each = DIRTY_PAGE_INSTRUCTIONS * (_IN_64_BIT_HEAPS if instance.compiled.layout.is_64 else 1)
             used = min(api.instruction_limit, used + each * instance.heap_pages_written())
-        return Outcome(api, fault, used, canister.memory)
+        return Outcome(api, error, used, canister.memory)
 
     # -------------------------------------------------------------------------------------- settling
 
@@ -262,7 +254,7 @@ class Executor:
     def log(canister: Canister, outcome: Outcome) -> Canister:
         """Adds what was printed, and the trap, to the canister's log; long lines are cut, the oldest make room."""
         lines = list(outcome.api.printed)
-        trap = outcome.fault.log_line() if outcome.fault else None
+        trap = outcome.error.log_line() if outcome.error else None
         if trap is not None:
             lines.append(trap.encode())
         if not lines:

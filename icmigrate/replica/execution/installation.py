@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.errors.canister_errors import (
-    Fault,
+    CanisterError,
     InsufficientCyclesInMemoryGrow,
     InvalidModule,
     NoModule,
     WasmEngineError,
-    invalid_persistence_option,
-    missing_persistence_option,
-    not_empty,
 )
+from icmigrate.replica.errors.system_rejects import invalid_persistence_option, missing_persistence_option, not_empty
 from icmigrate.replica.execution.executor import Executor, Outcome, discard, watch_memory
 from icmigrate.replica.execution.instance import Instance
 from icmigrate.replica.execution.messages import available, out_of_cycles, spend
-from icmigrate.replica.state.records import Canister, InstalledModule, MemoryImage, Refused
+from icmigrate.replica.state.canister import Canister
+from icmigrate.replica.state.code import InstalledModule, MemoryImage
+from icmigrate.replica.state.responses import Reject
 from icmigrate.replica.system_api.contexts import Context
 from icmigrate.replica.wasm.module import START
 
@@ -39,35 +39,35 @@ class Installation:
 
 
 class _Failed(Exception):
-    """A phase ended with a fault; carries the canister's record with the log line."""
+    """A phase ended with an error; carries the canister's record with the log line."""
 
-    def __init__(self, canister: Canister, fault: Fault, instructions: int) -> None:
+    def __init__(self, canister: Canister, error: CanisterError, instructions: int) -> None:
         self.canister = canister
-        self.fault = fault
+        self.error = error
         self.instructions = instructions
 
 
-def install(executor: Executor, canister: Canister, wanted: Installation, now: int) -> tuple[Canister, Refused | None]:
-    """The canister with the new code, or the canister as it was (less the fee) and why it was refused."""
+def install(executor: Executor, canister: Canister, wanted: Installation, now: int) -> tuple[Canister, Reject | None]:
+    """The canister with the new code, or the canister as it was (less the fee) and why it was rejected."""
     canister = executor.fees.resources(canister, now)
     upgrade = wanted.mode == "upgrade"
     if wanted.mode == "install" and canister.module is not None:
-        return canister, Refused(not_empty(canister.id))
+        return canister, not_empty(canister.id)
     if upgrade and canister.module is None:
-        return canister, Refused(NoModule().reject(canister.id))
+        return canister, NoModule().reject(canister.id)
     limit = executor.limits.install_instructions
     prepaid = executor.fees.execution(executor.limits.update_instructions)
     if available(executor, canister) < prepaid:
-        return canister, Refused(out_of_cycles(executor, canister, prepaid, wanted.sender))
+        return canister, out_of_cycles(executor, canister, prepaid, wanted.sender)
     try:
         digest = executor.store.put(executor.store.modules, wanted.module)
         compiled = executor.modules.get(digest, wanted.module)
-    except InvalidModule as fault:
-        return canister, Refused(fault.reject(canister.id))
+    except InvalidModule as error:
+        return canister, error.reject(canister.id)
     if upgrade and wanted.keep_heap is None and _has_orthogonal_persistence(canister.module):
-        return canister, Refused(missing_persistence_option())
+        return canister, missing_persistence_option()
     if upgrade and wanted.keep_heap and not _has_orthogonal_persistence(compiled.installed):
-        return canister, Refused(invalid_persistence_option())
+        return canister, invalid_persistence_option()
 
     executor.forget(canister.id)
     files = executor.store.page_files(canister.id)
@@ -95,8 +95,8 @@ def install(executor: Executor, canister: Canister, wanted: Installation, now: i
         )
         try:
             instance = Instance(compiled, files)
-        except WasmEngineError as fault:
-            raise _Failed(run.canister, fault, run.instructions) from None
+        except WasmEngineError as error:
+            raise _Failed(run.canister, error, run.instructions) from None
         instance.load(fresh, fresh_heap=not keep_heap)
         run.canister = run.canister.with_(
             module=compiled.installed,
@@ -120,7 +120,7 @@ def install(executor: Executor, canister: Canister, wanted: Installation, now: i
             canister.with_(logs=failed.canister.logs, next_log=failed.canister.next_log),
             executor.fees.execution(failed.instructions),
         )
-        return charged, Refused(failed.fault.reject(canister.id))
+        return charged, failed.error.reject(canister.id)
     except BaseException:
         if instance is not None:
             discard(instance)
@@ -162,8 +162,8 @@ class _Run:
         outcome: Outcome = self.executor.execute_on(instance, self.canister, api, entry)
         self.instructions += outcome.instructions
         logged = self.executor.log(self.canister, outcome)
-        if outcome.fault is not None:
-            raise _Failed(logged, outcome.fault, self.instructions)
+        if outcome.error is not None:
+            raise _Failed(logged, outcome.error, self.instructions)
         self.canister, _ = self.executor.settle(logged, outcome, None)
 
     def check_growth(self, before: Canister, instance: Instance) -> None:

@@ -18,7 +18,8 @@ from icmigrate.replica.engine import wasmtime_c_api as engine
 from icmigrate.replica.engine.dirty_pages import PAGE, Ranges, follow, not_zero, runs
 from icmigrate.replica.engine.wasmtime_c_api import Counter, Memory
 from icmigrate.replica.errors.canister_errors import FunctionNotFound, WasmEngineError
-from icmigrate.replica.state.records import Closure, MemoryImage
+from icmigrate.replica.state.calls import Closure
+from icmigrate.replica.state.code import MemoryImage
 from icmigrate.replica.storage.page_files import HEAP, STABLE, PageFiles
 from icmigrate.replica.system_api import SystemApi
 from icmigrate.replica.system_api.ic0_imports import GROW_CHECK, HOST_FUNCTIONS
@@ -70,12 +71,12 @@ class Instance:
     # -------------------------------------------------------------------------------------- running
 
     def run(self, export: str, api: SystemApi) -> None:
-        """Calls an exported function. Raises the Fault that ended it."""
+        """Calls an exported function. Raises the CanisterError that ended it."""
         self._begin(api)
         engine.call(self.store, self._functions[export], [], api, self.counter)
 
     def run_closure(self, closure: Closure, api: SystemApi) -> None:
-        """Calls a function of the table with its environment. Raises the Fault that ended it."""
+        """Calls a function of the table with its environment. Raises the CanisterError that ended it."""
         self._begin(api)
         function = None
         if self._table is not None and closure.fun < self._table.size(self.store):

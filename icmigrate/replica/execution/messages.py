@@ -10,27 +10,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
-from icmigrate.replica.errors import canister_errors as faults
-from icmigrate.replica.errors.canister_errors import CleanupFailed, Fault, MethodNotFound, NoModule
+from icmigrate.replica.errors import system_rejects
+from icmigrate.replica.errors.canister_errors import CanisterError, CleanupFailed, MethodNotFound, NoModule
 from icmigrate.replica.execution.executor import Executor, Outcome, discard
 from icmigrate.replica.execution.instance import Instance
-from icmigrate.replica.state.records import (
+from icmigrate.replica.state.calls import (
     CallContext,
-    Canister,
     CanisterOrigin,
-    CanisterStatus,
     Closure,
-    CycleUse,
     Ingress,
     IngressOrigin,
     Message,
     Origin,
-    Reject,
-    Reply,
-    Response,
     SenderInfo,
     SystemOrigin,
 )
+from icmigrate.replica.state.canister import Canister, CanisterStatus, CycleUse
+from icmigrate.replica.state.responses import Reject, Reply, Response
 from icmigrate.replica.system_api import SystemApi
 from icmigrate.replica.system_api.contexts import Context
 
@@ -83,13 +79,13 @@ def execute_call(executor: Executor, canister: Canister, call: Call, now: int) -
         canister = spend(canister, call.induction_fee, use=CycleUse.INGRESS_INDUCTION)
     minimum = canister.settings.minimum_incoming_canister_call_cycles
     if isinstance(call.origin, CanisterOrigin) and call.caller != canister.id and call.cycles < minimum:
-        return refuse(faults.too_few_cycles_in_call(canister.id, call.cycles, minimum), canister)
+        return refuse(system_rejects.too_few_cycles_in_call(canister.id, call.cycles, minimum), canister)
     try:
         export, context = _entry_point(canister, call.method_name)
-    except Fault as fault:
-        return refuse(fault.reject(canister.id), canister)
+    except CanisterError as error:
+        return refuse(error.reject(canister.id), canister)
     if context is Context.COMPOSITE_QUERY:
-        return refuse(faults.composite_in_replicated_mode(), canister)
+        return refuse(system_rejects.composite_in_replicated_mode(), canister)
     limit = executor.limits.update_instructions
     prepaid = executor.fees.execution(limit)
     if available(executor, canister) < prepaid:
@@ -105,9 +101,9 @@ def execute_call(executor: Executor, canister: Canister, call: Call, now: int) -
     api.must_respond = True
     outcome = executor.execute(canister, api, export, keep=context is Context.UPDATE)
     used = executor.fees.execution(outcome.instructions)
-    if outcome.fault is not None:
+    if outcome.error is not None:
         failed = spend(executor.log(canister, outcome), used)
-        return refuse(outcome.fault.reject(canister.id), failed)
+        return refuse(outcome.error.reject(canister.id), failed)
 
     call_context = CallContext(
         id=canister.next_id,
@@ -160,7 +156,7 @@ def execute_response(
     outcome = executor.execute(canister, api, closure, keep=True)
 
     used = outcome.instructions
-    if outcome.fault is None:
+    if outcome.error is None:
         context = replace(
             context,
             cycles_available=api.cycles_available,
@@ -172,15 +168,15 @@ def execute_response(
         response_now, back = api.response, api.cycles_refunded_to_caller
     else:
         after = executor.log(canister, outcome)
-        fault = outcome.fault
+        error = outcome.error
         if callback.on_cleanup is not None:
             after, cleanup = _execute_cleanup(executor, after, context, callback.on_cleanup, response, now)
             used += cleanup.instructions
-            if cleanup.fault is not None:
-                fault = CleanupFailed(fault, cleanup.fault)
+            if cleanup.error is not None:
+                error = CleanupFailed(error, cleanup.error)
         sent, response_now, back = [], None, 0
         if not context.responded:
-            response_now, back = _after_failed_callback(after, context, fault)
+            response_now, back = _after_failed_callback(after, context, error)
             if response_now is not None:
                 context = replace(context, responded=True, cycles_available=0)
         context = replace(context, instructions=context.instructions + used)
@@ -189,12 +185,14 @@ def execute_response(
     return close_context(Result(after, sent), context, response_now, back)
 
 
-def _after_failed_callback(canister: Canister, context: CallContext, fault: Fault) -> tuple[Response | None, int]:
+def _after_failed_callback(
+    canister: Canister, context: CallContext, error: CanisterError
+) -> tuple[Response | None, int]:
     """A failed callback rejects the call only when nothing else can answer it any more."""
     others = any(callback.context_id == context.id for callback in canister.callbacks.values())
     if others:
         return None, 0
-    return fault.reject(canister.id), context.cycles_available
+    return error.reject(canister.id), context.cycles_available
 
 
 def _execute_cleanup(
@@ -210,7 +208,7 @@ def _execute_cleanup(
     api.reject = response if isinstance(response, Reject) else None
     api.instructions_before = context.instructions
     outcome = executor.execute(canister, api, closure, keep=True)
-    if outcome.fault is None:
+    if outcome.error is None:
         after, _ = executor.settle(canister, outcome, None)
         return bump(executor.log(after, outcome)), outcome
     return executor.log(canister, outcome), outcome
@@ -231,7 +229,7 @@ def execute_task(executor: Executor, canister: Canister, export: str, now: int) 
     api.balance = canister.cycles - prepaid
     outcome = executor.execute(canister, api, export, keep=True)
     used = executor.fees.execution(outcome.instructions)
-    if outcome.fault is not None:
+    if outcome.error is not None:
         return Result(spend(executor.log(canister, outcome), used))
     context = CallContext(id=canister.next_id, origin=SystemOrigin(), responded=True, instructions=outcome.instructions)
     canister = canister.with_(next_id=canister.next_id + 1)
@@ -260,9 +258,9 @@ def execute_query(
     api.arg, api.method_name, api.data_certificate, api.must_respond = arg, method_name, certificate, True
     api.sender_info = sender_info
     outcome = _without_trace(executor, canister, api, f"canister_query {method_name}", instance)
-    if outcome.fault is not None:
-        return outcome.fault.reject(canister.id), outcome.instructions
-    return api.response or faults.did_not_produce_a_response(canister.id), outcome.instructions
+    if outcome.error is not None:
+        return outcome.error.reject(canister.id), outcome.instructions
+    return api.response or system_rejects.did_not_produce_a_response(canister.id), outcome.instructions
 
 
 def execute_inspect(
@@ -272,10 +270,10 @@ def execute_inspect(
     api = executor.api(Context.INSPECT, canister, ingress.sender, now, executor.limits.inspect_instructions)
     api.arg, api.method_name, api.sender_info = ingress.arg, ingress.method_name, ingress.sender_info
     outcome = _without_trace(executor, canister, api, "canister_inspect_message", instance)
-    if outcome.fault is not None:
-        return outcome.fault.reject(canister.id)
+    if outcome.error is not None:
+        return outcome.error.reject(canister.id)
     if not api.accepted:
-        return faults.message_not_accepted(canister.id)
+        return system_rejects.message_not_accepted(canister.id)
     return None
 
 
@@ -308,7 +306,7 @@ def sender_info_of(origin: Origin) -> SenderInfo | None:
 
 
 def _entry_point(canister: Canister, method_name: str) -> tuple[str, Context]:
-    """The export that answers a replicated call, and the context in which it runs. Raises a Fault."""
+    """The export that answers a replicated call, and the context in which it runs. Raises a CanisterError."""
     if canister.module is None:
         raise NoModule
     for prefix, context in (
@@ -324,9 +322,9 @@ def _entry_point(canister: Canister, method_name: str) -> tuple[str, Context]:
 def refusal_when_not_running(canister: Canister) -> Reject | None:
     match canister.status:
         case CanisterStatus.STOPPED:
-            return faults.stopped(canister.id)
+            return system_rejects.stopped(canister.id)
         case CanisterStatus.STOPPING:
-            return faults.stopping(canister.id)
+            return system_rejects.stopping(canister.id)
         case CanisterStatus.RUNNING:
             return None
 
@@ -339,7 +337,7 @@ def refusal_of_query(executor: Executor, canister: Canister) -> Reject | None:
     if canister.module is None:
         return NoModule().reject(canister.id)
     if canister.cycles + canister.reserved_cycles < executor.fees.freezing_limit(canister):
-        return faults.frozen(canister.id)
+        return system_rejects.frozen(canister.id)
     return None
 
 
@@ -351,7 +349,7 @@ def available(executor: Executor, canister: Canister) -> int:
 def out_of_cycles(executor: Executor, canister: Canister, needed: int, caller: Principal) -> Reject:
     missing = needed - available(executor, canister)
     may_know = caller in canister.settings.controllers
-    return faults.out_of_cycles(canister.id, missing if may_know else None)
+    return system_rejects.out_of_cycles(canister.id, missing if may_know else None)
 
 
 def spend(canister: Canister, amount: int, refund: int = 0, use: CycleUse = CycleUse.INSTRUCTIONS) -> Canister:
@@ -372,7 +370,7 @@ def close_context(result: Result, context: CallContext, response: Response | Non
     if response is not None:
         result.answers.append(Answer(context.origin, response, refund))
     elif not context.responded and not outstanding:
-        reject = faults.did_not_reply(canister.id)
+        reject = system_rejects.did_not_reply(canister.id)
         result.answers.append(Answer(context.origin, reject, context.cycles_available))
     if outstanding:
         contexts[context.id] = context

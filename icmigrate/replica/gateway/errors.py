@@ -8,7 +8,7 @@ from enum import Enum
 
 from aiohttp import web
 
-from icmigrate.replica.state.records import Reject, RejectCode
+from icmigrate.replica.state.responses import Reject, RejectCode
 
 
 class Cause(Enum):
@@ -62,7 +62,7 @@ _OF_CODE = {
 }
 
 
-def rejected(reject: Reject) -> GatewayError:
+def error_of_reject(reject: Reject) -> GatewayError:
     """What becomes of a call that the replica or the canister rejects."""
     cause = _OF_CODE.get(reject.code, Cause.BACKEND_OTHER)
     if reject.code is RejectCode.SYS_TRANSIENT and "frozen" in reject.message:

@@ -15,10 +15,11 @@ from multidict import CIMultiDict
 
 from icmigrate.protocol.hash_of_map import hash_of_map
 from icmigrate.protocol.principal import ANONYMOUS, Principal
+from icmigrate.replica.errors.rejected import Rejected
 from icmigrate.replica.gateway import cors as gateway_cors
 from icmigrate.replica.gateway import request as gateway_request
 from icmigrate.replica.gateway import response_verification
-from icmigrate.replica.gateway.errors import Cause, GatewayError, rejected
+from icmigrate.replica.gateway.errors import Cause, GatewayError, error_of_reject
 from icmigrate.replica.gateway.request import CanisterRequest, Headers
 from icmigrate.replica.gateway.response import (
     CanisterResponse,
@@ -31,7 +32,8 @@ from icmigrate.replica.gateway.response import (
 )
 from icmigrate.replica.gateway.response_verification import HttpExchange, VerificationError
 from icmigrate.replica.http.ingress_filter import IngressFilter
-from icmigrate.replica.state.records import Ingress, Refused, Reply, Response
+from icmigrate.replica.state.calls import Ingress
+from icmigrate.replica.state.responses import Reply, Response
 from icmigrate.replica.subnet.subnet import Subnet
 
 METHODS = (*gateway_cors.METHODS, "OPTIONS")
@@ -228,8 +230,8 @@ class Gateway:
         ingress = Ingress(hash_of_map(content), ANONYMOUS, canister_id, method_name, arg, expiry, canister_id)
         try:
             await self._filter.check_call(ingress)
-        except Refused as refused:
-            raise rejected(refused.reject) from None
+        except Rejected as rejected:
+            raise error_of_reject(rejected.reject) from None
         await self._subnet.submit(ingress)
         status = await self._subnet.wait(ingress.request_id, UPDATE_SECONDS)
         if status is None or status.response is None:
@@ -240,7 +242,7 @@ class Gateway:
 def _reply(response: Response) -> bytes:
     if isinstance(response, Reply):
         return response.data
-    raise rejected(response)
+    raise error_of_reject(response)
 
 
 # ------------------------------------------------------------------------------------------- plain HTTP

@@ -130,7 +130,7 @@ def _refused(status: int, text: str) -> web.Response:
 
 
 def _logger() -> logging.Logger:
-    """Tells of our faults; those of clients are told to them."""
+    """Logs mistakes of the replica; those of clients are told to them."""
 
     def is_ours(record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None

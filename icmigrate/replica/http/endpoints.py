@@ -16,9 +16,11 @@ from icmigrate.protocol import cbor
 from icmigrate.protocol.envelope import Envelope
 from icmigrate.replica.certification import state_tree
 from icmigrate.replica.certification.certifier import Certifier
+from icmigrate.replica.errors.rejected import Rejected
 from icmigrate.replica.http import ingress_filter as ingress
 from icmigrate.replica.http.ingress_filter import BadRequest, IngressFilter, Target
-from icmigrate.replica.state.records import Ingress, Refused, Reject
+from icmigrate.replica.state.calls import Ingress
+from icmigrate.replica.state.responses import Reject
 from icmigrate.replica.storage.errors import is_shortage
 from icmigrate.replica.subnet.subnet import Subnet
 
@@ -143,8 +145,8 @@ class Endpoints:
             # What was accepted once is only asked about again: its answer stands.
             if self.subnet.ingress_status(call.request_id) is None:
                 await self.filter.check_call(message)
-        except Refused as refused:
-            return refused.reject
+        except Rejected as rejected:
+            return rejected.reject
         return message
 
     async def query(self, request: web.Request) -> web.Response:
@@ -156,8 +158,8 @@ class Endpoints:
             response = await self.subnet.query(
                 call.sender, call.canister_id, call.method_name, call.arg, call.sender_info
             )
-        except Refused as refused:
-            response = refused.reject
+        except Rejected as rejected:
+            response = rejected.reject
         return _cbor(self.certifier.signed_query_response(call.request_id, response))
 
     async def read_state(self, request: web.Request) -> web.Response:

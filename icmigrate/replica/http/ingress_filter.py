@@ -1,6 +1,6 @@
 """Interface Specification, "HTTPS Interface": everything that is checked before a request is executed.
 
-Two kinds of refusal: `BadRequest` becomes an HTTP status with a line of text, `Refused` becomes a reject that
+Two kinds of refusal: `BadRequest` becomes an HTTP status with a line of text, `Rejected` becomes a reject that
 is not certified (the replica's ingress filter).
 """
 
@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from icmigrate.protocol import envelope
 from icmigrate.protocol.envelope import Envelope, EnvelopeError
 from icmigrate.protocol.principal import ANONYMOUS, MANAGEMENT_CANISTER, Principal
-from icmigrate.replica.errors import canister_errors as faults
+from icmigrate.replica.errors import canister_errors, system_rejects
+from icmigrate.replica.errors.rejected import Rejected
 from icmigrate.replica.management.canister import ManagementCanister
+from icmigrate.replica.state.calls import Ingress, SenderInfo
+from icmigrate.replica.state.canister import CanisterStatus
 from icmigrate.replica.state.canister_ids import in_canister_ranges
-from icmigrate.replica.state.records import CanisterStatus, Ingress, Refused, SenderInfo
 from icmigrate.replica.subnet.subnet import Subnet
 
 SUBNET_CALLS = ("create_canister", "provisional_create_canister_with_cycles")
@@ -122,7 +124,7 @@ class IngressFilter:
     def check_target(self, call: Call, target: Target, *, is_query: bool) -> None:
         """Section "Effective canister id": raises BadRequest unless the URL names what the request goes to.
 
-        Raises Refused for a management call that would be rejected whatever the URL names.
+        Raises Rejected for a management call that would be rejected whatever the URL names.
         """
         if call.canister_id != MANAGEMENT_CANISTER:
             if target.is_subnet:
@@ -137,7 +139,7 @@ class IngressFilter:
             _require_equal(expected, target.id)
 
     async def check_call(self, ingress: Ingress) -> None:
-        """The replica's ingress filter. Raises Refused with the reject that the caller is told, uncertified."""
+        """The replica's ingress filter. Raises Rejected with the reject that the caller is told, uncertified."""
         if ingress.canister_id == MANAGEMENT_CANISTER:
             self._check_management_call(ingress)
         elif ingress.canister_id not in self._natives:
@@ -150,7 +152,7 @@ class IngressFilter:
             return
         canister = self._subnet.state.canisters.get(target)
         if canister is None:
-            raise Refused(faults.not_found(target))
+            raise Rejected(system_rejects.not_found(target))
         self._management.filter_ingress(ingress.sender, method_name, canister)
         # A canister without cycles has to be reachable for topping up and for a lower freezing threshold.
         if method_name not in ("provisional_top_up_canister", "update_settings"):
@@ -159,17 +161,17 @@ class IngressFilter:
     async def _check_canister_call(self, ingress: Ingress) -> None:
         canister = self._subnet.state.canisters.get(ingress.canister_id)
         if canister is None:
-            raise Refused(faults.not_found(ingress.canister_id))
+            raise Rejected(system_rejects.not_found(ingress.canister_id))
         self._check_cycles(ingress, canister.id)
         if canister.status is CanisterStatus.STOPPED:
-            raise Refused(faults.stopped(canister.id))
+            raise Rejected(system_rejects.stopped(canister.id))
         if canister.status is CanisterStatus.STOPPING:
-            raise Refused(faults.stopping(canister.id))
+            raise Rejected(system_rejects.stopping(canister.id))
         if canister.module is None:
-            raise Refused(faults.NoModule().reject(canister.id))
+            raise Rejected(canister_errors.NoModule().reject(canister.id))
         reject = await self._subnet.inspect_message(ingress)
         if reject is not None:
-            raise Refused(reject)
+            raise Rejected(reject)
 
     def _check_cycles(self, ingress: Ingress, payer: Principal) -> None:
         canister = self._subnet.state.canisters[payer]
@@ -177,7 +179,7 @@ class IngressFilter:
         if canister.cycles < needed:
             missing = needed - canister.cycles
             may_know = ingress.sender in canister.settings.controllers
-            raise Refused(faults.out_of_cycles(canister.id, missing if may_know else None))
+            raise Rejected(system_rejects.out_of_cycles(canister.id, missing if may_know else None))
 
 
 def _require_equal(expected: Principal, given: Principal) -> None:

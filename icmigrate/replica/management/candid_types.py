@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from icmigrate.protocol.candid import Types as T
-from icmigrate.replica.state.records import CycleUse
+from icmigrate.replica.state.canister import CycleUse
 
 Type = Any
 """A Candid type object of ic-py."""

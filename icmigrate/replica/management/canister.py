@@ -13,28 +13,20 @@ from enum import Enum, Flag, auto
 from icmigrate.protocol import candid
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
-from icmigrate.replica.errors import canister_errors as faults
+from icmigrate.replica.errors import system_rejects
+from icmigrate.replica.errors.rejected import Rejected
 from icmigrate.replica.execution.messages import spend
 from icmigrate.replica.management import candid_types as types
 from icmigrate.replica.management import methods as run
-from icmigrate.replica.management import rejects as refusals
+from icmigrate.replica.management import rejects
 from icmigrate.replica.management import snapshot_methods as snapshots
 from icmigrate.replica.management.context import Context, Record
 from icmigrate.replica.management.operations import CanisterOperations
 from icmigrate.replica.management.snapshots import Snapshots
-from icmigrate.replica.state.records import (
-    Canister,
-    CycleUse,
-    IngressOrigin,
-    LogVisibility,
-    Refused,
-    Reject,
-    RejectCode,
-    Reply,
-    Response,
-    SystemOrigin,
-    Visibility,
-)
+from icmigrate.replica.state.calls import IngressOrigin, SystemOrigin
+from icmigrate.replica.state.canister import Canister, CycleUse
+from icmigrate.replica.state.responses import Reject, RejectCode, Reply, Response
+from icmigrate.replica.state.settings import LogVisibility, Visibility
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.subnet.native_canister import Deferred, NativeCall
 from icmigrate.replica.subnet.subnet import Subnet
@@ -76,13 +68,13 @@ class Method:
     target: str | None = "canister_id"
 
     def decode(self, arg: bytes) -> Record:
-        """The decoded argument record, empty for a method without one. Raises Refused."""
+        """The decoded argument record, empty for a method without one. Raises Rejected."""
         if self.argument is None:
             return {}
         try:
             (record,) = candid.decode(arg, [self.argument])
         except candid.CandidError as error:
-            raise Refused(refusals.invalid_management_payload(f"Error decoding candid: {error}")) from None
+            raise Rejected(rejects.invalid_management_payload(f"Error decoding candid: {error}")) from None
         if not isinstance(record, dict):
             raise TypeError(f"{self.name}: a record was decoded to {type(record).__name__}")
         return record
@@ -166,18 +158,18 @@ def _no_key(method_name: str) -> Reject:
 
 
 UNAVAILABLE: dict[str, Callable[[str], Reject]] = {
-    "http_request": lambda _: refusals.contract_violation("This API is not enabled on this subnet"),
+    "http_request": lambda _: rejects.contract_violation("This API is not enabled on this subnet"),
     "ecdsa_public_key": _no_key,
     "sign_with_ecdsa": _no_key,
     "schnorr_public_key": _no_key,
     "sign_with_schnorr": _no_key,
     "vetkd_public_key": _no_key,
     "vetkd_derive_key": _no_key,
-    "bitcoin_get_balance": lambda _: refusals.no_route_to_canister(BITCOIN_CANISTER),
-    "bitcoin_get_utxos": lambda _: refusals.no_route_to_canister(BITCOIN_CANISTER),
-    "bitcoin_send_transaction": lambda _: refusals.no_route_to_canister(BITCOIN_CANISTER),
-    "bitcoin_get_current_fee_percentiles": lambda _: refusals.no_route_to_canister(BITCOIN_CANISTER),
-    "bitcoin_get_block_headers": lambda _: refusals.no_route_to_canister(BITCOIN_CANISTER),
+    "bitcoin_get_balance": lambda _: rejects.no_route_to_canister(BITCOIN_CANISTER),
+    "bitcoin_get_utxos": lambda _: rejects.no_route_to_canister(BITCOIN_CANISTER),
+    "bitcoin_send_transaction": lambda _: rejects.no_route_to_canister(BITCOIN_CANISTER),
+    "bitcoin_get_current_fee_percentiles": lambda _: rejects.no_route_to_canister(BITCOIN_CANISTER),
+    "bitcoin_get_block_headers": lambda _: rejects.no_route_to_canister(BITCOIN_CANISTER),
 }
 """Methods that canisters may call elsewhere, and what they are told on a subnet without that feature."""
 
@@ -208,12 +200,12 @@ def _sees(visibility: Visibility, caller: Principal) -> bool:
 
 
 def _authorize(method: Method, canister: Canister, caller: Principal) -> None:
-    """Raises Refused unless `caller` may call `method` on `canister`."""
+    """Raises Rejected unless `caller` may call `method` on `canister`."""
     if may_call(method.may, canister, caller):
         return
     if method.may is May.LOG_VIEWERS:
-        raise Refused(refusals.not_allowed_to_read(caller, "canister logs"))
-    raise Refused(refusals.invalid_controller(canister.id, canister.settings.controllers, caller))
+        raise Rejected(rejects.not_allowed_to_read(caller, "canister logs"))
+    raise Rejected(rejects.invalid_controller(canister.id, canister.settings.controllers, caller))
 
 
 def _target(method: Method, record: Record) -> Principal | None:
@@ -237,28 +229,28 @@ class ManagementCanister:
             return None
         try:
             return _target(method, method.decode(arg))
-        except Refused:
+        except Rejected:
             return None
 
     # ------------------------------------------------------------------------------------ ingress filter
 
     def effective_canister_id(self, method_name: str, arg: bytes, *, is_query: bool) -> Principal | None:
-        """The principal that the URL has to name; None when any will do. Raises Refused when none would."""
+        """The principal that the URL has to name; None when any will do. Raises Rejected when none would."""
         method = METHODS.get(method_name)
         context = From.QUERY if is_query else From.INGRESS
         if method is None and (is_query or method_name not in UNAVAILABLE):
-            not_found = refusals.management_query_not_found if is_query else refusals.management_method_not_found
-            raise Refused(not_found(method_name))
+            not_found = rejects.management_query_not_found if is_query else rejects.management_method_not_found
+            raise Rejected(not_found(method_name))
         if method is None or context not in method.contexts:
             if is_query:
-                raise Refused(refusals.management_query_not_found(method_name))
-            raise Refused(refusals.not_callable_by_ingress(method_name))
+                raise Rejected(rejects.management_query_not_found(method_name))
+            raise Rejected(rejects.not_callable_by_ingress(method_name))
         return _target(method, method.decode(arg))
 
     def filter_ingress(self, sender: Principal, method_name: str, canister: Canister) -> None:
-        """Raises Refused when `sender` may not call this method on the canister that it targets."""
+        """Raises Rejected when `sender` may not call this method on the canister that it targets."""
         if not may_call(METHODS[method_name].may, canister, sender):
-            raise Refused(refusals.not_a_controller(canister.id, method_name))
+            raise Rejected(rejects.not_a_controller(canister.id, method_name))
 
     # ------------------------------------------------------------------------------------------ calls
 
@@ -269,22 +261,22 @@ class ManagementCanister:
             return UNAVAILABLE[call.method_name](call.method_name)
         method = METHODS.get(call.method_name)
         if method is None or method.contexts is From.QUERY:
-            return refusals.management_method_not_found(call.method_name)
+            return rejects.management_method_not_found(call.method_name)
         if not context & method.contexts:
-            return refusals.not_callable_by_ingress(call.method_name)
+            return rejects.not_callable_by_ingress(call.method_name)
         return await self._run(method, call, changes)
 
     async def query(self, caller: Principal, method_name: str, arg: bytes) -> Response:
         """A query call, from outside or by a composite query."""
         method = METHODS.get(method_name)
         if method is None or From.QUERY not in method.contexts:
-            return refusals.management_query_not_found(method_name)
+            return rejects.management_query_not_found(method_name)
         call = NativeCall(SystemOrigin(), caller, method_name, arg)
         changes = Changes(self._subnet.state, self._subnet.time_ns())
         try:
             response = await self._run(method, call, changes)
-        except Refused as refused:
-            return refused.reject
+        except Rejected as rejected:
+            return rejected.reject
         if isinstance(response, Deferred):
             raise TypeError(f"{method_name} deferred the answer to a query")
         return response
@@ -296,15 +288,15 @@ class ManagementCanister:
         if target is not None:
             canister = changes.canister(target)
             if canister is None:
-                raise Refused(faults.not_found(target))
+                raise Rejected(system_rejects.not_found(target))
             _authorize(method, canister, call.caller)
             if isinstance(call.origin, IngressOrigin):
                 paid = self._having_paid(canister, call)
                 changes.put(paid)
         try:
             result = await method.run(Context(self._canisters, self._snapshots, changes, call), record)
-        except Refused as refused:
-            raise Refused(refused.reject, refused.charged or paid) from None
+        except Rejected as rejected:
+            raise Rejected(rejected.reject, rejected.charged or paid) from None
         return result if isinstance(result, Deferred) else Reply(method.encode(result))
 
     def _having_paid(self, canister: Canister, call: NativeCall) -> Canister:

@@ -9,7 +9,8 @@ from typing import Any
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.management.operations import CanisterOperations
 from icmigrate.replica.management.snapshots import Snapshots
-from icmigrate.replica.state.records import CanisterChange, CanisterOrigin, ChangeOrigin, UserChange
+from icmigrate.replica.state.calls import CanisterOrigin
+from icmigrate.replica.state.history import CanisterChange, ChangeOrigin, UserChange
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.subnet.native_canister import NativeCall
 from icmigrate.replica.subnet.subnet import Subnet

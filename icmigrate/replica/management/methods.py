@@ -1,7 +1,7 @@
 """Interface Specification, "The IC management canister": lifecycle, code, settings and information.
 
 One function a method, called with the decoded argument after the caller was authorized; what it returns is
-encoded as the result. Errors are raised as Refused.
+encoded as the result. Errors are raised as Rejected.
 """
 
 from __future__ import annotations
@@ -12,20 +12,14 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from icmigrate.protocol.hash_of_map import hash_of_map
-from icmigrate.replica.errors import canister_errors as faults
-from icmigrate.replica.management import rejects as refusals
+from icmigrate.replica.errors import system_rejects
+from icmigrate.replica.errors.rejected import Rejected
+from icmigrate.replica.management import rejects
 from icmigrate.replica.management import settings as management_settings
 from icmigrate.replica.management.context import Context, Record, optional
-from icmigrate.replica.state.records import (
-    CREATED_WASM_MEMORY_LIMIT,
-    CanisterChange,
-    CanisterStatus,
-    CycleUse,
-    HistoryEntry,
-    Refused,
-    Settings,
-    UserChange,
-)
+from icmigrate.replica.state.canister import CanisterStatus, CycleUse
+from icmigrate.replica.state.history import CanisterChange, HistoryEntry, UserChange
+from icmigrate.replica.state.settings import CREATED_WASM_MEMORY_LIMIT, Settings
 from icmigrate.replica.subnet.native_canister import Deferred
 
 # ------------------------------------------------------------------------------------------- creation
@@ -35,7 +29,7 @@ async def create_canister(context: Context, record: Record) -> Record:
     required = context.subnet.fees.canister_creation
     sent = context.call.cycles
     if sent < required:
-        raise Refused(refusals.insufficient_cycles_for_create_canister(sent, required))
+        raise Rejected(rejects.insufficient_cycles_for_create_canister(sent, required))
     settings = _initial_settings(context, record, CREATED_WASM_MEMORY_LIMIT)
     context.call.accept(sent)
     origin = context.change_origin(record)
@@ -79,8 +73,8 @@ async def update_settings(context: Context, record: Record) -> None:
     canister = context.changes.existing(record["canister_id"])
     settings = management_settings.updated(canister.settings, record["settings"], context.subnet.limits)
     if settings.reserved_cycles_limit < canister.reserved_cycles:
-        raise Refused(
-            refusals.reserved_cycles_limit_is_too_low(canister.reserved_cycles, settings.reserved_cycles_limit)
+        raise Rejected(
+            rejects.reserved_cycles_limit_is_too_low(canister.reserved_cycles, settings.reserved_cycles_limit)
         )
     by = context.change_origin(record) if record["settings"]["controllers"] else None
     context.canisters.update_settings(context.changes, canister.id, settings, by)
@@ -109,23 +103,23 @@ async def install_chunked_code(context: Context, record: Record) -> None:
     store_id = optional(record["store_canister"]) or record["target_canister"]
     store = context.changes.canister(store_id)
     if store is None:
-        raise Refused(faults.not_found(store_id))
+        raise Rejected(system_rejects.not_found(store_id))
     if context.caller != store_id and context.caller not in store.settings.controllers:
-        raise Refused(refusals.invalid_controller(store_id, store.settings.controllers, context.caller))
+        raise Rejected(rejects.invalid_controller(store_id, store.settings.controllers, context.caller))
     chunks: list[bytes] = []
     for item in record["chunk_hashes_list"]:
         digest = item["hash"]
         if len(digest) != 32:
-            raise Refused(refusals.wasm_chunk_store_error("Chunk hash is invalid. The length is not 32"))
+            raise Rejected(rejects.wasm_chunk_store_error("Chunk hash is invalid. The length is not 32"))
         chunk = context.canisters.read_chunk(store_id, digest) if digest in store.chunks else None
         if chunk is None:
-            raise Refused(refusals.wasm_chunk_store_error(f"Chunk hash {list(digest)} was not found"))
+            raise Rejected(rejects.wasm_chunk_store_error(f"Chunk hash {list(digest)} was not found"))
         chunks.append(chunk)
     module = b"".join(chunks)
     digest = hashlib.sha256(module).digest()
     if digest != record["wasm_module_hash"]:
-        raise Refused(
-            refusals.wasm_chunk_store_error(
+        raise Rejected(
+            rejects.wasm_chunk_store_error(
                 f"Wasm module hash {list(digest)} does not match given hash "
                 f"WasmHash({list(record['wasm_module_hash'])})"
             )
@@ -167,7 +161,7 @@ async def stop_canister(context: Context, record: Record) -> Deferred | None:
 
 async def delete_canister(context: Context, record: Record) -> None:
     if record["canister_id"] == context.caller:
-        raise Refused(refusals.delete_canister_self(context.caller))
+        raise Rejected(rejects.delete_canister_self(context.caller))
     context.canisters.delete_canister(context.changes, record["canister_id"])
 
 
@@ -282,12 +276,12 @@ def _details(entry: HistoryEntry) -> Record | None:
 async def canister_metadata(context: Context, record: Record) -> Record:
     canister = context.changes.existing(record["canister_id"])
     if canister.module is None:
-        raise Refused(refusals.no_metadata_without_module(canister.id))
+        raise Rejected(rejects.no_metadata_without_module(canister.id))
     is_controller = context.caller in canister.settings.controllers
     for section in canister.module.sections:
         if section.name == record["name"] and (section.is_public or is_controller):
             return {"value": section.content}
-    raise Refused(refusals.metadata_section_not_found(canister.id, record["name"]))
+    raise Rejected(rejects.metadata_section_not_found(canister.id, record["name"]))
 
 
 async def fetch_canister_logs(context: Context, record: Record) -> Record:
@@ -304,7 +298,7 @@ async def fetch_canister_logs(context: Context, record: Record) -> Record:
 
 async def list_canisters(context: Context, record: Record) -> Record:
     """For subnet admins, which this subnet does not have."""
-    raise Refused(refusals.not_allowed_to_read(context.caller, "the list of canisters"))
+    raise Rejected(rejects.not_allowed_to_read(context.caller, "the list of canisters"))
 
 
 async def raw_rand(context: Context, record: Record) -> bytes:
@@ -324,6 +318,6 @@ async def subnet_info(context: Context, record: Record) -> Record:
 
 def _own_subnet(context: Context, record: Record) -> None:
     if record["subnet_id"] != context.subnet.subnet_id:
-        raise Refused(
-            refusals.contract_violation(f"Provided target subnet ID {record['subnet_id'].to_str()} does not exist.")
+        raise Rejected(
+            rejects.contract_violation(f"Provided target subnet ID {record['subnet_id'].to_str()} does not exist.")
         )

@@ -1,6 +1,6 @@
 """Interface Specification, "The IC management canister": what its methods do to a canister.
 
-Every operation works on a transaction (`Changes`) and raises Refused where the IC refuses. Who may call is
+Every operation works on a transaction (`Changes`) and raises Rejected where the IC refuses. Who may call is
 judged before (canister.py).
 """
 
@@ -10,31 +10,26 @@ import hashlib
 from collections.abc import Iterator
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.errors import canister_errors as faults
+from icmigrate.replica.errors import system_rejects
+from icmigrate.replica.errors.rejected import Rejected
 from icmigrate.replica.execution.executor import watch_memory
 from icmigrate.replica.execution.installation import Installation, install
 from icmigrate.replica.execution.messages import Answer
-from icmigrate.replica.management import rejects as refusals
+from icmigrate.replica.management import rejects
+from icmigrate.replica.state.calls import StopCall
+from icmigrate.replica.state.canister import Canister, CanisterStatus
 from icmigrate.replica.state.canister_ids import canister_id, in_canister_ranges
 from icmigrate.replica.state.fees import MAX_CYCLES
-from icmigrate.replica.state.records import (
-    Canister,
-    CanisterStatus,
-    ChangeOrigin,
-    HistoryEntry,
-    Refused,
-    Reject,
-    RejectCode,
-    Settings,
-    StopCall,
-)
+from icmigrate.replica.state.history import ChangeOrigin, HistoryEntry
+from icmigrate.replica.state.responses import Reject, RejectCode
+from icmigrate.replica.state.settings import Settings
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.subnet.native_canister import Deferred, NativeCall
 from icmigrate.replica.subnet.subnet import Subnet
 
 
-def _refused(error_code: str, text: str) -> Refused:
-    return Refused(Reject(RejectCode.CANISTER_ERROR, text, error_code))
+def _refused(error_code: str, text: str) -> Rejected:
+    return Rejected(Reject(RejectCode.CANISTER_ERROR, text, error_code))
 
 
 class CanisterOperations:
@@ -67,9 +62,9 @@ class CanisterOperations:
         if specified_id is not None:
             chosen = specified_id
             if changes.canister(chosen) is not None or chosen in self._scheduler.natives:
-                raise Refused(refusals.canister_already_exists(chosen))
+                raise Rejected(rejects.canister_already_exists(chosen))
             if not in_canister_ranges(chosen):
-                raise Refused(refusals.canister_not_hosted_by_subnet(chosen, self._executor.subnet_id))
+                raise Rejected(rejects.canister_not_hosted_by_subnet(chosen, self._executor.subnet_id))
         else:
             chosen = canister_id(changes.fresh_canister_number())
             while changes.canister(chosen) is not None or chosen in self._scheduler.natives:
@@ -113,25 +108,25 @@ class CanisterOperations:
         changes.put(watch_memory(canister))
 
     def _check_allocations(self, canister: Canister, before: Settings) -> None:
-        """Raises Refused when an allocation became larger than the subnet or the canister's cycles allow."""
+        """Raises Rejected when an allocation became larger than the subnet or the canister's cycles allow."""
         wanted, limits = canister.settings, self._limits
         if wanted.memory_allocation > before.memory_allocation:
             memory = limits.subnet_memory - sum(each.allocated_memory for each in self._others(canister))
             if wanted.memory_allocation > memory:
-                raise Refused(refusals.subnet_memory_oversubscribed(wanted.memory_allocation, memory))
+                raise Rejected(rejects.subnet_memory_oversubscribed(wanted.memory_allocation, memory))
         if wanted.compute_allocation > before.compute_allocation:
             # One percent stays free.
             used = sum(each.settings.compute_allocation for each in self._others(canister))
             compute = limits.subnet_compute_percent - 1 - used
             if wanted.compute_allocation > compute:
-                raise Refused(refusals.subnet_compute_oversubscribed(wanted.compute_allocation, compute))
+                raise Rejected(rejects.subnet_compute_oversubscribed(wanted.compute_allocation, compute))
         missing = self._fees.freezing_limit(canister) - canister.reserved_cycles - canister.cycles
         if missing <= 0:
             return
         for what in ("compute", "memory"):
             allocation: int = getattr(wanted, f"{what}_allocation")
             if allocation > getattr(before, f"{what}_allocation"):
-                raise Refused(refusals.insufficient_cycles_in_allocation(what, allocation, missing))
+                raise Rejected(rejects.insufficient_cycles_in_allocation(what, allocation, missing))
 
     def _others(self, canister: Canister) -> Iterator[Canister]:
         return (each for each in self.subnet.state.canisters.values() if each.id != canister.id)
@@ -155,9 +150,9 @@ class CanisterOperations:
         canister = changes.existing(canister_id)
         keep = None if wasm_memory_persistence is None else wasm_memory_persistence == "keep"
         wanted = Installation(mode, module, arg, sender, skip_pre_upgrade, keep)
-        installed, refused = await self._scheduler.in_thread(install, self._executor, canister, wanted, changes.time_ns)
-        if refused is not None:
-            raise Refused(refused.reject, installed)
+        installed, reject = await self._scheduler.in_thread(install, self._executor, canister, wanted, changes.time_ns)
+        if reject is not None:
+            raise Rejected(reject, installed)
         assert installed.module is not None
         entry = HistoryEntry(
             changes.time_ns,
@@ -183,7 +178,9 @@ class CanisterOperations:
         """Makes it running; stop_canister calls that wait are rejected."""
         canister = changes.existing(canister_id)
         for call in canister.stop_calls:
-            self._scheduler.answer(changes, Answer(call.origin, faults.stop_cancelled(canister_id), call.cycles))
+            self._scheduler.answer(
+                changes, Answer(call.origin, system_rejects.stop_cancelled(canister_id), call.cycles)
+            )
         changes.put(canister.with_(status=CanisterStatus.RUNNING, stop_calls=(), version=canister.version + 1))
 
     def stop_canister(self, changes: Changes, canister_id: Principal, call: NativeCall) -> Deferred | None:
@@ -223,7 +220,7 @@ class CanisterOperations:
     # -------------------------------------------------------------------------------------- chunks
 
     def put_chunk(self, changes: Changes, canister_id: Principal, chunk: bytes) -> bytes:
-        """Stores a chunk of at most 1 MiB; returns its SHA-256."""
+        """Stores a chunk of at most `limits.chunk_size` bytes; returns its SHA-256."""
         canister = changes.existing(canister_id)
         if len(chunk) > self._limits.chunk_size:
             raise _refused(
@@ -267,11 +264,11 @@ class CanisterOperations:
         return canister.with_(history=entries, history_total=canister.history_total + 1)
 
     def check_growth(self, before: Canister, after: Canister) -> None:
-        """Raises Refused when a canister that needs more memory now has not the cycles for it."""
+        """Raises Rejected when a canister that needs more memory now has not the cycles for it."""
         size = after.memory_size - before.memory_size
         missing = self._fees.freezing_limit(after) - after.reserved_cycles - after.cycles
         if size > 0 and missing > 0:
-            raise Refused(refusals.insufficient_cycles_in_memory_grow(size, missing))
+            raise Rejected(rejects.insufficient_cycles_in_memory_grow(size, missing))
 
     def drop_stale_pages(self, changes: Changes, canister: Canister) -> None:
         """Deletes the pages of older generations as soon as the new one is true."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.errors.canister_errors import documented
-from icmigrate.replica.state.records import Reject, RejectCode
+from icmigrate.replica.errors.documentation import documented
+from icmigrate.replica.state.responses import Reject, RejectCode
 
 
 def no_route_to_canister(canister_id: Principal) -> Reject:

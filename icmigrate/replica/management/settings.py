@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from icmigrate.protocol.principal import Principal
+from icmigrate.replica.errors.rejected import Rejected
 from icmigrate.replica.management.rejects import contract_violation, invalid_management_payload, log_memory_limit
 from icmigrate.replica.state.limits import Limits
-from icmigrate.replica.state.records import LogVisibility, Refused, Settings, Visibility
+from icmigrate.replica.state.settings import LogVisibility, Settings, Visibility
 
 Record = Mapping[str, Any]
 """A decoded Candid record: `opt` is a list of none or one, a variant a dict of one."""
@@ -32,19 +33,19 @@ RANGES = {
 def updated(settings: Settings, given: Record, limits: Limits) -> Settings:
     """`settings` with what a `canister_settings` record gives replaced; what it leaves out stays.
 
-    Raises Refused when a value is out of its range.
+    Raises Rejected when a value is out of its range.
     """
     changes: dict[str, object] = {}
     for name, (expected, highest) in RANGES.items():
         for value in given[name]:
             if value > highest:
-                raise Refused(contract_violation(f"{expected}, got {value}"))
+                raise Rejected(contract_violation(f"{expected}, got {value}"))
             changes[name] = value
     for bytes_ in given["log_memory_limit"]:
         if bytes_ not in LOG_MEMORY_LIMITS:
             too_low = bytes_ < LOG_MEMORY_LIMITS.start
             limit = LOG_MEMORY_LIMITS[0 if too_low else -1]
-            raise Refused(log_memory_limit(bytes_, limit, too="low" if too_low else "high"))
+            raise Rejected(log_memory_limit(bytes_, limit, too="low" if too_low else "high"))
     for controllers in given["controllers"]:
         _check_length(controllers, limits.controllers)
         changes["controllers"] = tuple(sorted(set(controllers)))
@@ -66,7 +67,7 @@ def _visibility(value: Record, limits: Limits) -> Visibility:
 
 def _check_length(principals: list[Principal], highest: int) -> None:
     if len(principals) > highest:
-        raise Refused(
+        raise Rejected(
             invalid_management_payload(
                 f"Error decoding candid: Deserialize error: The number of elements exceeds maximum allowed {highest}"
             )
@@ -75,18 +76,18 @@ def _check_length(principals: list[Principal], highest: int) -> None:
 
 def _environment(variables: list[Record], limits: Limits) -> tuple[tuple[str, str], ...]:
     if len(variables) > limits.environment_variables:
-        raise Refused(
+        raise Rejected(
             invalid_management_payload(
                 f"Too many environment variables: {len(variables)} (max: {limits.environment_variables})"
             )
         )
     environment = {variable["name"]: variable["value"] for variable in variables}
     if len(environment) < len(variables):
-        raise Refused(invalid_management_payload("Duplicate environment variables are not allowed"))
+        raise Rejected(invalid_management_payload("Duplicate environment variables are not allowed"))
     for name, value in environment.items():
         for what, text in (("name", name), ("value", value)):
             if len(text.encode()) > MAX_ENVIRONMENT_VARIABLE_LENGTH:
-                raise Refused(
+                raise Rejected(
                     invalid_management_payload(
                         f'Environment variable {what} "{text}" exceeds the maximum allowed length of '
                         f"{MAX_ENVIRONMENT_VARIABLE_LENGTH}."

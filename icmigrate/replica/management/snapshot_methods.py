@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from icmigrate.replica.errors.canister_errors import InvalidModule
-from icmigrate.replica.management import rejects as refusals
-from icmigrate.replica.management import snapshot_globals
+from icmigrate.replica.errors.rejected import Rejected
+from icmigrate.replica.management import rejects, snapshot_globals
 from icmigrate.replica.management.context import Context, Record, optional
-from icmigrate.replica.state.records import WASM_PAGE, InstalledModule, Refused, Snapshot
+from icmigrate.replica.state.canister import Snapshot
+from icmigrate.replica.state.code import WASM_PAGE, InstalledModule
 from icmigrate.replica.wasm import binary as wasm_binary
 from icmigrate.replica.wasm.validation import unpack
 
@@ -29,7 +30,7 @@ async def load_canister_snapshot(context: Context, record: Record) -> None:
     canister_id, snapshot_id = record["canister_id"], record["snapshot_id"]
     source = context.snapshots.owner(canister_id, snapshot_id)
     if context.caller not in context.changes.existing(source).settings.controllers:
-        raise Refused(refusals.snapshot_not_controller(canister_id, snapshot_id, context.caller))
+        raise Rejected(rejects.snapshot_not_controller(canister_id, snapshot_id, context.caller))
     await context.snapshots.load(context.changes, canister_id, source, snapshot_id, context.change_origin(record))
 
 
@@ -69,7 +70,7 @@ async def read_canister_snapshot_data(context: Context, record: Record) -> Recor
         return {"chunk": context.snapshots.read_chunk(snapshot, part["hash"])}
     offset, size = part["offset"], part["size"]
     if size > MAX_SLICE:
-        raise Refused(refusals.invalid_management_payload(f"Requested slice too large: {size} > {MAX_SLICE}"))
+        raise Rejected(rejects.invalid_management_payload(f"Requested slice too large: {size} > {MAX_SLICE}"))
     return {"chunk": context.snapshots.read(snapshot, kind, offset, size)}
 
 
@@ -80,11 +81,11 @@ async def upload_canister_snapshot_metadata(context: Context, record: Record) ->
         context.snapshots.existing(context.changes, canister.id, replaced)
     limit = context.subnet.limits.snapshots
     if replaced is None and len(canister.snapshots) >= limit:
-        raise Refused(refusals.snapshot_limit_exceeded(canister.id, limit))
+        raise Rejected(rejects.snapshot_limit_exceeded(canister.id, limit))
     for name in ("wasm_memory_size", "stable_memory_size"):
         if record[name] % WASM_PAGE:
-            raise Refused(
-                refusals.invalid_management_payload(
+            raise Rejected(
+                rejects.invalid_management_payload(
                     f"Snapshot Metadata contains invalid data: {name} is not a multiple of {WASM_PAGE} bytes"
                 )
             )
@@ -113,7 +114,7 @@ async def upload_canister_snapshot_metadata(context: Context, record: Record) ->
 async def upload_canister_snapshot_data(context: Context, record: Record) -> None:
     snapshot = _existing(context, record)
     if snapshot.source != "metadata_upload":
-        raise Refused(refusals.snapshot_immutable())
+        raise Rejected(rejects.snapshot_immutable())
     ((kind, part),) = record["kind"].items()
     offset = 0 if part is None else part["offset"]
     context.snapshots.write(context.changes, record["canister_id"], snapshot.id, kind, offset, record["chunk"])

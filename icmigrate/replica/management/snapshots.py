@@ -8,20 +8,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.errors import canister_errors as faults
+from icmigrate.replica.errors import canister_errors
+from icmigrate.replica.errors.rejected import Rejected
 from icmigrate.replica.execution.executor import has_low_memory, watch_memory
-from icmigrate.replica.management import rejects as refusals
+from icmigrate.replica.management import rejects
 from icmigrate.replica.management.operations import CanisterOperations
 from icmigrate.replica.management.snapshot_globals import kept_values
-from icmigrate.replica.state.records import (
-    WASM_PAGE,
-    Canister,
-    ChangeOrigin,
-    HistoryEntry,
-    MemoryImage,
-    Refused,
-    Snapshot,
-)
+from icmigrate.replica.state.canister import Canister, Snapshot
+from icmigrate.replica.state.code import WASM_PAGE, MemoryImage
+from icmigrate.replica.state.history import ChangeOrigin, HistoryEntry
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.storage.page_files import HEAP, STABLE, copy_sparse
 from icmigrate.replica.wasm import binary as wasm_binary
@@ -52,13 +47,13 @@ class Snapshots:
         """Keeps module, memories, chunks, certified data and timer under a new snapshot id."""
         canister = self._canisters.charged(changes, canister_id)
         if canister.module is None:
-            raise Refused(refusals.snapshot_of_empty_canister(canister_id))
+            raise Rejected(rejects.snapshot_of_empty_canister(canister_id))
         snapshots = dict(canister.snapshots)
         if replace is not None:
             del snapshots[self.existing(changes, canister_id, replace).id]
             changes.after_commit(lambda: self._store.remove_snapshot(replace))
         elif len(snapshots) >= self._limits.snapshots:
-            raise Refused(refusals.snapshot_limit_exceeded(canister_id, self._limits.snapshots))
+            raise Rejected(rejects.snapshot_limit_exceeded(canister_id, self._limits.snapshots))
         image = await self._subnet.scheduler.in_thread(self._fold, canister)
         snapshot = Snapshot(
             id=canister.next_snapshot.to_bytes(8, "big") + canister_id.bytes,
@@ -165,12 +160,12 @@ class Snapshots:
         data = path.read_bytes()
         try:
             installed, _, _ = check(data, self._limits)
-        except faults.InvalidModule as fault:
-            raise Refused(fault.reject(owner)) from None
+        except canister_errors.InvalidModule as error:
+            raise Rejected(error.reject(owner)) from None
         values = kept_values(wasm_binary.parse(unpack(data, self._limits)), snapshot.globals)
         if values is None:
-            raise Refused(
-                refusals.snapshot_inconsistent(
+            raise Rejected(
+                rejects.snapshot_inconsistent(
                     "Wasm exported globals of canister module and snapshot metadata do not match."
                 )
             )
@@ -184,18 +179,18 @@ class Snapshots:
         changes.after_commit(lambda: self._store.remove_snapshot(snapshot_id))
 
     def owner(self, canister_id: Principal, snapshot_id: bytes) -> Principal:
-        """Whose a snapshot is. Raises Refused in the name of `canister_id` when there is none."""
+        """Whose a snapshot is. Raises Rejected in the name of `canister_id` when there is none."""
         for canister in self._subnet.state.canisters.values():
             if snapshot_id in canister.snapshots:
                 return canister.id
-        raise Refused(refusals.snapshot_not_found(canister_id, snapshot_id))
+        raise Rejected(rejects.snapshot_not_found(canister_id, snapshot_id))
 
     def existing(self, changes: Changes, canister_id: Principal, snapshot_id: bytes) -> Snapshot:
-        """A snapshot of this canister. Raises Refused when there is none, or it is another canister's."""
+        """A snapshot of this canister. Raises Rejected when there is none, or it is another canister's."""
         found = changes.existing(canister_id).snapshots.get(snapshot_id)
         if found is None:
             self.owner(canister_id, snapshot_id)
-            raise Refused(refusals.snapshot_invalid_ownership(canister_id, snapshot_id))
+            raise Rejected(rejects.snapshot_invalid_ownership(canister_id, snapshot_id))
         return found
 
     def read(self, snapshot: Snapshot, kind: str, offset: int, size: int) -> bytes:
@@ -216,7 +211,7 @@ class Snapshots:
         chunk = self._store.get(self._store.chunks, digest) if digest in dict(snapshot.chunks) else None
         if chunk is None:
             written = ", ".join(f"{byte:02x}" for byte in digest)
-            raise Refused(refusals.wasm_chunk_store_error(f"WasmChunkHash [{written}] not found."))
+            raise Rejected(rejects.wasm_chunk_store_error(f"WasmChunkHash [{written}] not found."))
         return chunk
 
     def create(self, changes: Changes, canister_id: Principal, snapshot: Snapshot) -> Snapshot:
@@ -266,8 +261,8 @@ def _with_uploaded_hooks(canister: Canister, snapshot: Snapshot) -> Canister:
         return canister
     due = has_low_memory(canister)
     if (status != "condition_not_satisfied") != due:
-        raise Refused(
-            refusals.snapshot_inconsistent(
+        raise Rejected(
+            rejects.snapshot_inconsistent(
                 f"Hook status ({status}) of uploaded snapshot is inconsistent with the canister's state "
                 f"(hook condition satisfied: {str(due).lower()})."
             )
@@ -285,4 +280,4 @@ def _sizes(snapshot: Snapshot) -> dict[str, int]:
 
 def _check_slice(snapshot: Snapshot, kind: str, offset: int, size: int) -> None:
     if offset + size > _sizes(snapshot)[kind]:
-        raise Refused(refusals.snapshot_invalid_slice(offset, size))
+        raise Rejected(rejects.snapshot_invalid_slice(offset, size))

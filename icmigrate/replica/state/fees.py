@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from icmigrate.replica.state.canister import Canister, CycleUse
 from icmigrate.replica.state.limits import Limits
-from icmigrate.replica.state.records import Canister, CycleUse
 
 MAX_CYCLES = (1 << 128) - 1
 """No amount is larger; what would be is this."""

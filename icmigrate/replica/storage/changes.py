@@ -11,8 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.errors.canister_errors import not_found
-from icmigrate.replica.state.records import CERTIFIED_DATA, Canister, IngressStatus, Message, Refused, SubnetState
+from icmigrate.replica.errors.rejected import Rejected
+from icmigrate.replica.errors.system_rejects import not_found
+from icmigrate.replica.state.calls import IngressStatus, Message
+from icmigrate.replica.state.canister import Canister
+from icmigrate.replica.state.subnet_state import CERTIFIED_DATA, SubnetState
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -58,10 +61,10 @@ class Changes:
         return self.base.canisters.get(canister_id)
 
     def existing(self, canister_id: Principal) -> Canister:
-        """The canister, or Refused with IC0301."""
+        """The canister, or Rejected with IC0301."""
         canister = self.canister(canister_id)
         if canister is None:
-            raise Refused(not_found(canister_id))
+            raise Rejected(not_found(canister_id))
         return canister
 
     def put(self, canister: Canister) -> None:

@@ -25,7 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from icmigrate.replica.engine.dirty_pages import PAGE, Ranges
-from icmigrate.replica.state.records import MemoryImage
+from icmigrate.replica.state.code import MemoryImage
 from icmigrate.replica.storage.errors import StateDamaged
 
 HEAP, STABLE = 0, 1

@@ -29,7 +29,10 @@ from typing import IO
 from cbor2 import CBORDecodeError
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.state.records import Canister, Ingress, IngressStatus, InstalledModule, Message, SubnetState
+from icmigrate.replica.state.calls import Ingress, IngressStatus, Message
+from icmigrate.replica.state.canister import Canister
+from icmigrate.replica.state.code import InstalledModule
+from icmigrate.replica.state.subnet_state import SubnetState
 from icmigrate.replica.storage import codec
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.storage.compiled_files import shared_folder

@@ -9,17 +9,17 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 
 from icmigrate.replica.execution.messages import Answer
-from icmigrate.replica.state.clock import Clock
-from icmigrate.replica.state.records import (
+from icmigrate.replica.state.calls import (
     CanisterOrigin,
     CanisterResponse,
     Ingress,
     IngressOrigin,
     IngressState,
-    Reply,
-    SubnetState,
     SystemOrigin,
 )
+from icmigrate.replica.state.clock import Clock
+from icmigrate.replica.state.responses import Reply
+from icmigrate.replica.state.subnet_state import SubnetState
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.storage.store import Store
 from icmigrate.replica.subnet.waiting import Waiting

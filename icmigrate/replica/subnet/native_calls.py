@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from icmigrate.replica.errors import canister_errors as faults
+from icmigrate.replica.errors import system_rejects
+from icmigrate.replica.errors.rejected import Rejected
 from icmigrate.replica.execution.messages import Answer, caller_of
-from icmigrate.replica.state.records import (
-    CanisterOrigin,
-    CanisterRequest,
-    Ingress,
-    IngressOrigin,
-    Origin,
-    Refused,
-    Reject,
-    Response,
-)
+from icmigrate.replica.state.calls import CanisterOrigin, CanisterRequest, Ingress, IngressOrigin, Origin
+from icmigrate.replica.state.responses import Reject, Response
 from icmigrate.replica.subnet.commits import Commits
 from icmigrate.replica.subnet.native_canister import Deferred, NativeCall, NativeCanister
 
@@ -30,13 +23,13 @@ async def execute_native(commits: Commits, native: NativeCanister, message: Ingr
     changes = commits.changes()
     response: Response | Deferred
     if isinstance(message, Ingress) and message.ingress_expiry < changes.time_ns:
-        response = faults.ingress_timed_out()
+        response = system_rejects.ingress_timed_out()
     else:
         try:
             response = await native.execute(call, changes)
             charged = None
-        except Refused as refused:
-            response, charged = refused.reject, refused.charged
+        except Rejected as rejected:
+            response, charged = rejected.reject, rejected.charged
         if isinstance(response, Reject):
             changes = commits.changes()
             call.cycles = attached

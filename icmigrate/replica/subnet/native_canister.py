@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.state.records import Origin, Response
+from icmigrate.replica.state.calls import Origin
+from icmigrate.replica.state.responses import Response
 
 if TYPE_CHECKING:
     from icmigrate.replica.storage.changes import Changes
@@ -52,7 +53,7 @@ class NativeCanister(Protocol):
 
     async def execute(self, call: NativeCall, changes: Changes) -> Response | Deferred:
         """Executes in one transaction: it is committed with a Reply or Deferred, and undone (accepted
-        cycles returned) with a Reject or when `Refused` is raised. Any other exception is a fault of ours."""
+        cycles returned) with a Reject or when `Rejected` is raised. Any other exception is a mistake of the replica."""
 
     async def query(self, caller: Principal, method_name: str, arg: bytes) -> Response:
         """Answers a query call from outside without changing anything."""

@@ -17,13 +17,15 @@ from typing import TypeVar
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.engine.dirty_pages import PAGE
 from icmigrate.replica.engine.wasmtime_c_api import Memory
-from icmigrate.replica.errors import canister_errors as faults
+from icmigrate.replica.errors import canister_errors, system_rejects
 from icmigrate.replica.errors.canister_errors import CleanupFailed, MethodNotFound
 from icmigrate.replica.execution import messages
 from icmigrate.replica.execution.executor import Executor, Outcome, discard
 from icmigrate.replica.execution.instance import Instance
+from icmigrate.replica.state.calls import Closure, Ingress, SenderInfo
+from icmigrate.replica.state.canister import Canister
 from icmigrate.replica.state.clock import Clock
-from icmigrate.replica.state.records import Canister, Closure, Ingress, Reject, RejectCode, Reply, Response, SenderInfo
+from icmigrate.replica.state.responses import Reject, RejectCode, Reply, Response
 from icmigrate.replica.storage.errors import StateDamaged
 from icmigrate.replica.subnet.scheduler import Scheduler
 from icmigrate.replica.system_api import OutgoingCall, SystemApi
@@ -178,9 +180,9 @@ class Queries:
         async with self._turn(ingress.canister_id) as is_alone:
             canister = self._scheduler.state.canisters.get(ingress.canister_id)
             if canister is None:
-                return faults.not_found(ingress.canister_id)
+                return system_rejects.not_found(ingress.canister_id)
             if canister.module is None:
-                return faults.NoModule().reject(canister.id)
+                return canister_errors.NoModule().reject(canister.id)
             if INSPECT not in canister.module.exports:
                 return None
             instance = None if is_alone else await self._beside(canister)
@@ -202,7 +204,7 @@ class Queries:
         async with self._turn(canister_id) as is_alone:
             canister = self._scheduler.state.canisters.get(canister_id)
             if canister is None:
-                return faults.not_found(canister_id)
+                return system_rejects.not_found(canister_id)
             reject = messages.refusal_of_query(self._executor, canister)
             if reject is not None:
                 return reject
@@ -311,17 +313,17 @@ class Queries:
         api = self._api(evaluation, Context.COMPOSITE_QUERY)
         api.arg, api.method_name, api.data_certificate = arg, method_name, certificate
         outcome = await self._run(evaluation, api, f"canister_composite_query {method_name}")
-        if outcome.fault is not None:
-            return outcome.fault.reject(evaluation.canister.id)
-        silent = faults.did_not_produce_a_response(evaluation.canister.id)
+        if outcome.error is not None:
+            return outcome.error.reject(evaluation.canister.id)
+        silent = system_rejects.did_not_produce_a_response(evaluation.canister.id)
         while evaluation.response is None:
             evaluation.graph.check(evaluation.depth)
             if not evaluation.calls:
                 break
             call = evaluation.calls.pop(0)
             response = await self._call(evaluation, call)
-            fault = await self._call_back(evaluation, call, response)
-            silent = fault or faults.did_not_produce_a_response(evaluation.canister.id)
+            error = await self._call_back(evaluation, call, response)
+            silent = error or system_rejects.did_not_produce_a_response(evaluation.canister.id)
         return evaluation.response or silent
 
     def _api(self, evaluation: _Evaluation, context: Context) -> SystemApi:
@@ -339,7 +341,7 @@ class Queries:
         )
         evaluation.instructions += outcome.instructions
         evaluation.graph.instructions_left -= outcome.instructions
-        if outcome.fault is None:
+        if outcome.error is None:
             evaluation.calls.extend(api.calls)
             evaluation.response = evaluation.response or api.response
             await self._scheduler.in_query_thread(evaluation.overlay.keep)
@@ -360,7 +362,7 @@ class Queries:
         return response
 
     async def _call_back(self, evaluation: _Evaluation, call: OutgoingCall, response: Response) -> Reject | None:
-        """The callback for one response; the reject of its fault, if it had one."""
+        """The callback for one response; the reject of its error, if it had one."""
         failed = isinstance(response, Reject)
         api = self._api(evaluation, Context.COMPOSITE_REJECT if failed else Context.COMPOSITE_REPLY)
         if isinstance(response, Reply):
@@ -368,11 +370,11 @@ class Queries:
         else:
             api.reject = response
         outcome = await self._run(evaluation, api, call.on_reject if failed else call.on_reply)
-        if outcome.fault is None:
+        if outcome.error is None:
             return None
-        fault = outcome.fault
+        error = outcome.error
         if call.on_cleanup is not None:
             cleanup = await self._run(evaluation, self._api(evaluation, Context.COMPOSITE_CLEANUP), call.on_cleanup)
-            if cleanup.fault is not None:
-                fault = CleanupFailed(fault, cleanup.fault)
-        return fault.reject(evaluation.canister.id)
+            if cleanup.error is not None:
+                error = CleanupFailed(error, cleanup.error)
+        return error.reject(evaluation.canister.id)

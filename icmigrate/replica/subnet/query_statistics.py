@@ -7,7 +7,8 @@ counted to the canister's totals. What was counted since the last epoch is lost 
 from __future__ import annotations
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.state.records import QueryStats, Reply, Response
+from icmigrate.replica.state.canister import QueryStats
+from icmigrate.replica.state.responses import Reply, Response
 
 EPOCH_NS = 60 * 1_000_000_000
 

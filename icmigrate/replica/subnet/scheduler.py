@@ -20,23 +20,22 @@ from weakref import WeakValueDictionary
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.engine.wasmtime_c_api import THREAD_STACK, Interrupted
-from icmigrate.replica.errors import canister_errors as faults
+from icmigrate.replica.errors import system_rejects
 from icmigrate.replica.execution import messages
 from icmigrate.replica.execution.executor import Executor
 from icmigrate.replica.execution.messages import Answer, Call, Result
-from icmigrate.replica.state.clock import Clock
-from icmigrate.replica.state.records import (
+from icmigrate.replica.state.calls import (
     Callback,
-    Canister,
     CanisterOrigin,
     CanisterRequest,
     CanisterResponse,
-    CanisterStatus,
     Ingress,
     IngressOrigin,
     Message,
-    SubnetState,
 )
+from icmigrate.replica.state.canister import Canister, CanisterStatus
+from icmigrate.replica.state.clock import Clock
+from icmigrate.replica.state.subnet_state import SubnetState
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.storage.errors import is_shortage
 from icmigrate.replica.storage.store import Store
@@ -87,7 +86,7 @@ class Scheduler(Commits):
         self._closing = False
         self._failed = asyncio.Event()
         self.failure: BaseException | None = None
-        """A fault of the replica's own: nothing more is executed after it."""
+        """A mistake of the replica's own: nothing more is executed after it."""
         self.steps = (
             Step(self._find_low_memory, partial(self._do_task, "canister_on_low_wasm_memory")),
             Step(self._find_response, self._do_response),
@@ -247,7 +246,7 @@ class Scheduler(Commits):
         changes = self.changes()
         for response in self._responses.get(canister_id, ()):
             changes.take(response)
-        reject = faults.not_found(canister_id)
+        reject = system_rejects.not_found(canister_id)
         for entry in self._inbox.get(canister_id, ()):
             if isinstance(entry, Ingress):
                 changes.executed.add(entry.request_id)
@@ -316,9 +315,9 @@ class Scheduler(Commits):
         now = self._clock.time_ns()
         call = self._call_of(found)
         if isinstance(found, Ingress) and found.ingress_expiry < now:
-            result = Result(canister, [], [Answer(call.origin, faults.ingress_timed_out(), 0)])
+            result = Result(canister, [], [Answer(call.origin, system_rejects.ingress_timed_out(), 0)])
         elif isinstance(call.origin, CanisterOrigin) and call.deadline and call.deadline < now:
-            result = Result(canister, [], [Answer(call.origin, faults.call_timed_out(), call.cycles)])
+            result = Result(canister, [], [Answer(call.origin, system_rejects.call_timed_out(), call.cycles)])
         else:
             result = await self.in_thread(messages.execute_call, self._executor, canister, call, now)
         changes = self.changes()
@@ -443,7 +442,7 @@ class Scheduler(Commits):
             queued = self._responses.get(canister.id, ())
             if any(self._is_answer(message, callback_id) for message in queued):
                 continue
-            changes.send(CanisterResponse(0, canister.id, callback_id, faults.call_timed_out(), 0))
+            changes.send(CanisterResponse(0, canister.id, callback_id, system_rejects.call_timed_out(), 0))
         if expired:
             self.commit(changes)
 

@@ -11,18 +11,12 @@ from pathlib import Path
 
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
 from icmigrate.replica.execution.executor import Executor
+from icmigrate.replica.state.calls import Ingress, IngressState, IngressStatus, SenderInfo
 from icmigrate.replica.state.clock import Clock
 from icmigrate.replica.state.fees import Fees
 from icmigrate.replica.state.limits import Limits
-from icmigrate.replica.state.records import (
-    Ingress,
-    IngressState,
-    IngressStatus,
-    Reject,
-    Response,
-    SenderInfo,
-    SubnetState,
-)
+from icmigrate.replica.state.responses import Reject, Response
+from icmigrate.replica.state.subnet_state import SubnetState
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.storage.store import Store
 from icmigrate.replica.subnet.native_canister import NativeCanister

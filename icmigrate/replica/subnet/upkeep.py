@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from icmigrate.replica.errors import canister_errors as faults
+from icmigrate.replica.errors import system_rejects
 from icmigrate.replica.execution.executor import Executor
 from icmigrate.replica.execution.installation import empty
 from icmigrate.replica.execution.messages import Answer
+from icmigrate.replica.state.canister import Canister, CanisterStatus
 from icmigrate.replica.state.fees import owes
-from icmigrate.replica.state.records import Canister, CanisterStatus, Reject, RejectCode, Reply, Response
+from icmigrate.replica.state.responses import Reject, RejectCode, Reply, Response
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.subnet.commits import Commits
 from icmigrate.replica.subnet.query_statistics import QueryStatistics
@@ -55,7 +56,7 @@ class Upkeep:
             answered = canister.stop_calls
             changes.put(canister.with_(status=CanisterStatus.STOPPED, stop_calls=(), version=canister.version + 1))
         else:
-            response = faults.stop_timed_out()
+            response = system_rejects.stop_timed_out()
             limit = changes.time_ns - STOP_TIMEOUT_NS
             answered = tuple(call for call in canister.stop_calls if call.requested_at < limit)
             waiting = tuple(call for call in canister.stop_calls if call.requested_at >= limit)

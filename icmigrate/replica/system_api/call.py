@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from icmigrate.protocol import candid
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
-from icmigrate.replica.errors.canister_errors import (
-    ContractViolation,
-    InsufficientCycles,
-    InvalidPrincipal,
-    documented,
-    out_of_cycles,
-)
-from icmigrate.replica.state.records import Closure, RejectCode
+from icmigrate.replica.errors.canister_errors import ContractViolation, InsufficientCycles, InvalidPrincipal
+from icmigrate.replica.errors.documentation import documented
+from icmigrate.replica.errors.system_rejects import out_of_cycles
+from icmigrate.replica.state.calls import Closure
+from icmigrate.replica.state.responses import RejectCode
 from icmigrate.replica.system_api.execution_state import ExecutionState, OutgoingCall
 
 _WITH_SENDER_VERSION = frozenset(

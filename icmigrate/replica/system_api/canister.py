@@ -10,9 +10,9 @@ from icmigrate.replica.errors.canister_errors import (
     ContractViolation,
     EnvironmentVariableMissing,
     InvalidPrincipal,
-    documented,
 )
-from icmigrate.replica.state.records import CanisterStatus
+from icmigrate.replica.errors.documentation import documented
+from icmigrate.replica.state.canister import CanisterStatus
 from icmigrate.replica.system_api.execution_state import ExecutionState
 
 MAX_TEXT = 32 * 1024

@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.engine.wasmtime_c_api import Counter, Memory
-from icmigrate.replica.errors.canister_errors import ContractViolation, documented
+from icmigrate.replica.errors.canister_errors import ContractViolation
+from icmigrate.replica.errors.documentation import documented
+from icmigrate.replica.state.calls import Closure, SenderInfo
+from icmigrate.replica.state.canister import Canister
 from icmigrate.replica.state.fees import MAX_CYCLES, Fees
 from icmigrate.replica.state.limits import Limits
-from icmigrate.replica.state.records import Canister, Closure, Reject, Response, SenderInfo
+from icmigrate.replica.state.responses import Reject, Response
 from icmigrate.replica.system_api.contexts import Context
 from icmigrate.replica.system_api.stable_memory import StableMemory
 

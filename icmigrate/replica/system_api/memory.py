@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from icmigrate.replica.errors.canister_errors import InsufficientCyclesInMemoryGrow, Trapped, WasmMemoryLimitExceeded
-from icmigrate.replica.state.records import WASM_PAGE
+from icmigrate.replica.state.code import WASM_PAGE
 from icmigrate.replica.system_api.contexts import Context
 from icmigrate.replica.system_api.execution_state import ExecutionState
 from icmigrate.replica.system_api.stable_memory import TOO_BIG_FOR_32_BIT
@@ -42,7 +42,7 @@ class MemoryFunctions(ExecutionState):
         return self.stable64_grow(pages)
 
     def wasm_memory_grown(self, pages: int) -> None:
-        """`memory.grow` by `pages` succeeded. Raises the Fault that forbids it."""
+        """`memory.grow` by `pages` succeeded. Raises the CanisterError that forbids it."""
         size = self.heap.size
         limit = self.canister.settings.wasm_memory_limit
         if limit and size > limit and self.context in _LIMITED:

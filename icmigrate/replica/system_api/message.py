@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from icmigrate.replica.errors.canister_errors import ContractViolation, documented
-from icmigrate.replica.state.records import Reject, RejectCode, Reply, Response
+from icmigrate.replica.errors.canister_errors import ContractViolation
+from icmigrate.replica.errors.documentation import documented
+from icmigrate.replica.state.responses import Reject, RejectCode, Reply, Response
 from icmigrate.replica.system_api.execution_state import ExecutionState
 
 

@@ -19,11 +19,13 @@ import ctypes
 from array import array
 from collections.abc import Callable
 from functools import cache
+from typing import Protocol
 
 import wasmtime
 
 from icmigrate.replica.engine.wasmtime_c_api import HostFunction, Memory, shared_engine
-from icmigrate.replica.errors.canister_errors import Fault, StableWriteLimitExceeded, Trapped
+from icmigrate.replica.errors.canister_errors import CanisterError, StableWriteLimitExceeded, Trapped
+from icmigrate.replica.state.limits import Limits
 
 PAGE = 4096
 PAGES_PER_WASM_PAGE = 16
@@ -145,19 +147,25 @@ def _shim_module(heap_64: bool) -> wasmtime.Module:
     return wasmtime.Module(shared_engine(), _shim_text(heap_64))
 
 
-def _failing(fault: Callable[[], Fault]) -> HostFunction:
-    def body(_environment: object, _slots: object) -> None:
-        raise fault()
+class _HasLimits(Protocol):
+    """What is known here of an execution."""
+
+    limits: Limits
+
+
+def _failing(error: Callable[[_HasLimits], CanisterError]) -> HostFunction:
+    def body(execution: _HasLimits, _slots: object) -> None:
+        raise error(execution)
 
     return HostFunction([], [], body)
 
 
 TOO_BIG_FOR_32_BIT = "32 bit stable memory api used on a memory larger than 4GB"
-_FAULTS = (
-    _failing(lambda: Trapped("stable memory out of bounds")),
-    _failing(lambda: Trapped("heap out of bounds")),
-    _failing(lambda: Trapped(TOO_BIG_FOR_32_BIT)),
-    _failing(StableWriteLimitExceeded),
+_FAILURES = (
+    _failing(lambda _: Trapped("stable memory out of bounds")),
+    _failing(lambda _: Trapped("heap out of bounds")),
+    _failing(lambda _: Trapped(TOO_BIG_FOR_32_BIT)),
+    _failing(lambda execution: StableWriteLimitExceeded(execution.limits)),
 )
 
 
@@ -177,7 +185,7 @@ class StableMemory:
     def __init__(
         self, store: wasmtime.Store, gate: Gate, charge: wasmtime.Func, heap: wasmtime.Memory, heap_64: bool
     ) -> None:
-        imports = [*(function.bind(store) for function in _FAULTS), charge, heap, gate.table]
+        imports = [*(function.bind(store) for function in _FAILURES), charge, heap, gate.table]
         exports = wasmtime.Instance(store, _shim_module(heap_64), imports).exports(store)
         self.memory = Memory(store, exports["stable"])  # type: ignore[arg-type]
         self._marks = Memory(store, exports["marks"])  # type: ignore[arg-type]

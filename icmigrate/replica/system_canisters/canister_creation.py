@@ -6,11 +6,14 @@ from typing import Any
 
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.management import rejects as refusals
+from icmigrate.replica.errors.rejected import Rejected
+from icmigrate.replica.management import rejects
 from icmigrate.replica.management import settings as management_settings
 from icmigrate.replica.management.candid_types import CANISTER_SETTINGS
 from icmigrate.replica.management.operations import CanisterOperations
-from icmigrate.replica.state.records import CREATED_WASM_MEMORY_LIMIT, CanisterChange, CycleUse, Refused, Settings
+from icmigrate.replica.state.canister import CycleUse
+from icmigrate.replica.state.history import CanisterChange
+from icmigrate.replica.state.settings import CREATED_WASM_MEMORY_LIMIT, Settings
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.subnet.subnet import Subnet
 from icmigrate.replica.system_canisters.system_canister import Record, given
@@ -53,13 +56,13 @@ def create_canister(
     required = operations.subnet.fees.canister_creation
     try:
         if cycles < required:
-            raise Refused(refusals.insufficient_cycles_for_create_canister(cycles, required))
+            raise Rejected(rejects.insufficient_cycles_for_create_canister(cycles, required))
         chosen = Settings(controllers=(creator,), wasm_memory_limit=CREATED_WASM_MEMORY_LIMIT)
         for record in settings:
             chosen = management_settings.updated(chosen, record, operations.subnet.limits)
         origin = CanisterChange(CYCLES_MINTING_CANISTER)
         canister_id = operations.create_canister(changes, chosen, cycles - required, origin)
-    except Refused as refused:
+    except Rejected as refused:
         reject, subnet = refused.reject, operations.subnet.subnet_id.to_str()
         text = f"Creating canister in subnet {subnet} failed with code {reject.code.value}: {reject.message}"
         raise CreationFailed(text) from None

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from icmigrate.protocol import cbor
 from icmigrate.protocol.hash_of_map import hash_of_map
 from icmigrate.protocol.principal import ANONYMOUS, MAX_LENGTH, SELF_AUTHENTICATING, Principal
-from icmigrate.replica.state.records import Refused, RejectCode
+from icmigrate.replica.errors.rejected import Rejected
+from icmigrate.replica.state.responses import RejectCode
 from icmigrate.replica.system_canisters import cycles_ledger_types as types
 from icmigrate.replica.system_canisters import icrc, icrc3
 from icmigrate.replica.system_canisters.canister_creation import (
@@ -323,8 +324,8 @@ class CyclesLedger(IcrcLedger):
         burn = self._burn(context, payer, spender, record, _withdraw_memo(to))
         try:
             self._operations.deposit_cycles(context.changes, to, amount)
-        except Refused as refused:
-            reject = refused.reject
+        except Rejected as rejected:
+            reject = rejected.reject
             return self._failed(context, failed, burn, amount, PENALIZE_MEMO, reject.code, reject.message)
         return {"Ok": burn.index}
 

@@ -14,9 +14,9 @@ from typing import Any
 from icmigrate.protocol import candid, hash_tree
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import Principal
+from icmigrate.replica.errors.rejected import Rejected
 from icmigrate.replica.management.candid_types import BLOB, Type
 from icmigrate.replica.management.operations import CanisterOperations
-from icmigrate.replica.state.records import Refused
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.system_canisters import canister_creation, icp_blocks, icrc3
 from icmigrate.replica.system_canisters.canister_creation import (
@@ -197,8 +197,8 @@ class CyclesMinting(TableCanister):
         def top_up(cycles: int) -> object:
             try:
                 self._operations.deposit_cycles(context.changes, canister_id, cycles)
-            except Refused as refused:
-                reject = refused.reject
+            except Rejected as rejected:
+                reject = rejected.reject
                 raise _PurposeFailed(
                     f'Depositing cycles failed with code {reject.code.value}: "{reject.message}"'
                 ) from None

@@ -11,10 +11,11 @@ from typing import Any
 from icmigrate.protocol import candid
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.errors import canister_errors as faults
+from icmigrate.replica.errors import canister_errors
 from icmigrate.replica.management.candid_types import Type
 from icmigrate.replica.management.operations import CanisterOperations
-from icmigrate.replica.state.records import Reply, Response, SystemOrigin
+from icmigrate.replica.state.calls import SystemOrigin
+from icmigrate.replica.state.responses import Reply, Response
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.subnet.native_canister import NativeCall
 
@@ -138,15 +139,15 @@ class TableCanister(ABC):
 
     def _run(self, method: NativeMethod | None, context: Context, kind: str) -> Response:
         if method is None:
-            return faults.MethodNotFound(kind, context.call.method_name).reject(self.id)
+            return canister_errors.MethodNotFound(kind, context.call.method_name).reject(self.id)
         try:
             arguments = candid.decode(context.call.arg, list(method.arguments))
         except candid.CandidError as error:
-            return faults.CalledTrap(f"failed to decode call arguments: {error}").reject(self.id)
+            return canister_errors.CalledTrap(f"failed to decode call arguments: {error}").reject(self.id)
         try:
             value = method.run(context, *arguments)
         except Failure as failure:
             value = {"Err": {failure.name: failure.content}}
         except Trap as trap:
-            return faults.CalledTrap(str(trap)).reject(self.id)
+            return canister_errors.CalledTrap(str(trap)).reject(self.id)
         return Reply(candid.encode([method.result], [value]))

@@ -15,7 +15,8 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from icmigrate.replica.errors.canister_errors import InvalidModule, documented
+from icmigrate.replica.errors.canister_errors import InvalidModule
+from icmigrate.replica.errors.documentation import documented
 from icmigrate.replica.wasm import instruction_costs as costs
 from icmigrate.replica.wasm.binary import MalformedModule, Reader, signed_leb, unsigned_leb
 

@@ -18,8 +18,8 @@ import wasmtime
 
 from icmigrate.replica.engine.wasmtime_c_api import shared_engine
 from icmigrate.replica.errors.canister_errors import InvalidModule
+from icmigrate.replica.state.code import InstalledModule
 from icmigrate.replica.state.limits import Limits
-from icmigrate.replica.state.records import InstalledModule
 from icmigrate.replica.storage import compiled_files
 from icmigrate.replica.wasm import binary
 from icmigrate.replica.wasm.binary import unsigned_leb

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import wasmtime
 
 from icmigrate.replica.engine.wasmtime_c_api import validation_engine
-from icmigrate.replica.errors.canister_errors import InvalidModule, NotInstrumented, documented
+from icmigrate.replica.errors.canister_errors import InvalidModule, NotInstrumented
+from icmigrate.replica.errors.documentation import documented
+from icmigrate.replica.state.code import CustomSection
 from icmigrate.replica.state.limits import Limits
-from icmigrate.replica.state.records import CustomSection
 from icmigrate.replica.system_api.ic0_imports import FUNCTIONS
 from icmigrate.replica.wasm import binary
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.execution.executor import Executor, Outcome
 from icmigrate.replica.execution.instance import Instance
-from icmigrate.replica.state.records import Canister, Settings
+from icmigrate.replica.state.canister import Canister
+from icmigrate.replica.state.settings import Settings
 from icmigrate.replica.system_api.contexts import Context
 from tests.replica.execution.world import OWNER
 

@@ -9,15 +9,10 @@ from hypothesis import strategies as st
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.execution.messages import Answer
-from icmigrate.replica.state.records import (
-    CanisterStatus,
-    IngressState,
-    RejectCode,
-    Reply,
-    Response,
-    SystemOrigin,
-    UserChange,
-)
+from icmigrate.replica.state.calls import IngressState, SystemOrigin
+from icmigrate.replica.state.canister import CanisterStatus
+from icmigrate.replica.state.history import UserChange
+from icmigrate.replica.state.responses import RejectCode, Reply, Response
 from icmigrate.replica.subnet.native_canister import Deferred, NativeCall
 from tests.replica.execution import planner
 from tests.replica.execution.planner import PLANNER, Plan

@@ -9,10 +9,13 @@ import pytest
 import wasmtime
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.errors.canister_errors import ContractViolation, Fault
+from icmigrate.replica.errors.canister_errors import CanisterError, ContractViolation
 from icmigrate.replica.execution.executor import Executor
 from icmigrate.replica.execution.instance import Instance
-from icmigrate.replica.state.records import Canister, Closure, Reject, RejectCode, Settings
+from icmigrate.replica.state.calls import Closure
+from icmigrate.replica.state.canister import Canister
+from icmigrate.replica.state.responses import Reject, RejectCode
+from icmigrate.replica.state.settings import Settings
 from icmigrate.replica.system_api.contexts import Context
 from icmigrate.replica.system_api.ic0_imports import FUNCTIONS, Function
 from icmigrate.replica.wasm.module import REWRITE_VERSION
@@ -58,11 +61,11 @@ def test_a_function_is_refused_exactly_where_the_specification_forbids_it(
         api.reject = Reject(RejectCode.CANISTER_REJECT, "", "IC0406")
         outcome = executor.execute_on(instance, canister, api, "canister_update probe")
         instance.close()
-        refused = is_forbidden(outcome.fault, name, context)
-        assert refused == (context not in function.contexts), (name, context, outcome.fault)
+        refused = is_forbidden(outcome.error, name, context)
+        assert refused == (context not in function.contexts), (name, context, outcome.error)
 
 
-def is_forbidden(fault: Fault | None, name: str, context: Context) -> bool:
+def is_forbidden(fault: CanisterError | None, name: str, context: Context) -> bool:
     text = f'Canister violated contract: "ic0_{name}" cannot be executed in {context.mode} mode'
     return isinstance(fault, ContractViolation) and fault.text == text
 
@@ -159,5 +162,5 @@ def test_closures_are_called_with_their_environment(executor: Executor) -> None:
     )
     instance = Instance(compiled, executor.store.page_files(canister.id))
     api = executor.api(Context.REPLY, canister, OWNER, 1, 1_000_000)
-    assert executor.execute_on(instance, canister, api, Closure(0, 0xFFFFFFFE)).fault is None
+    assert executor.execute_on(instance, canister, api, Closure(0, 0xFFFFFFFE)).error is None
     assert instance.heap.read(0, 4) == b"\xfe\xff\xff\xff"

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from icmigrate.replica.state.calls import IngressState
 from icmigrate.replica.state.limits import Limits
-from icmigrate.replica.state.records import IngressState, Reject
+from icmigrate.replica.state.responses import Reject
 from icmigrate.replica.storage.errors import StateInUse
 from tests.replica.execution.planner import PLANNER, Plan
 from tests.replica.execution.world import TRILLION, World, open_world, wasm

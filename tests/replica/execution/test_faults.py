@@ -119,7 +119,7 @@ def method(body: str) -> bytes:
 @pytest.mark.parametrize("body", FAULTS)
 def test_a_mistake_is_told_as_the_ic_tells_it(executor: Executor, body: str) -> None:
     code, text, help = FAULTS[body]
-    fault = execute(executor, method(body), limit=1_000_000 if "loop" in body else 1_000_000_000).fault
+    fault = execute(executor, method(body), limit=1_000_000 if "loop" in body else 1_000_000_000).error
     assert fault is not None
     assert (fault.error_code, fault.text) == (code, text)
     assert fault.help.startswith(help) and (fault.help == "") == (help == "")
@@ -133,7 +133,7 @@ def test_only_a_controller_is_told_how_many_cycles_a_call_lacks(
     executor: Executor, caller: Principal, told: bool
 ) -> None:
     body = f"{NEW} (call $call_cycles_add (i64.const 1000000000000))"
-    fault = execute(executor, method(body), cycles=10**11, caller=caller).fault
+    fault = execute(executor, method(body), cycles=10**11, caller=caller).error
     assert fault is not None and fault.error_code == "IC0504"
     text = f"Canister {ID.to_str()} is out of cycles"
     assert fault.text.startswith(f"{text}: please top up the canister with at least " if told else text)
@@ -146,14 +146,14 @@ def test_only_a_controller_is_told_how_many_cycles_a_call_lacks(
 )  # fmt: skip
 @pytest.mark.parametrize("body", ["(loop $again (br $again))", "(call $deep)"])
 def test_no_execution_goes_on_for_ever_or_too_deep(executor: Executor, context: Context, body: str) -> None:
-    fault = execute(executor, method(body), limit=100_000_000, context=context).fault
+    fault = execute(executor, method(body), limit=100_000_000, context=context).error
     assert fault is not None
     assert fault.error_code == ("IC0502" if "deep" in body else "IC0522")
-    assert execute(executor, method("(nop)"), context=context).fault is None
+    assert execute(executor, method("(nop)"), context=context).error is None
 
 
 def test_what_an_outcall_costs_can_be_asked_for_by_its_usage(executor: Executor) -> None:
     """The Candid argument is missing: it is said so."""
-    fault = execute(executor, method("(call $cost_http_request_v2 (i32.const 0) (i32.const 4) (i32.const 0))")).fault
+    fault = execute(executor, method("(call $cost_http_request_v2 (i32.const 0) (i32.const 4) (i32.const 0))")).error
     assert fault is not None
     assert fault.text.startswith(CONTRACT + "Failed to decode HttpRequestV2CostParams from Candid: ")

@@ -7,8 +7,10 @@ import struct
 import pytest
 
 from icmigrate.protocol.principal import Principal
+from icmigrate.replica.state.canister import Canister
 from icmigrate.replica.state.limits import Limits
-from icmigrate.replica.state.records import Canister, Reject, Settings
+from icmigrate.replica.state.responses import Reject
+from icmigrate.replica.state.settings import Settings
 from tests.replica.execution.world import STRANGER, TRILLION, World, open_world, rejected, wasm
 
 PAGE = 65_536
@@ -136,7 +138,9 @@ async def test_no_more_pages_of_stable_memory_can_be_written_than_a_message_may(
     await world.call(canister_id, "update4")
     await world.ask(canister_id, "query2")
     for response in (await world.update(canister_id, "update5"), await world.query(canister_id, "query3")):
-        assert "Exceeded the limit for the number of modified pages" in rejected(response, "IC0524").message
+        message = rejected(response, "IC0524").message
+        assert "Exceeded the limit for the number of modified pages" in message
+        assert "limit 16 KB for regular messages" in message and "8 KB for queries" in message
     await world.subnet.close()
 
 

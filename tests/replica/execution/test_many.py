@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from icmigrate.replica.state.limits import Limits
-from icmigrate.replica.state.records import Reply
+from icmigrate.replica.state.responses import Reply
 from icmigrate.replica.wasm.module import REWRITE_VERSION
 from tests.replica.execution.test_durability import COUNTER
 from tests.replica.execution.world import World, open_world, rejected, wasm

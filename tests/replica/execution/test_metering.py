@@ -7,9 +7,9 @@ import wasmtime
 
 from icmigrate.replica.errors.canister_errors import InstructionLimitExceeded
 from icmigrate.replica.execution.executor import Executor
+from icmigrate.replica.state.calls import Closure
 from icmigrate.replica.state.fees import Fees
 from icmigrate.replica.state.limits import Limits
-from icmigrate.replica.state.records import Closure
 from icmigrate.replica.system_api.contexts import Context
 from icmigrate.replica.wasm.module import ModuleCache, check
 from tests.replica.execution.single import execute, instantiate
@@ -73,7 +73,7 @@ def method(body: str, memory: str = "(memory 2)") -> bytes:
 @pytest.mark.parametrize("body", COUNTED)
 def test_code_counts_as_much_as_on_the_ic(executor: Executor, body: str) -> None:
     outcome = execute(executor, method(body), context=QUERY)
-    assert outcome.fault is None
+    assert outcome.error is None
     assert outcome.instructions == COUNTED[body]
 
 
@@ -83,8 +83,8 @@ def test_one_instruction_less_than_a_call_needs_stops_it_or_its_last_straight_pi
 ) -> None:
     outcome = execute(executor, method(body), COUNTED[body] - 1, QUERY)
     assert outcome.instructions == COUNTED[body] - 1
-    if outcome.fault is not None:
-        assert isinstance(outcome.fault, InstructionLimitExceeded)
+    if outcome.error is not None:
+        assert isinstance(outcome.error, InstructionLimitExceeded)
 
 
 def test_in_a_64_bit_memory_loads_count_twice_and_copies_take_64_bit_lengths(executor: Executor) -> None:
@@ -93,11 +93,11 @@ def test_in_a_64_bit_memory_loads_count_twice_and_copies_take_64_bit_lengths(exe
     copy = "(memory.copy (i64.const 0) (i64.const 0) (i64.const 5))"
     assert execute(executor, method(copy, "(memory i64 1)"), context=QUERY).instructions == 1 + 3 + 100 + 5
     endless = "(memory.copy (i64.const 0) (i64.const 0) (i64.const -1))"
-    assert isinstance(execute(executor, method(endless, "(memory i64 1)")).fault, InstructionLimitExceeded)
+    assert isinstance(execute(executor, method(endless, "(memory i64 1)")).error, InstructionLimitExceeded)
 
 
 def test_a_canister_that_is_unreachable_has_not_run_out_of_instructions(executor: Executor) -> None:
-    fault = execute(executor, method("unreachable")).fault
+    fault = execute(executor, method("unreachable")).error
     assert fault is not None and fault.text == "Canister trapped: unreachable"
 
 
@@ -107,7 +107,7 @@ def test_a_callback_that_is_no_function_counts_nothing(executor: Executor) -> No
         api = executor.api(Context.REPLY, canister, OWNER, 1, 1_000_000)
         outcome = executor.execute_on(instance, canister, api, entry)
         assert outcome.instructions == instructions
-    assert outcome.fault is not None and outcome.fault.error_code == "IC0513"
+    assert outcome.error is not None and outcome.error.error_code == "IC0513"
     instance.close()
 
 
@@ -173,7 +173,7 @@ def test_wasmtime_s_own_instructions_are_all_known(executor: Executor) -> None:
         ]
         assert fits, hex(opcode)
         for module in fits[:1]:
-            assert execute(executor, module).fault is None or opcode in range(0x6D, 0x83)
+            assert execute(executor, module).error is None or opcode in range(0x6D, 0x83)
 
 
 def _with(opcode: int, operands: str) -> bytes | None:

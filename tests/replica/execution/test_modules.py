@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from icmigrate.replica.engine.wasmtime_c_api import shared_engine
 from icmigrate.replica.errors.canister_errors import InvalidModule
+from icmigrate.replica.errors.rejected import Rejected
 from icmigrate.replica.state.limits import Limits
-from icmigrate.replica.state.records import Refused
 from icmigrate.replica.wasm.module import check
 from tests.replica.execution.world import World, wasm
 
@@ -131,7 +131,7 @@ def test_a_function_may_not_be_too_hard_to_compile(body: str, text: str) -> None
 
 async def test_a_table_s_segment_that_does_not_fit_is_a_failure_of_the_engine(world: World) -> None:
     canister_id = await world.create()
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(Rejected) as caught:
         await world.install(canister_id, compiled("(module (table 1 funcref) (elem (i32.const 1) $f) (func $f))"))
     assert caught.value.reject.error_code == "IC0521"
     assert "Canister encountered a Wasm engine error: Failed to instantiate module: " in caught.value.reject.message

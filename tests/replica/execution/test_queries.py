@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from icmigrate.protocol.principal import Principal
+from icmigrate.replica.state.canister import QueryStats
 from icmigrate.replica.state.limits import Limits
-from icmigrate.replica.state.records import QueryStats, Reply, Response
+from icmigrate.replica.state.responses import Reply, Response
 from icmigrate.replica.subnet.native_canister import Deferred, NativeCall
 from tests.replica.execution.world import STRANGER, World, open_world, rejected, wasm
 

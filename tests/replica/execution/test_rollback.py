@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from icmigrate.replica.engine import dirty_pages
+from icmigrate.replica.errors.rejected import Rejected
 from icmigrate.replica.execution import instance
-from icmigrate.replica.state.records import Refused
 from tests.replica.execution.world import TRILLION, World, rejected, wasm
 
 # Bytes 0..7 of the heap, of stable memory and the global $g are counters; "change" raises all and more.
@@ -188,7 +188,7 @@ async def test_an_upgrade_whose_hook_traps_changes_nothing(world: World, failing
     canister_id = await world.canister(old)
     await world.call(canister_id, "change")
     before, record = await world.ask(canister_id, "read"), world.state(canister_id)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Rejected) as refused:
         await world.install(canister_id, new, mode="upgrade")
     assert refused.value.reject.error_code == "IC0502"
     after = world.state(canister_id)
@@ -240,7 +240,7 @@ async def test_a_kept_heap_survives_the_upgrade(world: World) -> None:
 
 async def test_install_twice_is_refused(world: World) -> None:
     canister_id = await world.canister(wasm(COUNTERS))
-    with pytest.raises(Refused, match="IC0514"):
+    with pytest.raises(Rejected, match="IC0514"):
         await world.install(canister_id, wasm(COUNTERS))
 
 
@@ -249,7 +249,7 @@ TRAPPING_INIT = '(func (export "canister_init") (call $trap (i32.const 0) (i32.c
 
 async def test_a_failing_init_leaves_the_canister_empty(world: World) -> None:
     canister_id = await world.create()
-    with pytest.raises(Refused, match="IC0503"):
+    with pytest.raises(Rejected, match="IC0503"):
         await world.install(
             canister_id, wasm('(func (export "canister_init") (call $trap (i32.const 0) (i32.const 0)))')
         )

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.state.records import Refused, Snapshot, UserChange
+from icmigrate.replica.errors.rejected import Rejected
+from icmigrate.replica.state.canister import Snapshot
+from icmigrate.replica.state.history import UserChange
 from icmigrate.replica.storage.changes import Changes
 from tests.replica.execution.test_durability import COUNTER, counts
 from tests.replica.execution.world import OWNER, World, open_world
@@ -80,7 +82,7 @@ async def test_a_snapshot_can_be_read_and_uploaded_again(world: World) -> None:
         "stable_memory": whole("stable_memory", snapshot.stable_pages << 16),
     }
     assert data["wasm_module"] == COUNTER
-    with pytest.raises(Refused):
+    with pytest.raises(Rejected):
         world.snapshots.read(snapshot, "wasm_module", 1, len(COUNTER))
 
     second = await world.create()
@@ -110,5 +112,5 @@ async def test_a_deleted_snapshot_is_gone(world: World) -> None:
     snapshot = await take(world, canister_id)
     await world.change(canister_id, lambda changes: world.snapshots.delete(changes, canister_id, snapshot.id))
     assert not list(world.subnet.store.snapshots.iterdir())
-    with pytest.raises(Refused, match="IC0305"):
+    with pytest.raises(Rejected, match="IC0305"):
         await load(world, canister_id, canister_id, snapshot.id)

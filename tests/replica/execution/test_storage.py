@@ -13,7 +13,7 @@ import pytest
 
 from icmigrate.replica.certification.keys import Keys
 from icmigrate.replica.state.limits import Limits
-from icmigrate.replica.state.records import Reply
+from icmigrate.replica.state.responses import Reply
 from icmigrate.replica.storage.errors import StateDamaged, is_shortage
 from tests.replica.execution.test_durability import COUNTER, counts
 from tests.replica.execution.world import World, open_world, wasm

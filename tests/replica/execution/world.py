@@ -11,21 +11,16 @@ from pathlib import Path
 import wasmtime
 
 from icmigrate.protocol.principal import Principal
+from icmigrate.replica.errors.rejected import Rejected
 from icmigrate.replica.management.operations import CanisterOperations
 from icmigrate.replica.management.snapshots import Snapshots
+from icmigrate.replica.state.calls import Ingress, IngressState
+from icmigrate.replica.state.canister import Canister
 from icmigrate.replica.state.clock import Clock
+from icmigrate.replica.state.history import UserChange
 from icmigrate.replica.state.limits import Limits
-from icmigrate.replica.state.records import (
-    Canister,
-    Ingress,
-    IngressState,
-    Refused,
-    Reject,
-    Reply,
-    Response,
-    Settings,
-    UserChange,
-)
+from icmigrate.replica.state.responses import Reject, Reply, Response
+from icmigrate.replica.state.settings import Settings
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.subnet.native_canister import NativeCanister
 from icmigrate.replica.subnet.subnet import Subnet
@@ -134,7 +129,7 @@ class World:
                 result = act(changes)
                 if isinstance(result, Awaitable):
                     await result
-            except Refused as refused:
+            except Rejected as refused:
                 if refused.charged is not None:
                     changes = self.subnet.scheduler.changes()
                     changes.put(refused.charged)

@@ -17,7 +17,7 @@ from icmigrate.protocol.principal import Principal
 from icmigrate.replica.management.operations import CanisterOperations
 from icmigrate.replica.management.snapshots import Snapshots
 from icmigrate.replica.server import RunningReplica
-from icmigrate.replica.state.records import IngressState
+from icmigrate.replica.state.calls import IngressState
 from tests.replica.execution.world import wasm
 from tests.replica.http.client import Client, given
 

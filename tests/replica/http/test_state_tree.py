@@ -10,18 +10,13 @@ from icmigrate.protocol import hash_tree
 from icmigrate.protocol.hash_tree import Absent, Found, FoundTree, Unknown
 from icmigrate.protocol.principal import ANONYMOUS, Principal
 from icmigrate.replica.certification.state_tree import Node, Path, PathRefused, SystemTree, authorize, children, witness
+from icmigrate.replica.state.calls import IngressState, IngressStatus
+from icmigrate.replica.state.canister import Canister
 from icmigrate.replica.state.canister_ids import FIRST_CANISTER, LAST_CANISTER, in_canister_ranges
-from icmigrate.replica.state.records import (
-    Canister,
-    CustomSection,
-    IngressState,
-    IngressStatus,
-    InstalledModule,
-    Reject,
-    RejectCode,
-    Settings,
-    SubnetState,
-)
+from icmigrate.replica.state.code import CustomSection, InstalledModule
+from icmigrate.replica.state.responses import Reject, RejectCode
+from icmigrate.replica.state.settings import Settings
+from icmigrate.replica.state.subnet_state import SubnetState
 
 OWNER = Principal(b"\x01\x02")
 CANISTER = Principal((7).to_bytes(8, "big") + b"\x01\x01")

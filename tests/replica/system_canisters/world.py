@@ -13,7 +13,10 @@ import pytest
 from icmigrate.protocol import candid, cbor, hash_tree
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.management.operations import CanisterOperations
-from icmigrate.replica.state.records import Reject, Reply, Settings, SystemOrigin, UserChange
+from icmigrate.replica.state.calls import SystemOrigin
+from icmigrate.replica.state.history import UserChange
+from icmigrate.replica.state.responses import Reject, Reply
+from icmigrate.replica.state.settings import Settings
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.subnet.native_canister import NativeCall
 from icmigrate.replica.subnet.subnet import Subnet
