@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
 from icmigrate.replica.errors import system_rejects
@@ -17,6 +18,7 @@ from icmigrate.replica.execution.instance import Instance
 from icmigrate.replica.state.calls import (
     CallContext,
     CanisterOrigin,
+    CanisterResponse,
     Closure,
     Ingress,
     IngressOrigin,
@@ -119,13 +121,12 @@ def execute_call(executor: Executor, canister: Canister, call: Call, now: int) -
     return close_context(result, call_context, api.response, api.cycles_refunded_to_caller)
 
 
-def execute_response(
-    executor: Executor, canister: Canister, callback_id: int, response: Response, refund: int, now: int
-) -> Result:
+def execute_response(executor: Executor, canister: Canister, message: CanisterResponse, now: int) -> Result:
     """The response to a call that the canister made: its reply or reject callback."""
+    response, refund = message.response, message.refund
     canister = executor.fees.resources(canister, now)
     callbacks = dict(canister.callbacks)
-    callback = callbacks.pop(callback_id, None)
+    callback = callbacks.pop(message.callback_id, None)
     if callback is None:  # The call timed out before.
         return Result(canister.with_(cycles=canister.cycles + refund))
     size = len(response.data) if isinstance(response, Reply) else len(response.message.encode())
@@ -214,12 +215,20 @@ def _execute_cleanup(
     return executor.log(canister, outcome), outcome
 
 
-def execute_task(executor: Executor, canister: Canister, export: str, now: int) -> Result:
+class SystemTask(StrEnum):
+    """What the system calls by itself, as the export that is called."""
+
+    HEARTBEAT = "canister_heartbeat"
+    GLOBAL_TIMER = "canister_global_timer"
+    ON_LOW_WASM_MEMORY = "canister_on_low_wasm_memory"
+
+
+def execute_task(executor: Executor, canister: Canister, task: SystemTask, now: int) -> Result:
     """A heartbeat, a global timer or the low-memory hook. Nothing happens while it cannot be paid."""
     canister = executor.fees.resources(canister, now)
-    if export == "canister_global_timer":
+    if task is SystemTask.GLOBAL_TIMER:
         canister = canister.with_(global_timer=0)
-    if export == "canister_on_low_wasm_memory":
+    if task is SystemTask.ON_LOW_WASM_MEMORY:
         canister = canister.with_(low_memory_hook="executed")
     limit = executor.limits.update_instructions
     prepaid = executor.fees.execution(limit)
@@ -227,7 +236,7 @@ def execute_task(executor: Executor, canister: Canister, export: str, now: int) 
         return Result(canister)
     api = executor.api(Context.SYSTEM_TASK, canister, MANAGEMENT_CANISTER, now, limit)
     api.balance = canister.cycles - prepaid
-    outcome = executor.execute(canister, api, export, keep=True)
+    outcome = executor.execute(canister, api, task, keep=True)
     used = executor.fees.execution(outcome.instructions)
     if outcome.error is not None:
         return Result(spend(executor.log(canister, outcome), used))

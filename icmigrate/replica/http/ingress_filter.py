@@ -175,7 +175,9 @@ class IngressFilter:
 
     def _check_cycles(self, ingress: Ingress, payer: Principal) -> None:
         canister = self._subnet.state.canisters[payer]
-        needed = self._subnet.fees.freezing_limit(canister) + self._subnet.scheduler.induction_fee(ingress)
+        needed = self._subnet.fees.freezing_limit(canister) + self._subnet.fees.ingress(
+            ingress.method_name, ingress.arg
+        )
         if canister.cycles < needed:
             missing = needed - canister.cycles
             may_know = ingress.sender in canister.settings.controllers

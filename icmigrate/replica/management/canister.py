@@ -301,5 +301,5 @@ class ManagementCanister:
 
     def _having_paid(self, canister: Canister, call: NativeCall) -> Canister:
         """The canister that is managed pays for taking the request in, as far as it can."""
-        fee = self._subnet.fees.ingress(len(call.arg) + len(call.method_name.encode()))
+        fee = self._subnet.fees.ingress(call.method_name, call.arg)
         return spend(canister, fee, use=CycleUse.INGRESS_INDUCTION)

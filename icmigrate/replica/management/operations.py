@@ -150,7 +150,7 @@ class CanisterOperations:
         canister = changes.existing(canister_id)
         keep = None if wasm_memory_persistence is None else wasm_memory_persistence == "keep"
         wanted = Installation(mode, module, arg, sender, skip_pre_upgrade, keep)
-        installed, reject = await self._scheduler.in_thread(install, self._executor, canister, wanted, changes.time_ns)
+        installed, reject = await self.subnet.threads.run(install, self._executor, canister, wanted, changes.time_ns)
         if reject is not None:
             raise Rejected(reject, installed)
         assert installed.module is not None
@@ -178,7 +178,7 @@ class CanisterOperations:
         """Makes it running; stop_canister calls that wait are rejected."""
         canister = changes.existing(canister_id)
         for call in canister.stop_calls:
-            self._scheduler.answer(
+            self.subnet.commits.answer(
                 changes, Answer(call.origin, system_rejects.stop_cancelled(canister_id), call.cycles)
             )
         changes.put(canister.with_(status=CanisterStatus.RUNNING, stop_calls=(), version=canister.version + 1))

@@ -54,7 +54,7 @@ class Snapshots:
             changes.after_commit(lambda: self._store.remove_snapshot(replace))
         elif len(snapshots) >= self._limits.snapshots:
             raise Rejected(rejects.snapshot_limit_exceeded(canister_id, self._limits.snapshots))
-        image = await self._subnet.scheduler.in_thread(self._fold, canister)
+        image = await self._subnet.threads.run(self._fold, canister)
         snapshot = Snapshot(
             id=canister.next_snapshot.to_bytes(8, "big") + canister_id.bytes,
             taken_at=changes.time_ns,
@@ -72,7 +72,7 @@ class Snapshots:
         snapshots[snapshot.id] = snapshot
         if not uninstall_code:
             self._canisters.check_growth(canister, canister.with_(snapshots=snapshots))
-        await self._subnet.scheduler.in_thread(self._copy_images, canister_id, image, snapshot.id)
+        await self._subnet.threads.run(self._copy_images, canister_id, image, snapshot.id)
         canister = canister.with_(memory=image, snapshots=snapshots, next_snapshot=canister.next_snapshot + 1)
         changes.put(canister)
         self._canisters.drop_stale_pages(changes, canister)
@@ -108,13 +108,13 @@ class Snapshots:
         """Makes the canister what the snapshot (its own or another canister's) holds."""
         canister = self._canisters.charged(changes, canister_id)
         snapshot = self.existing(changes, source_canister, snapshot_id)
-        snapshot = await self._subnet.scheduler.in_thread(self._complete, source_canister, snapshot)
+        snapshot = await self._subnet.threads.run(self._complete, source_canister, snapshot)
         image = canister.memory
         files = self._store.page_files(canister_id)
         sizes = []
         for kind, name in ((HEAP, "heap"), (STABLE, "stable")):
             source = self._store.snapshot_path(snapshot_id, name)
-            sizes.append(await self._subnet.scheduler.in_thread(files.adopt, kind, image.generation(kind) + 1, source))
+            sizes.append(await self._subnet.threads.run(files.adopt, kind, image.generation(kind) + 1, source))
         memory = MemoryImage(
             heap_pages=snapshot.heap_pages,
             stable_pages=snapshot.stable_pages,

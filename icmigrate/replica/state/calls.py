@@ -30,6 +30,10 @@ class Ingress:
     effective_canister_id: Principal
     sender_info: SenderInfo | None = None
 
+    @property
+    def origin(self) -> Origin:
+        return IngressOrigin(self.request_id, self.sender, self.sender_info)
+
 
 class IngressState(StrEnum):
     """Section "Request status": the text that the state tree shows."""
@@ -143,6 +147,10 @@ class CanisterRequest:
     cycles: int
     callback_id: int
     deadline: int | None = None
+
+    @property
+    def origin(self) -> Origin:
+        return CanisterOrigin(self.sender, self.callback_id, self.deadline)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,9 +38,9 @@ class Fees:
     default_provisional_balance: int = 100_000_000_000_000
     nodes: int = 13
 
-    def ingress(self, size: int) -> int:
-        """Taking in an ingress message of `size` bytes (argument, method name and nonce)."""
-        return self.ingress_message + self.ingress_byte * size
+    def ingress(self, method_name: str, arg: bytes) -> int:
+        """Taking in an ingress message."""
+        return self.ingress_message + self.ingress_byte * (len(arg) + len(method_name.encode()))
 
     def execution(self, instructions: int) -> int:
         """Executing one replicated message."""

@@ -5,7 +5,7 @@ Whatever happens is collected in a `Changes`, written to disk in one transaction
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
 
 from icmigrate.replica.execution.messages import Answer
@@ -25,18 +25,19 @@ from icmigrate.replica.storage.store import Store
 from icmigrate.replica.subnet.waiting import Waiting
 
 
-class Commits(ABC):
+class Commits:
     """The state and the one way to change it. Belongs to the event loop's thread."""
 
     def __init__(self, state: SubnetState, store: Store, clock: Clock) -> None:
         self.state = state
         self.store = store
         self._clock = clock
-        self._waiting = Waiting()
+        self._listeners: list[Callable[[Changes], None]] = []
+        self.waiting = Waiting()
 
-    @abstractmethod
-    def _committed(self, changes: Changes) -> None:
-        """Called with what has just become true."""
+    def on_commit(self, listener: Callable[[Changes], None]) -> None:
+        """Calls `listener` with whatever has just become true."""
+        self._listeners.append(listener)
 
     def changes(self) -> Changes:
         """Begins a transaction."""
@@ -70,12 +71,13 @@ class Commits(ABC):
         changes.apply()
         for request_id, status in changes.ingress.items():
             if status is not None and status.is_terminal:
-                self._waiting.answered(request_id)
-        self._committed(changes)
+                self.waiting.answered(request_id)
+        for listener in self._listeners:
+            listener(changes)
 
     async def wait(self, request_id: bytes, timeout: float) -> None:
         """Until the request has its answer, or `timeout` seconds are over."""
         status = self.state.ingress.get(request_id)
         if status is None or status.is_terminal:
             return
-        await self._waiting.wait(request_id, timeout)
+        await self.waiting.wait(request_id, timeout)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from icmigrate.replica.errors import system_rejects
 from icmigrate.replica.errors.rejected import Rejected
-from icmigrate.replica.execution.messages import Answer, caller_of
-from icmigrate.replica.state.calls import CanisterOrigin, CanisterRequest, Ingress, IngressOrigin, Origin
+from icmigrate.replica.execution.messages import Answer
+from icmigrate.replica.state.calls import CanisterRequest, Ingress
 from icmigrate.replica.state.responses import Reject, Response
 from icmigrate.replica.subnet.commits import Commits
 from icmigrate.replica.subnet.native_canister import Deferred, NativeCall, NativeCanister
@@ -13,13 +13,8 @@ from icmigrate.replica.subnet.native_canister import Deferred, NativeCall, Nativ
 
 async def execute_native(commits: Commits, native: NativeCanister, message: Ingress | CanisterRequest) -> None:
     """Executes one message in one transaction; the lock of the canister it works on is held meanwhile."""
-    origin: Origin
-    if isinstance(message, Ingress):
-        origin, attached = IngressOrigin(message.request_id, message.sender), 0
-    else:
-        origin = CanisterOrigin(message.sender, message.callback_id, message.deadline)
-        attached = message.cycles
-    call = NativeCall(origin, caller_of(origin), message.method_name, message.arg, attached)
+    attached = 0 if isinstance(message, Ingress) else message.cycles
+    call = NativeCall(message.origin, message.sender, message.method_name, message.arg, attached)
     changes = commits.changes()
     response: Response | Deferred
     if isinstance(message, Ingress) and message.ingress_expiry < changes.time_ns:
@@ -40,7 +35,7 @@ async def execute_native(commits: Commits, native: NativeCanister, message: Ingr
     else:
         changes.take(message.id)
     if not isinstance(response, Deferred):
-        commits.answer(changes, Answer(origin, response, call.cycles))
+        commits.answer(changes, Answer(message.origin, response, call.cycles))
     elif isinstance(message, Ingress):
         commits.processing(changes, message)
     commits.commit(changes)

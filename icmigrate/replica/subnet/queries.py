@@ -26,8 +26,10 @@ from icmigrate.replica.state.calls import Closure, Ingress, SenderInfo
 from icmigrate.replica.state.canister import Canister
 from icmigrate.replica.state.clock import Clock
 from icmigrate.replica.state.responses import Reject, RejectCode, Reply, Response
+from icmigrate.replica.state.subnet_state import SubnetState
 from icmigrate.replica.storage.errors import StateDamaged
 from icmigrate.replica.subnet.scheduler import Scheduler
+from icmigrate.replica.subnet.threads import Threads
 from icmigrate.replica.system_api import OutgoingCall, SystemApi
 from icmigrate.replica.system_api.contexts import Context
 
@@ -137,11 +139,15 @@ class Queries:
     def __init__(
         self,
         scheduler: Scheduler,
+        state: SubnetState,
+        threads: Threads,
         executor: Executor,
         clock: Clock,
         data_certificate: Callable[[Principal], bytes] | None,
     ) -> None:
         self._scheduler = scheduler
+        self._state = state
+        self._threads = threads
         self._executor = executor
         self._clock = clock
         self._data_certificate = data_certificate
@@ -171,14 +177,14 @@ class Queries:
 
     async def inspect(self, ingress: Ingress) -> Reject | None:
         """canister_inspect_message; None when the message is accepted."""
-        canister = self._scheduler.state.canisters.get(ingress.canister_id)
+        canister = self._state.canisters.get(ingress.canister_id)
         if canister is not None and canister.module is not None and INSPECT not in canister.module.exports:
             return None
         return await _again_if_superseded(lambda: self._inspect(ingress))
 
     async def _inspect(self, ingress: Ingress) -> Reject | None:
         async with self._turn(ingress.canister_id) as is_alone:
-            canister = self._scheduler.state.canisters.get(ingress.canister_id)
+            canister = self._state.canisters.get(ingress.canister_id)
             if canister is None:
                 return system_rejects.not_found(ingress.canister_id)
             if canister.module is None:
@@ -186,7 +192,7 @@ class Queries:
             if INSPECT not in canister.module.exports:
                 return None
             instance = None if is_alone else await self._beside(canister)
-            return await self._scheduler.in_query_thread(
+            return await self._threads.run_query(
                 messages.execute_inspect, self._executor, canister, ingress, self._clock.time_ns(), instance
             )
 
@@ -202,7 +208,7 @@ class Queries:
     ) -> Response:
         certificate = graph.certificate if canister_id == graph.root else None
         async with self._turn(canister_id) as is_alone:
-            canister = self._scheduler.state.canisters.get(canister_id)
+            canister = self._state.canisters.get(canister_id)
             if canister is None:
                 return system_rejects.not_found(canister_id)
             reject = messages.refusal_of_query(self._executor, canister)
@@ -211,7 +217,7 @@ class Queries:
             assert canister.module is not None
             if f"canister_query {method_name}" in canister.module.exports:
                 instance = None if is_alone else await self._beside(canister)
-                response, instructions = await self._scheduler.in_query_thread(
+                response, instructions = await self._threads.run_query(
                     messages.execute_query,
                     self._executor,
                     canister,
@@ -263,7 +269,7 @@ class Queries:
         instance: Instance | None = None
         try:
             async with self._reading(canister, self._executor.folds[canister.id]):
-                instance = await self._scheduler.in_query_thread(self._executor.fresh, canister)
+                instance = await self._threads.run_query(self._executor.fresh, canister)
         except _Superseded:
             if instance is not None:
                 discard(instance)
@@ -288,7 +294,7 @@ class Queries:
             raise _Superseded
 
     def _has_its_files(self, canister: Canister, folds: int) -> bool:
-        newest = self._scheduler.state.canisters.get(canister.id)
+        newest = self._state.canisters.get(canister.id)
         same = newest is not None and newest.memory.files == canister.memory.files
         return same and self._executor.folds[canister.id] == folds
 
@@ -336,7 +342,7 @@ class Queries:
 
     async def _run(self, evaluation: _Evaluation, api: SystemApi, entry: str | Closure) -> Outcome:
         """One execution; its effects on memory stay until the evaluation is over, unless it traps."""
-        outcome = await self._scheduler.in_query_thread(
+        outcome = await self._threads.run_query(
             self._executor.execute_on, evaluation.overlay.instance, evaluation.canister, api, entry
         )
         evaluation.instructions += outcome.instructions
@@ -344,11 +350,11 @@ class Queries:
         if outcome.error is None:
             evaluation.calls.extend(api.calls)
             evaluation.response = evaluation.response or api.response
-            await self._scheduler.in_query_thread(evaluation.overlay.keep)
+            await self._threads.run_query(evaluation.overlay.keep)
         else:
             fresh = partial(self._executor.fresh, evaluation.canister)
             async with self._reading(evaluation.canister, evaluation.folds):
-                await self._scheduler.in_query_thread(evaluation.overlay.undo, fresh)
+                await self._threads.run_query(evaluation.overlay.undo, fresh)
         return outcome
 
     async def _call(self, evaluation: _Evaluation, call: OutgoingCall) -> Response:

@@ -26,12 +26,11 @@ class QueryStatistics:
         since, before = self._counted.get(canister_id, (now, QueryStats()))
         self._counted[canister_id] = since, before.plus(QueryStats(1, instructions, len(arg), size))
 
-    def is_due(self, canister_id: Principal, now: int) -> bool:
-        """Whether something was counted in an epoch that is over."""
-        counted = self._counted.get(canister_id)
-        return counted is not None and now - counted[0] >= EPOCH_NS
+    def due(self, canister_id: Principal, now: int) -> QueryStats | None:
+        """What was counted in an epoch that is over, if anything was."""
+        since, counted = self._counted.get(canister_id, (now, None))
+        return counted if now - since >= EPOCH_NS else None
 
-    def take(self, canister_id: Principal) -> QueryStats:
-        """What was counted; the next query begins another epoch."""
-        _, counted = self._counted.pop(canister_id)
-        return counted
+    def forget(self, canister_id: Principal) -> None:
+        """What was counted is part of the totals; the next query begins another epoch."""
+        del self._counted[canister_id]

@@ -19,9 +19,11 @@ from icmigrate.replica.state.responses import Reject, Response
 from icmigrate.replica.state.subnet_state import SubnetState
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.storage.store import Store
+from icmigrate.replica.subnet.commits import Commits
 from icmigrate.replica.subnet.native_canister import NativeCanister
 from icmigrate.replica.subnet.queries import Queries
 from icmigrate.replica.subnet.scheduler import Scheduler
+from icmigrate.replica.subnet.threads import Threads
 
 
 class Subnet:
@@ -46,12 +48,13 @@ class Subnet:
         self.limits = executor.limits
         self.subnet_id = executor.subnet_id
         self.root_key = executor.root_key
-        self.scheduler = Scheduler(state, store, executor, clock, heartbeats)
-        self._queries = Queries(self.scheduler, executor, clock, data_certificate)
+        self.commits = Commits(state, store, clock)
+        self.threads = Threads(executor.limits)
+        self.scheduler = Scheduler(self.commits, executor, clock, self.threads, heartbeats)
+        self._queries = Queries(self.scheduler, state, self.threads, executor, clock, data_certificate)
         self._clock = clock
         self._forgot_at = 0
         self._unfinished: dict[bytes, Ingress] = {}
-        clock.on_advance(self.scheduler.alarm)
 
     @classmethod
     async def open(
@@ -133,10 +136,10 @@ class Subnet:
             ingress.ingress_expiry,
             canister_id=ingress.canister_id,
         )
-        changes = self.scheduler.changes()
+        changes = self.commits.changes()
         self._forget_old(changes)
         changes.set_ingress(ingress.request_id, status)
-        self.scheduler.commit(changes, accepted=ingress)
+        self.commits.commit(changes, accepted=ingress)
         self.scheduler.enqueue(ingress)
         return status
 
@@ -156,7 +159,7 @@ class Subnet:
 
     async def wait(self, request_id: bytes, timeout: float) -> IngressStatus | None:
         """The status as soon as it is terminal, or whatever it is after `timeout` seconds."""
-        await self.scheduler.wait(request_id, timeout)
+        await self.commits.wait(request_id, timeout)
         return self.state.ingress.get(request_id)
 
     async def inspect_message(self, ingress: Ingress) -> Reject | None:

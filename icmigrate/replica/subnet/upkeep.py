@@ -7,21 +7,30 @@ method that does it; the scheduler's table has the order.
 from __future__ import annotations
 
 from dataclasses import replace
+from enum import Enum, auto
+from typing import Literal
 
 from icmigrate.replica.errors import system_rejects
 from icmigrate.replica.execution.executor import Executor
 from icmigrate.replica.execution.installation import empty
 from icmigrate.replica.execution.messages import Answer
-from icmigrate.replica.state.canister import Canister, CanisterStatus
+from icmigrate.replica.state.canister import Canister, CanisterStatus, QueryStats
 from icmigrate.replica.state.fees import owes
 from icmigrate.replica.state.responses import Reject, RejectCode, Reply, Response
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.subnet.commits import Commits
 from icmigrate.replica.subnet.query_statistics import QueryStatistics
+from icmigrate.replica.subnet.system_tasks import NEVER
 
 CHARGE_NS = 600 * 1_000_000_000
 STOP_TIMEOUT_NS = 300 * 1_000_000_000
-NEVER = 1 << 64
+
+
+class Stopping(Enum):
+    """What stop_canister calls are answered with."""
+
+    STOPPED = auto()
+    TIMED_OUT = auto()
 
 
 class Upkeep:
@@ -40,18 +49,18 @@ class Upkeep:
 
     # -------------------------------------------------------------------------------------- stopping
 
-    def find_stopped(self, canister: Canister, now: int) -> object:
+    def find_stopped(self, canister: Canister, now: int) -> Stopping | None:
         if canister.status is not CanisterStatus.STOPPING:
             return None
         if not canister.contexts:
-            return "stopped"
+            return Stopping.STOPPED
         late = any(call.requested_at + STOP_TIMEOUT_NS < now for call in canister.stop_calls)
-        return "late" if late else None
+        return Stopping.TIMED_OUT if late else None
 
-    async def stop(self, canister: Canister, found: object) -> None:
+    async def stop(self, canister: Canister, found: Stopping) -> None:
         """Answers the stop_canister calls: all when the canister is stopped, or those that waited too long."""
         changes = self._commits.changes()
-        if found == "stopped":
+        if found is Stopping.STOPPED:
             response: Response = Reply(b"DIDL\0\0")
             answered = canister.stop_calls
             changes.put(canister.with_(status=CanisterStatus.STOPPED, stop_calls=(), version=canister.version + 1))
@@ -68,10 +77,10 @@ class Upkeep:
     # -------------------------------------------------------------------------------------- paying
 
     @staticmethod
-    def find_debtor(canister: Canister, now: int) -> object:
+    def find_debtor(canister: Canister, now: int) -> Literal[True] | None:
         return True if now - canister.charged_until >= CHARGE_NS or owes(canister) else None
 
-    async def charge(self, canister: Canister, _found: object) -> None:
+    async def charge(self, canister: Canister, _due: Literal[True]) -> None:
         """Charges for memory and compute allocation; who cannot pay loses everything but its settings."""
         changes = self._commits.changes()
         charged = self._executor.fees.resources(canister, changes.time_ns)
@@ -105,12 +114,12 @@ class Upkeep:
 
     # -------------------------------------------------------------------------------------- counting
 
-    def find_counted_queries(self, canister: Canister, now: int) -> object:
-        return True if self.query_statistics.is_due(canister.id, now) else None
+    def find_counted_queries(self, canister: Canister, now: int) -> QueryStats | None:
+        return self.query_statistics.due(canister.id, now)
 
-    async def count_queries(self, canister: Canister, _found: object) -> None:
+    async def count_queries(self, canister: Canister, counted: QueryStats) -> None:
         """Adds the queries of an epoch to the canister's totals."""
         changes = self._commits.changes()
-        counted = self.query_statistics.take(canister.id)
         changes.put(canister.with_(query_stats=canister.query_stats.plus(counted)))
+        changes.after_commit(lambda: self.query_statistics.forget(canister.id))
         self._commits.commit(changes)

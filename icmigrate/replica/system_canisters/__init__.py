@@ -34,10 +34,10 @@ def system_canisters(subnet: Subnet, data_certificate: Callable[[Principal], byt
         CyclesIndex(operations, data_certificate, cycles_ledger),
         CyclesMinting(operations, data_certificate, icp_ledger, cycles_ledger),
     )
-    changes = subnet.scheduler.changes()
+    changes = subnet.commits.changes()
     for system in systems:
         if changes.native_get(INSTALLED, system.id.bytes) is None:
             system.install(changes)
             changes.native_put(INSTALLED, system.id.bytes, b"1")
-    subnet.scheduler.commit(changes)
+    subnet.commits.commit(changes)
     return systems

@@ -175,9 +175,9 @@ class Slow:
 
 
 async def answer_slow(world: World, call: NativeCall) -> None:
-    changes = world.subnet.scheduler.changes()
-    world.subnet.scheduler.answer(changes, Answer(call.origin, Reply(b""), call.cycles))
-    world.subnet.scheduler.commit(changes)
+    changes = world.subnet.commits.changes()
+    world.subnet.commits.answer(changes, Answer(call.origin, Reply(b""), call.cycles))
+    world.subnet.commits.commit(changes)
 
 
 async def test_stopping_waits_for_open_calls() -> None:

@@ -124,24 +124,24 @@ class World:
     async def change(self, canister_id: Principal, act: Callable[[Changes], Awaitable[object] | object]) -> None:
         """One transaction on a canister, as the management canister makes them."""
         async with self.subnet.scheduler.lock(canister_id):
-            changes = self.subnet.scheduler.changes()
+            changes = self.subnet.commits.changes()
             try:
                 result = act(changes)
                 if isinstance(result, Awaitable):
                     await result
             except Rejected as refused:
                 if refused.charged is not None:
-                    changes = self.subnet.scheduler.changes()
+                    changes = self.subnet.commits.changes()
                     changes.put(refused.charged)
-                    self.subnet.scheduler.commit(changes)
+                    self.subnet.commits.commit(changes)
                 raise
-            self.subnet.scheduler.commit(changes)
+            self.subnet.commits.commit(changes)
 
     async def create(self, cycles: int = 100 * TRILLION, **settings: object) -> Principal:
-        changes = self.subnet.scheduler.changes()
+        changes = self.subnet.commits.changes()
         wanted = Settings((OWNER,), **settings)  # type: ignore[arg-type]
         canister_id = self.canisters.create_canister(changes, wanted, cycles, UserChange(OWNER))
-        self.subnet.scheduler.commit(changes)
+        self.subnet.commits.commit(changes)
         return canister_id
 
     async def install(

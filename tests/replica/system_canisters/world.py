@@ -64,7 +64,7 @@ class World:
         changes = Changes(self.subnet.state, self.now)
         call = NativeCall(SystemOrigin(), caller, method, _encoded(row, arguments), cycles)
         value = self._value(row, await system.execute(call, changes))
-        self.subnet.scheduler.commit(changes)
+        self.subnet.commits.commit(changes)
         self.left_over = call.cycles
         return value
 
@@ -84,9 +84,9 @@ class World:
 
     def canister(self, cycles: int = 0) -> Principal:
         """A new empty canister."""
-        changes = self.subnet.scheduler.changes()
+        changes = self.subnet.commits.changes()
         made = self.canisters.create_canister(changes, Settings(controllers=()), cycles, UserChange(somebody()))
-        self.subnet.scheduler.commit(changes)
+        self.subnet.commits.commit(changes)
         return made
 
     def cycles_of(self, canister_id: Principal) -> int:
