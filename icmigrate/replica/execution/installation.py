@@ -12,13 +12,16 @@ from icmigrate.replica.errors.canister_errors import (
     CanisterError,
     InsufficientCyclesInMemoryGrow,
     InvalidModule,
-    NoModule,
     WasmEngineError,
 )
 from icmigrate.replica.errors.system_rejects import invalid_persistence_option, missing_persistence_option, not_empty
-from icmigrate.replica.execution.executor import Executor, Outcome, discard, watch_memory
+from icmigrate.replica.execution.admission import no_module, out_of_cycles
+from icmigrate.replica.execution.charging import charge_resources, spend
+from icmigrate.replica.execution.commit_or_rollback import Executor, Outcome
+from icmigrate.replica.execution.effects import log, settle
 from icmigrate.replica.execution.instance import Instance
-from icmigrate.replica.execution.messages import available, out_of_cycles, spend
+from icmigrate.replica.execution.low_memory import watch_memory
+from icmigrate.replica.execution.warm_instances import discard
 from icmigrate.replica.state.canister import Canister
 from icmigrate.replica.state.code import InstalledModule, MemoryImage
 from icmigrate.replica.state.responses import Reject
@@ -49,19 +52,21 @@ class _Failed(Exception):
 
 def install(executor: Executor, canister: Canister, wanted: Installation, now: int) -> tuple[Canister, Reject | None]:
     """The canister with the new code, or the canister as it was (less the fee) and why it was rejected."""
-    canister = executor.fees.resources(canister, now)
+    canister = charge_resources(executor.fees, canister, now)
     upgrade = wanted.mode == "upgrade"
     if wanted.mode == "install" and canister.module is not None:
         return canister, not_empty(canister.id)
-    if upgrade and canister.module is None:
-        return canister, NoModule().reject(canister.id)
+    reject = no_module(canister)
+    if upgrade and reject is not None:
+        return canister, reject
     limit = executor.limits.install_instructions
     prepaid = executor.fees.execution(executor.limits.update_instructions)
-    if available(executor, canister) < prepaid:
-        return canister, out_of_cycles(executor, canister, prepaid, wanted.sender)
+    reject = out_of_cycles(executor.fees, canister, prepaid, wanted.sender)
+    if reject is not None:
+        return canister, reject
     try:
         digest = executor.store.put(executor.store.modules, wanted.module)
-        compiled = executor.modules.get(digest, wanted.module)
+        compiled = executor.instances.modules.get(digest, wanted.module)
     except InvalidModule as error:
         return canister, error.reject(canister.id)
     if upgrade and wanted.keep_heap is None and _has_orthogonal_persistence(canister.module):
@@ -69,14 +74,14 @@ def install(executor: Executor, canister: Canister, wanted: Installation, now: i
     if upgrade and wanted.keep_heap and not _has_orthogonal_persistence(compiled.installed):
         return canister, invalid_persistence_option()
 
-    executor.forget(canister.id)
+    executor.instances.forget(canister.id)
     files = executor.store.page_files(canister.id)
     run = _Run(executor, canister, wanted, now, limit)
     instance: Instance | None = None
     old: Instance | None = None
     try:
         if upgrade and not wanted.skip_pre_upgrade and "canister_pre_upgrade" in canister.module.exports:  # type: ignore[union-attr]
-            old = executor.fresh(canister)
+            old = executor.instances.fresh(canister)
             run.phase(old, Context.PRE_UPGRADE, "canister_pre_upgrade")
             run.canister = run.canister.with_(memory=old.commit(canister.memory))
         run.instructions += executor.limits.compile_instructions * compiled.instructions
@@ -128,7 +133,7 @@ def install(executor: Executor, canister: Canister, wanted: Installation, now: i
     finally:
         if old is not None:
             discard(old)
-    executor.keep(canister.id, instance)
+    executor.instances.keep(canister.id, instance)
     if not upgrade:  # the log of the code before goes with it
         new = tuple(record for record in run.canister.logs if record.idx >= canister.next_log)
         run.canister = run.canister.with_(logs=new)
@@ -161,10 +166,10 @@ class _Run:
             api.arg = self.wanted.arg
         outcome: Outcome = self.executor.execute_on(instance, self.canister, api, entry)
         self.instructions += outcome.instructions
-        logged = self.executor.log(self.canister, outcome)
+        logged = log(self.canister, outcome)
         if outcome.error is not None:
             raise _Failed(logged, outcome.error, self.instructions)
-        self.canister, _ = self.executor.settle(logged, outcome, None)
+        self.canister, _ = settle(logged, outcome, None)
 
     def check_growth(self, before: Canister, instance: Instance) -> None:
         """A canister that has more memory now must have the cycles for it. Raises _Failed."""

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from icmigrate.protocol import envelope
 from icmigrate.protocol.envelope import Envelope, EnvelopeError
 from icmigrate.protocol.principal import ANONYMOUS, MANAGEMENT_CANISTER, Principal
-from icmigrate.replica.errors import canister_errors, system_rejects
+from icmigrate.replica.errors import system_rejects
 from icmigrate.replica.errors.rejected import Rejected
+from icmigrate.replica.execution.admission import no_module, not_running, out_of_cycles
 from icmigrate.replica.management.canister import ManagementCanister
 from icmigrate.replica.state.calls import Ingress, SenderInfo
-from icmigrate.replica.state.canister import CanisterStatus
+from icmigrate.replica.state.canister import Canister
 from icmigrate.replica.state.canister_ids import in_canister_ranges
 from icmigrate.replica.subnet.subnet import Subnet
 
@@ -156,32 +157,22 @@ class IngressFilter:
         self._management.filter_ingress(ingress.sender, method_name, canister)
         # A canister without cycles has to be reachable for topping up and for a lower freezing threshold.
         if method_name not in ("provisional_top_up_canister", "update_settings"):
-            self._check_cycles(ingress, target)
+            self._check_cycles(ingress, canister)
 
     async def _check_canister_call(self, ingress: Ingress) -> None:
         canister = self._subnet.state.canisters.get(ingress.canister_id)
         if canister is None:
             raise Rejected(system_rejects.not_found(ingress.canister_id))
-        self._check_cycles(ingress, canister.id)
-        if canister.status is CanisterStatus.STOPPED:
-            raise Rejected(system_rejects.stopped(canister.id))
-        if canister.status is CanisterStatus.STOPPING:
-            raise Rejected(system_rejects.stopping(canister.id))
-        if canister.module is None:
-            raise Rejected(canister_errors.NoModule().reject(canister.id))
-        reject = await self._subnet.inspect_message(ingress)
+        self._check_cycles(ingress, canister)
+        reject = not_running(canister) or no_module(canister) or await self._subnet.inspect_message(ingress)
         if reject is not None:
             raise Rejected(reject)
 
-    def _check_cycles(self, ingress: Ingress, payer: Principal) -> None:
-        canister = self._subnet.state.canisters[payer]
-        needed = self._subnet.fees.freezing_limit(canister) + self._subnet.fees.ingress(
-            ingress.method_name, ingress.arg
-        )
-        if canister.cycles < needed:
-            missing = needed - canister.cycles
-            may_know = ingress.sender in canister.settings.controllers
-            raise Rejected(system_rejects.out_of_cycles(canister.id, missing if may_know else None))
+    def _check_cycles(self, ingress: Ingress, payer: Canister) -> None:
+        fees = self._subnet.fees
+        reject = out_of_cycles(fees, payer, fees.ingress(ingress.method_name, ingress.arg), ingress.sender)
+        if reject is not None:
+            raise Rejected(reject)
 
 
 def _require_equal(expected: Principal, given: Principal) -> None:

@@ -15,7 +15,7 @@ from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
 from icmigrate.replica.errors import system_rejects
 from icmigrate.replica.errors.rejected import Rejected
-from icmigrate.replica.execution.messages import spend
+from icmigrate.replica.execution.charging import spend
 from icmigrate.replica.management import candid_types as types
 from icmigrate.replica.management import methods as run
 from icmigrate.replica.management import rejects

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.errors import system_rejects
 from icmigrate.replica.errors.rejected import Rejected
-from icmigrate.replica.execution.executor import watch_memory
+from icmigrate.replica.execution.charging import charge_resources
 from icmigrate.replica.execution.installation import Installation, install
-from icmigrate.replica.execution.messages import Answer
+from icmigrate.replica.execution.low_memory import watch_memory
+from icmigrate.replica.execution.result import Answer
 from icmigrate.replica.management import rejects
 from icmigrate.replica.state.calls import StopCall
 from icmigrate.replica.state.canister import Canister, CanisterStatus
@@ -205,7 +206,7 @@ class CanisterOperations:
         files = self._store.page_files(canister_id)
 
         def forget() -> None:
-            self._executor.forget(canister_id)
+            self._executor.instances.forget(canister_id)
             files.remove_stale(None)
             for snapshot in canister.snapshots.values():
                 self._store.remove_snapshot(snapshot.id)
@@ -256,7 +257,7 @@ class CanisterOperations:
 
     def charged(self, changes: Changes, canister_id: Principal) -> Canister:
         """The canister, having paid its resources until now."""
-        return self._fees.resources(changes.existing(canister_id), changes.time_ns)
+        return charge_resources(self._fees, changes.existing(canister_id), changes.time_ns)
 
     def noted(self, canister: Canister, entry: HistoryEntry) -> Canister:
         """Adds to the canister's history."""

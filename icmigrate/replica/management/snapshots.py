@@ -10,7 +10,7 @@ from dataclasses import replace
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.errors import canister_errors
 from icmigrate.replica.errors.rejected import Rejected
-from icmigrate.replica.execution.executor import has_low_memory, watch_memory
+from icmigrate.replica.execution.low_memory import has_low_memory, watch_memory
 from icmigrate.replica.management import rejects
 from icmigrate.replica.management.operations import CanisterOperations
 from icmigrate.replica.management.snapshot_globals import kept_values
@@ -76,14 +76,14 @@ class Snapshots:
         canister = canister.with_(memory=image, snapshots=snapshots, next_snapshot=canister.next_snapshot + 1)
         changes.put(canister)
         self._canisters.drop_stale_pages(changes, canister)
-        changes.after_commit(lambda: self._subnet.executor.forget(canister_id))
+        changes.after_commit(lambda: self._subnet.executor.instances.forget(canister_id))
         if uninstall_code:
             self._canisters.uninstall_code(changes, canister_id, origin)
         return snapshot
 
     def _fold(self, canister: Canister) -> MemoryImage:
-        self._subnet.executor.forget(canister.id)
-        image, files = self._subnet.executor.fold(canister)
+        self._subnet.executor.instances.forget(canister.id)
+        image, files = self._subnet.executor.instances.fold(canister)
         files.close()
         return image
 
@@ -150,7 +150,7 @@ class Snapshots:
         )
         changes.put(self._canisters.noted(loaded, entry))
         self._canisters.drop_stale_pages(changes, loaded)
-        changes.after_commit(lambda: self._subnet.executor.forget(canister_id))
+        changes.after_commit(lambda: self._subnet.executor.instances.forget(canister_id))
 
     def _complete(self, owner: Principal, snapshot: Snapshot) -> Snapshot:
         """An uploaded snapshot's module is checked and its globals are put in order when it is loaded."""

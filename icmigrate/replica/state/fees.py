@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from icmigrate.replica.state.canister import Canister, CycleUse
+from icmigrate.replica.state.canister import Canister
 from icmigrate.replica.state.limits import Limits
 
 MAX_CYCLES = (1 << 128) - 1
 """No amount is larger; what would be is this."""
 SECONDS_PER_DAY = 86_400
-NANOSECONDS = 1_000_000_000
 _GIB = 1 << 30
-_CYCLE_DAY = SECONDS_PER_DAY * NANOSECONDS
-"""Resources cost so many cycles a day and are counted in nanoseconds of that: this many make one cycle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,36 +76,11 @@ class Fees:
     def idle_per_day(self, canister: Canister) -> int:
         """Cycles that the canister burns in a day when nobody calls it."""
         storage = canister.allocated_memory * self.gib_storage_second * SECONDS_PER_DAY // _GIB
-        return storage + self._compute_per_day(canister)
+        return storage + self.compute_per_day(canister)
 
-    def _compute_per_day(self, canister: Canister) -> int:
+    def compute_per_day(self, canister: Canister) -> int:
         return canister.settings.compute_allocation * self.compute_percent_second * SECONDS_PER_DAY
 
     def freezing_limit(self, canister: Canister) -> int:
         """The balance below which the canister is frozen."""
         return self.idle_per_day(canister) * canister.settings.freezing_threshold // SECONDS_PER_DAY
-
-    def resources(self, canister: Canister, until: int) -> Canister:
-        """Charges memory and compute allocation up to the time `until`; what it could not pay it owes."""
-        elapsed = until - canister.charged_until
-        if elapsed <= 0:
-            return canister
-        due = self.idle_per_day(canister) * elapsed + canister.burned_remainder
-        amount = due // _CYCLE_DAY
-        from_reserve = min(amount, canister.reserved_cycles)
-        from_balance = min(amount - from_reserve, canister.cycles)
-        paid = from_reserve + from_balance
-        for_compute = min(paid, self._compute_per_day(canister) * elapsed // _CYCLE_DAY)
-        charged = canister.with_(
-            reserved_cycles=canister.reserved_cycles - from_reserve,
-            cycles=canister.cycles - from_balance,
-            burned_remainder=due - paid * _CYCLE_DAY,
-            charged_until=until,
-        )
-        charged = charged.consuming(CycleUse.MEMORY, paid - for_compute)
-        return charged.consuming(CycleUse.COMPUTE_ALLOCATION, for_compute) if for_compute else charged
-
-
-def owes(canister: Canister) -> bool:
-    """Whether the canister could not pay its resources when they were last charged."""
-    return canister.burned_remainder >= _CYCLE_DAY

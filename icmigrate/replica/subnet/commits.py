@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from icmigrate.replica.execution.messages import Answer
+from icmigrate.replica.execution.result import Answer
 from icmigrate.replica.state.calls import (
     CanisterOrigin,
     CanisterResponse,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from icmigrate.replica.errors import system_rejects
 from icmigrate.replica.errors.rejected import Rejected
-from icmigrate.replica.execution.messages import Answer
+from icmigrate.replica.execution.result import Answer
 from icmigrate.replica.state.calls import CanisterRequest, Ingress
 from icmigrate.replica.state.responses import Reject, Response
 from icmigrate.replica.subnet.commits import Commits

@@ -17,11 +17,13 @@ from typing import TypeVar
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.engine.dirty_pages import PAGE
 from icmigrate.replica.engine.wasmtime_c_api import Memory
-from icmigrate.replica.errors import canister_errors, system_rejects
+from icmigrate.replica.errors import system_rejects
 from icmigrate.replica.errors.canister_errors import CleanupFailed, MethodNotFound
-from icmigrate.replica.execution import messages
-from icmigrate.replica.execution.executor import Executor, Outcome, discard
+from icmigrate.replica.execution.admission import no_module, no_queries
+from icmigrate.replica.execution.commit_or_rollback import Executor, Outcome
 from icmigrate.replica.execution.instance import Instance
+from icmigrate.replica.execution.non_replicated import execute_inspect, execute_query
+from icmigrate.replica.execution.warm_instances import discard
 from icmigrate.replica.state.calls import Closure, Ingress, SenderInfo
 from icmigrate.replica.state.canister import Canister
 from icmigrate.replica.state.clock import Clock
@@ -188,12 +190,12 @@ class Queries:
             if canister is None:
                 return system_rejects.not_found(ingress.canister_id)
             if canister.module is None:
-                return canister_errors.NoModule().reject(canister.id)
+                return no_module(canister)
             if INSPECT not in canister.module.exports:
                 return None
             instance = None if is_alone else await self._beside(canister)
             return await self._threads.run_query(
-                messages.execute_inspect, self._executor, canister, ingress, self._clock.time_ns(), instance
+                execute_inspect, self._executor, canister, ingress, self._clock.time_ns(), instance
             )
 
     async def _query(
@@ -211,14 +213,14 @@ class Queries:
             canister = self._state.canisters.get(canister_id)
             if canister is None:
                 return system_rejects.not_found(canister_id)
-            reject = messages.refusal_of_query(self._executor, canister)
+            reject = no_queries(self._executor.fees, canister)
             if reject is not None:
                 return reject
             assert canister.module is not None
             if f"canister_query {method_name}" in canister.module.exports:
                 instance = None if is_alone else await self._beside(canister)
                 response, instructions = await self._threads.run_query(
-                    messages.execute_query,
+                    execute_query,
                     self._executor,
                     canister,
                     caller,
@@ -238,7 +240,7 @@ class Queries:
             # It holds no lock later on, when the certified data may be newer than what it sees: made now.
             if certificate is not None:
                 certificate()
-            folds = self._executor.folds[canister_id]
+            folds = self._executor.instances.folds[canister_id]
             instance = await self._beside(canister)
         overlay = _Overlay(canister, instance)
         evaluation = _Evaluation(canister, caller, sender_info, graph, depth, overlay, folds)
@@ -268,8 +270,8 @@ class Queries:
         """An instance of its own with this committed state, which is the newest. Raises _Superseded."""
         instance: Instance | None = None
         try:
-            async with self._reading(canister, self._executor.folds[canister.id]):
-                instance = await self._threads.run_query(self._executor.fresh, canister)
+            async with self._reading(canister, self._executor.instances.folds[canister.id]):
+                instance = await self._threads.run_query(self._executor.instances.fresh, canister)
         except _Superseded:
             if instance is not None:
                 discard(instance)
@@ -296,7 +298,7 @@ class Queries:
     def _has_its_files(self, canister: Canister, folds: int) -> bool:
         newest = self._state.canisters.get(canister.id)
         same = newest is not None and newest.memory.files == canister.memory.files
-        return same and self._executor.folds[canister.id] == folds
+        return same and self._executor.instances.folds[canister.id] == folds
 
     def _instructions(self, graph: _Graph) -> int:
         """How many the next execution may use."""
@@ -352,7 +354,7 @@ class Queries:
             evaluation.response = evaluation.response or api.response
             await self._threads.run_query(evaluation.overlay.keep)
         else:
-            fresh = partial(self._executor.fresh, evaluation.canister)
+            fresh = partial(self._executor.instances.fresh, evaluation.canister)
             async with self._reading(evaluation.canister, evaluation.folds):
                 await self._threads.run_query(evaluation.overlay.undo, fresh)
         return outcome

@@ -17,9 +17,11 @@ from weakref import WeakValueDictionary
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.engine.wasmtime_c_api import Interrupted
 from icmigrate.replica.errors import system_rejects
-from icmigrate.replica.execution import messages
-from icmigrate.replica.execution.executor import Executor
-from icmigrate.replica.execution.messages import Answer, Call, Result, SystemTask
+from icmigrate.replica.execution.callbacks import execute_response
+from icmigrate.replica.execution.commit_or_rollback import Executor
+from icmigrate.replica.execution.replicated_call import Call, execute_call
+from icmigrate.replica.execution.result import Answer, Result
+from icmigrate.replica.execution.system_task import SystemTask, execute_task
 from icmigrate.replica.state.calls import CanisterRequest, CanisterResponse, Ingress, Message
 from icmigrate.replica.state.canister import Canister
 from icmigrate.replica.state.clock import Clock
@@ -98,7 +100,7 @@ class Scheduler:
             self._route(message)
         for canister_id in self._state.canisters:
             self.wake(canister_id)
-        drop_idle = partial(self._threads.run, self._executor.drop_idle)
+        drop_idle = partial(self._threads.run, self._executor.instances.drop_idle)
         self._ticking = asyncio.create_task(self._ticker.run(drop_idle, self._fail_unless_shortage))
 
     def hold(self) -> None:
@@ -190,7 +192,7 @@ class Scheduler:
         """What did not become true for want of room is executed again when there may be some."""
         if self._fail_unless_shortage(error):
             return
-        self._executor.forget(canister_id)  # it may be ahead of what is true
+        self._executor.instances.forget(canister_id)  # it may be ahead of what is true
         asyncio.get_running_loop().call_later(RETRY_SECONDS, again)
 
     def _fail_unless_shortage(self, error: Exception) -> bool:
@@ -237,7 +239,7 @@ class Scheduler:
     async def _do_task(self, canister: Canister, task: SystemTask) -> None:
         now = self._clock.time_ns()
         self._tasks.begins(canister, task, now)
-        result = await self._threads.run(messages.execute_task, self._executor, canister, task, now)
+        result = await self._threads.run(execute_task, self._executor, canister, task, now)
         self._finish(self._commits.changes(), result)
 
     def _find_response(self, canister: Canister, _now: int) -> CanisterResponse | None:
@@ -245,7 +247,7 @@ class Scheduler:
 
     async def _do_response(self, canister: Canister, response: CanisterResponse) -> None:
         now = self._clock.time_ns()
-        result = await self._threads.run(messages.execute_response, self._executor, canister, response, now)
+        result = await self._threads.run(execute_response, self._executor, canister, response, now)
         changes = self._commits.changes()
         changes.take(response.id)
         self._finish(changes, result)
@@ -262,7 +264,7 @@ class Scheduler:
         elif call.deadline and call.deadline < now:
             result = Result(canister, [], [Answer(call.origin, system_rejects.call_timed_out(), call.cycles)])
         else:
-            result = await self._threads.run(messages.execute_call, self._executor, canister, call, now)
+            result = await self._threads.run(execute_call, self._executor, canister, call, now)
         changes = self._commits.changes()
         _take(changes, message)
         if isinstance(message, Ingress) and not result.answers:
@@ -281,7 +283,7 @@ class Scheduler:
 
     async def _fold(self, canister: Canister, _due: Literal[True]) -> None:
         """Folds the page log."""
-        memory, files = await self._threads.run(self._executor.fold, canister)
+        memory, files = await self._threads.run(self._executor.instances.fold, canister)
         changes = self._commits.changes()
         changes.put(canister.with_(memory=memory))
         changes.after_commit(lambda: files.remove_stale(memory))

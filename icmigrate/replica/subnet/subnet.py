@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
-from icmigrate.replica.execution.executor import Executor
+from icmigrate.replica.execution.commit_or_rollback import Executor
 from icmigrate.replica.state.calls import Ingress, IngressState, IngressStatus, SenderInfo
 from icmigrate.replica.state.clock import Clock
 from icmigrate.replica.state.fees import Fees
@@ -104,7 +104,7 @@ class Subnet:
         """Closes the state. Messages whose execution does not end within a second, and all that wait, are
         executed after the next open."""
         await self.scheduler.close()
-        self.executor.close()
+        self.executor.instances.close()
         self.store.close()
 
     def time_ns(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.execution.messages import SystemTask
+from icmigrate.replica.execution.system_task import SystemTask
 from icmigrate.replica.state.canister import Canister, CanisterStatus
 
 HEARTBEAT_NS = 1_000_000_000

@@ -11,11 +11,11 @@ from enum import Enum, auto
 from typing import Literal
 
 from icmigrate.replica.errors import system_rejects
-from icmigrate.replica.execution.executor import Executor
+from icmigrate.replica.execution.charging import charge_resources, owes
+from icmigrate.replica.execution.commit_or_rollback import Executor
 from icmigrate.replica.execution.installation import empty
-from icmigrate.replica.execution.messages import Answer
+from icmigrate.replica.execution.result import Answer
 from icmigrate.replica.state.canister import Canister, CanisterStatus, QueryStats
-from icmigrate.replica.state.fees import owes
 from icmigrate.replica.state.responses import Reject, RejectCode, Reply, Response
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.subnet.commits import Commits
@@ -83,7 +83,7 @@ class Upkeep:
     async def charge(self, canister: Canister, _due: Literal[True]) -> None:
         """Charges for memory and compute allocation; who cannot pay loses everything but its settings."""
         changes = self._commits.changes()
-        charged = self._executor.fees.resources(canister, changes.time_ns)
+        charged = charge_resources(self._executor.fees, canister, changes.time_ns)
         if not owes(charged):
             changes.put(charged)
         else:
@@ -106,7 +106,7 @@ class Upkeep:
         files = self._commits.store.page_files(canister.id)
 
         def forget() -> None:
-            self._executor.forget(canister.id)
+            self._executor.instances.forget(canister.id)
             files.remove_stale(emptied.memory)
 
         changes.after_commit(forget)

@@ -2,7 +2,7 @@
 
 A `SystemApi` lives as long as one message execution. It has a method for each function, called with unsigned
 numbers after the context was checked (ic0_imports.py has the table), and collects the execution's effects;
-`execution/executor.py` decides what becomes of them.
+`execution/` decides what becomes of them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Interface Specification, "The concrete definition of System API imports": what an execution sees and does.
 
 An `ExecutionState` lives as long as one message execution and collects its effects; what becomes of them is
-decided in `execution/executor.py`.
+decided in `execution/`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from icmigrate.replica.execution.executor import Executor
+from icmigrate.replica.execution.commit_or_rollback import Executor
 from icmigrate.replica.state.fees import Fees
 from icmigrate.replica.state.limits import Limits
 from icmigrate.replica.storage.store import Store

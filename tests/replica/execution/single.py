@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.execution.executor import Executor, Outcome
+from icmigrate.replica.execution.commit_or_rollback import Executor, Outcome
 from icmigrate.replica.execution.instance import Instance
 from icmigrate.replica.state.canister import Canister
 from icmigrate.replica.state.settings import Settings
@@ -16,7 +16,7 @@ ID = Principal(b"\0" * 8 + b"\1\1")
 def instantiate(executor: Executor, module: bytes, cycles: int = 10**15) -> tuple[Instance, Canister]:
     """A canister with this module, and it in memory."""
     digest = executor.store.put(executor.store.modules, module)
-    compiled = executor.modules.get(digest, module)
+    compiled = executor.instances.modules.get(digest, module)
     settings = Settings((OWNER,), environment_variables=(("NAME", "value"),))
     canister = Canister(ID, settings, 0, cycles=cycles, module=compiled.installed)
     instance = Instance(compiled, executor.store.page_files(canister.id))

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.execution.messages import Answer
+from icmigrate.replica.execution.result import Answer
 from icmigrate.replica.state.calls import IngressState, SystemOrigin
 from icmigrate.replica.state.canister import CanisterStatus
 from icmigrate.replica.state.history import UserChange

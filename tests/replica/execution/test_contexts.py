@@ -10,7 +10,7 @@ import wasmtime
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.errors.canister_errors import CanisterError, ContractViolation
-from icmigrate.replica.execution.executor import Executor
+from icmigrate.replica.execution.commit_or_rollback import Executor
 from icmigrate.replica.execution.instance import Instance
 from icmigrate.replica.state.calls import Closure
 from icmigrate.replica.state.canister import Canister
@@ -51,7 +51,7 @@ def test_a_function_is_refused_exactly_where_the_specification_forbids_it(
     function = FUNCTIONS[name]
     data = probe(function, is_64)
     digest = executor.store.put(executor.store.modules, data)
-    compiled = executor.modules.get(digest, data)
+    compiled = executor.instances.modules.get(digest, data)
     canister = Canister(Principal(b"\0" * 8 + b"\1\1"), Settings((OWNER,)), 0, cycles=10**15, module=compiled.installed)
     for context in Context:
         instance = Instance(compiled, executor.store.page_files(canister.id))
@@ -156,7 +156,7 @@ def test_closures_are_called_with_their_environment(executor: Executor) -> None:
             (func $keep (param i32) (i32.store (i32.const 0) (local.get 0))))"""
         )
     )
-    compiled = executor.modules.get(executor.store.put(executor.store.modules, data), data)
+    compiled = executor.instances.modules.get(executor.store.put(executor.store.modules, data), data)
     canister = Canister(
         Principal(b"\0" * 7 + b"\1\1\1"), Settings((OWNER,)), 0, cycles=10**15, module=compiled.installed
     )

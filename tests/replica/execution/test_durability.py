@@ -174,7 +174,7 @@ async def test_folding_the_page_log_changes_nothing(tmp_path: Path) -> None:
         await world.subnet.settle()
         assert world.state(canister_id).memory.log_length == 0
         assert await counts(world) == [expected]
-        world.subnet.executor.forget(canister_id)
+        world.subnet.executor.instances.forget(canister_id)
         assert await counts(world) == [expected]
     logs = list((tmp_path / "memory").glob("*.log.*"))
     assert not logs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.execution.executor import Executor
+from icmigrate.replica.execution.commit_or_rollback import Executor
 from icmigrate.replica.system_api.contexts import Context
 from tests.replica.execution.single import ID, execute
 from tests.replica.execution.world import OWNER, STRANGER, wasm

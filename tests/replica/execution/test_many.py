@@ -21,7 +21,7 @@ async def test_three_hundred_canisters_share_a_module_and_few_stay_in_memory(tmp
     await asyncio.gather(*(world.install(canister_id, COUNTER) for canister_id in canisters))
     answers = await asyncio.gather(*(world.call(canister_id, "count") for canister_id in canisters))
     assert set(answers) == {struct.pack("<I", 1)}
-    assert len(world.subnet.executor._warm) <= 16
+    assert len(world.subnet.executor.instances._warm) <= 16
     assert (
         len(list(world.subnet.store.compiled.glob(f"{hashlib.sha256(COUNTER).hexdigest()}.{REWRITE_VERSION}.*"))) == 1
     )

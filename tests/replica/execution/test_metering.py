@@ -6,7 +6,7 @@ import pytest
 import wasmtime
 
 from icmigrate.replica.errors.canister_errors import InstructionLimitExceeded
-from icmigrate.replica.execution.executor import Executor
+from icmigrate.replica.execution.commit_or_rollback import Executor
 from icmigrate.replica.state.calls import Closure
 from icmigrate.replica.state.fees import Fees
 from icmigrate.replica.state.limits import Limits
@@ -154,7 +154,7 @@ async def test_compiling_a_module_counts_whether_it_was_compiled_before_or_not(w
         before = world.state(canister_id).cycles
         await world.install(canister_id, module)
         assert before - world.state(canister_id).cycles == Fees().execution(6_000 * instructions)
-        world.subnet.executor.modules = ModuleCache(world.subnet.store.compiled, Limits())
+        world.subnet.executor.instances.modules = ModuleCache(world.subnet.store.compiled, Limits())
 
 
 # ------------------------------------------------------------------------------------------ any module

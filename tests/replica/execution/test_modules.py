@@ -221,7 +221,7 @@ async def test_the_start_function_runs_at_installation_only(world: World) -> Non
       (func (export "canister_query runs")
         (call $msg_reply_data_append (i32.const 0) (i32.const 4)) (call $msg_reply))"""
     canister_id = await world.canister(wasm(body))
-    world.subnet.executor.forget(canister_id)
+    world.subnet.executor.instances.forget(canister_id)
     assert await world.ask(canister_id, "runs") == b"\1\0\0\0"
     await world.install(canister_id, wasm(body), mode="upgrade")
     assert await world.ask(canister_id, "runs") == b"\1\0\0\0"

@@ -100,7 +100,7 @@ async def test_a_success_keeps_heap_stable_memory_and_globals(world: World, trac
         await world.call(canister_id, "change")
     five = (5).to_bytes(8, "little")
     assert (await world.ask(canister_id, "read"))[:40] == five * 5
-    world.subnet.executor.forget(canister_id)
+    world.subnet.executor.instances.forget(canister_id)
     assert (await world.ask(canister_id, "read"))[:40] == five * 5
 
 
@@ -110,7 +110,7 @@ async def test_memory_that_grew_is_there_after_the_instance_was_dropped(world: W
     await world.call(canister_id, "change")
     expected = await world.ask(canister_id, "read")
     assert expected[40:48] == (5).to_bytes(8, "little") and expected[48] == 5
-    world.subnet.executor.forget(canister_id)
+    world.subnet.executor.instances.forget(canister_id)
     assert await world.ask(canister_id, "read") == expected
 
 
@@ -207,7 +207,7 @@ async def test_an_upgrade_keeps_stable_memory_and_begins_with_a_fresh_heap(world
     answer = await world.ask(canister_id, "read")
     assert answer[:8] == bytes(8) and answer[8] == 3 and answer[16] == 0
     assert world.state(canister_id).global_timer == 0
-    world.subnet.executor.forget(canister_id)
+    world.subnet.executor.instances.forget(canister_id)
     assert await world.ask(canister_id, "read") == answer
 
 
@@ -217,7 +217,7 @@ async def test_a_reinstall_forgets_everything(world: World, tracking: str) -> No
     await world.install(canister_id, wasm(COUNTERS), mode="reinstall")
     assert (await world.ask(canister_id, "read"))[:48] == bytes(48)
     assert world.state(canister_id).certified_data == b""
-    world.subnet.executor.forget(canister_id)
+    world.subnet.executor.instances.forget(canister_id)
     assert (await world.ask(canister_id, "read"))[:48] == bytes(48)
 
 

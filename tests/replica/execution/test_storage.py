@@ -47,7 +47,7 @@ async def test_a_message_that_finds_no_room_is_executed_once_there_is_some(tmp_p
     canister_id = await world.canister(COUNTER)
     await world.call(canister_id, "count")
     await world.subnet.settle()
-    world.subnet.executor.forget(canister_id)
+    world.subnet.executor.instances.forget(canister_id)
     with no_file_descriptors():  # its memory cannot be loaded
         request_id = await world.send(canister_id, "count")
         await world.subnet.settle()
