@@ -96,7 +96,7 @@ async def running_replica(
             try:
                 yield RunningReplica(f"http://127.0.0.1:{port}", port, subnet, keys, clock)
             finally:
-                subnet.hold()
+                subnet.suspend()
     finally:
         await subnet.close()
 

@@ -23,8 +23,8 @@ from icmigrate.replica.gateway import response as gateway_response
 from icmigrate.replica.gateway import response_verification
 from icmigrate.replica.gateway.certificate_expression import ExpressionError, parse_expression
 from icmigrate.replica.gateway.errors import GatewayError
-from icmigrate.replica.http import ingress_filter as ingress
-from icmigrate.replica.http.ingress_filter import BadRequest
+from icmigrate.replica.http.authentication import authenticated
+from icmigrate.replica.http.requests import BadRequest, parse_call
 from icmigrate.replica.management import candid_types as management_types
 from icmigrate.replica.state.limits import Limits
 from icmigrate.replica.wasm.module import check
@@ -46,8 +46,8 @@ class Target:
 
 
 def request(data: bytes) -> None:
-    parsed = ingress.authenticated(data, "call", NOW, certified.ROOT_KEY)
-    ingress.parse_call(parsed)
+    parsed = authenticated(data, "call", NOW, certified.ROOT_KEY)
+    parse_call(parsed)
 
 
 def read_cbor(data: bytes) -> None:

@@ -12,20 +12,20 @@ from icmigrate.replica.execution.charging import available
 from icmigrate.replica.state.canister import Canister, CanisterStatus
 from icmigrate.replica.state.fees import Fees
 from icmigrate.replica.state.responses import Reject
-from icmigrate.replica.system_api.contexts import Context
+from icmigrate.replica.system_api.execution_modes import ExecutionMode
 
 
-def entry_point(canister: Canister, method_name: str) -> tuple[str, Context]:
-    """The export that answers a replicated call, and the context in which it runs. Raises a CanisterError."""
+def entry_point(canister: Canister, method_name: str) -> tuple[str, ExecutionMode]:
+    """The export that answers a replicated call, and the mode in which it runs. Raises a CanisterError."""
     if canister.module is None:
         raise NoModule
-    for prefix, context in (
-        ("canister_update ", Context.UPDATE),
-        ("canister_query ", Context.REPLICATED_QUERY),
-        ("canister_composite_query ", Context.COMPOSITE_QUERY),
+    for prefix, mode in (
+        ("canister_update ", ExecutionMode.UPDATE),
+        ("canister_query ", ExecutionMode.REPLICATED_QUERY),
+        ("canister_composite_query ", ExecutionMode.COMPOSITE_QUERY),
     ):
         if prefix + method_name in canister.module.exports:
-            return prefix + method_name, context
+            return prefix + method_name, mode
     raise MethodNotFound("update", method_name)
 
 

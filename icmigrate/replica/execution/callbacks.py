@@ -22,7 +22,7 @@ from icmigrate.replica.state.calls import (
 )
 from icmigrate.replica.state.canister import Canister, CycleUse
 from icmigrate.replica.state.responses import Reject, Reply, Response
-from icmigrate.replica.system_api.contexts import Context
+from icmigrate.replica.system_api.execution_modes import ExecutionMode
 
 
 def execute_response(executor: Executor, canister: Canister, message: CanisterResponse, now: int) -> Result:
@@ -45,7 +45,11 @@ def execute_response(executor: Executor, canister: Canister, message: CanisterRe
     failed = isinstance(response, Reject)
     caller = caller_of(context.origin)
     api = executor.api(
-        Context.REJECT if failed else Context.REPLY, canister, caller, now, executor.limits.update_instructions
+        ExecutionMode.REJECT if failed else ExecutionMode.REPLY,
+        canister,
+        caller,
+        now,
+        executor.limits.update_instructions,
     )
     if isinstance(response, Reply):
         api.arg = response.data
@@ -107,7 +111,9 @@ def _execute_cleanup(
     response: Response,
     now: int,
 ) -> tuple[Canister, Outcome]:
-    api = executor.api(Context.CLEANUP, canister, caller_of(context.origin), now, executor.limits.update_instructions)
+    api = executor.api(
+        ExecutionMode.CLEANUP, canister, caller_of(context.origin), now, executor.limits.update_instructions
+    )
     api.sender_info = sender_info_of(context.origin)
     api.reject = response if isinstance(response, Reject) else None
     api.instructions_before = context.instructions

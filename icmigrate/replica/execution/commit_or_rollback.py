@@ -21,12 +21,12 @@ from icmigrate.replica.state.fees import Fees
 from icmigrate.replica.state.limits import Limits
 from icmigrate.replica.storage.store import Store
 from icmigrate.replica.system_api import SystemApi
-from icmigrate.replica.system_api.contexts import Context
+from icmigrate.replica.system_api.execution_modes import ExecutionMode
 from icmigrate.replica.system_api.stable_memory import DIRTY_PAGE_INSTRUCTIONS
 
 _IN_64_BIT_HEAPS = 4
 """How many times as much a written page counts there."""
-_FORGOTTEN = frozenset(context for context in Context if not context.replicated) | {Context.REPLICATED_QUERY}
+_FORGOTTEN = frozenset(mode for mode in ExecutionMode if not mode.replicated) | {ExecutionMode.REPLICATED_QUERY}
 """The executions whose memory is not kept; the pages of the heap that they write count nothing."""
 
 
@@ -52,10 +52,10 @@ class Executor:
         self.instances = WarmInstances(store, limits)
         self._interrupted = Event()
 
-    def api(self, context: Context, canister: Canister, caller: Principal, time: int, limit: int) -> SystemApi:
+    def api(self, mode: ExecutionMode, canister: Canister, caller: Principal, time: int, limit: int) -> SystemApi:
         """The System API for an execution, with the canister's whole balance to spend."""
         return SystemApi(
-            context=context,
+            mode=mode,
             canister=canister,
             caller=caller,
             time=time,
@@ -67,7 +67,7 @@ class Executor:
             instruction_limit=limit,
             interrupted=self._interrupted,
             freezing_limit=self.fees.freezing_limit(canister),
-            maximum_response=self.limits.response_payload if context.replicated else self.limits.query_response_payload,
+            maximum_response=self.limits.response_payload if mode.replicated else self.limits.query_response_payload,
         )
 
     def execute(self, canister: Canister, api: SystemApi, entry: str | Closure, keep: bool) -> Outcome:
@@ -101,7 +101,7 @@ class Executor:
         except CanisterError as caught:
             error = caught
         used = instance.counter.used
-        if api.context not in _FORGOTTEN:
+        if api.mode not in _FORGOTTEN:
             each = DIRTY_PAGE_INSTRUCTIONS * (_IN_64_BIT_HEAPS if instance.compiled.layout.is_64 else 1)
             used = min(api.instruction_limit, used + each * instance.heap_pages_written())
         return Outcome(api, error, used, canister.memory)

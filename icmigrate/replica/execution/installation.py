@@ -25,7 +25,7 @@ from icmigrate.replica.execution.warm_instances import discard
 from icmigrate.replica.state.canister import Canister
 from icmigrate.replica.state.code import InstalledModule, MemoryImage
 from icmigrate.replica.state.responses import Reject
-from icmigrate.replica.system_api.contexts import Context
+from icmigrate.replica.system_api.execution_modes import ExecutionMode
 from icmigrate.replica.wasm.module import START
 
 
@@ -82,7 +82,7 @@ def install(executor: Executor, canister: Canister, wanted: Installation, now: i
     try:
         if upgrade and not wanted.skip_pre_upgrade and "canister_pre_upgrade" in canister.module.exports:  # type: ignore[union-attr]
             old = executor.instances.fresh(canister)
-            run.phase(old, Context.PRE_UPGRADE, "canister_pre_upgrade")
+            run.phase(old, ExecutionMode.PRE_UPGRADE, "canister_pre_upgrade")
             run.canister = run.canister.with_(memory=old.commit(canister.memory))
         run.instructions += executor.limits.compile_instructions * compiled.instructions
         image = run.canister.memory
@@ -112,10 +112,10 @@ def install(executor: Executor, canister: Canister, wanted: Installation, now: i
             certified_data=run.canister.certified_data if upgrade else b"",
         )
         if compiled.layout.has_start:
-            run.phase(instance, Context.START, START)
+            run.phase(instance, ExecutionMode.START, START)
         hook = "canister_post_upgrade" if upgrade else "canister_init"
         if hook in compiled.installed.exports:
-            run.phase(instance, Context.INIT, hook)
+            run.phase(instance, ExecutionMode.INIT, hook)
         run.check_growth(canister, instance)
         memory = instance.commit(fresh, fresh_heap=not keep_heap)
     except _Failed as failed:
@@ -158,11 +158,11 @@ class _Run:
         self.limit = limit
         self.instructions = 0
 
-    def phase(self, instance: Instance, context: Context, entry: str) -> None:
+    def phase(self, instance: Instance, mode: ExecutionMode, entry: str) -> None:
         """Runs one hook and takes over its effects. Raises _Failed."""
         left = max(0, self.limit - self.instructions)
-        api = self.executor.api(context, self.canister, self.wanted.sender, self.now, left)
-        if context is Context.INIT:
+        api = self.executor.api(mode, self.canister, self.wanted.sender, self.now, left)
+        if mode is ExecutionMode.INIT:
             api.arg = self.wanted.arg
         outcome: Outcome = self.executor.execute_on(instance, self.canister, api, entry)
         self.instructions += outcome.instructions
@@ -185,7 +185,7 @@ class _Run:
 def empty(canister: Canister) -> Canister:
     """The canister without code and memory (uninstall_code); answering its open calls is the caller's part.
 
-    Call contexts stay, as deleted, while responses to their calls are under way.
+    ReplicatedCall contexts stay, as deleted, while responses to their calls are under way.
     """
     image = canister.memory
     waiting = {callback.context_id for callback in canister.callbacks.values()}

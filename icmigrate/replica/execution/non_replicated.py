@@ -16,7 +16,7 @@ from icmigrate.replica.state.calls import (
 from icmigrate.replica.state.canister import Canister
 from icmigrate.replica.state.responses import Reject, Response
 from icmigrate.replica.system_api import SystemApi
-from icmigrate.replica.system_api.contexts import Context
+from icmigrate.replica.system_api.execution_modes import ExecutionMode
 
 
 def execute_query(
@@ -35,7 +35,7 @@ def execute_query(
 
     It may take `limit` instructions. On `instance`, which is given up then, or on the warm one.
     """
-    api = executor.api(Context.NON_REPLICATED_QUERY, canister, caller, now, limit)
+    api = executor.api(ExecutionMode.NON_REPLICATED_QUERY, canister, caller, now, limit)
     api.arg, api.method_name, api.data_certificate, api.must_respond = arg, method_name, certificate, True
     api.sender_info = sender_info
     outcome = _without_trace(executor, canister, api, f"canister_query {method_name}", instance)
@@ -48,7 +48,7 @@ def execute_inspect(
     executor: Executor, canister: Canister, ingress: Ingress, now: int, instance: Instance | None = None
 ) -> Reject | None:
     """canister_inspect_message; None when it accepted. `instance` as for queries."""
-    api = executor.api(Context.INSPECT, canister, ingress.sender, now, executor.limits.inspect_instructions)
+    api = executor.api(ExecutionMode.INSPECT, canister, ingress.sender, now, executor.limits.inspect_instructions)
     api.arg, api.method_name, api.sender_info = ingress.arg, ingress.method_name, ingress.sender_info
     outcome = _without_trace(executor, canister, api, "canister_inspect_message", instance)
     if outcome.error is not None:

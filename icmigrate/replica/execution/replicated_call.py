@@ -12,7 +12,7 @@ from icmigrate.replica.execution.callbacks import sender_info_of
 from icmigrate.replica.execution.charging import charge_resources, spend
 from icmigrate.replica.execution.commit_or_rollback import Executor
 from icmigrate.replica.execution.effects import log, settle
-from icmigrate.replica.execution.result import Answer, Result, bump, close_context
+from icmigrate.replica.execution.result import CallAnswer, Result, bump, close_context
 from icmigrate.replica.state.calls import (
     CallContext,
     CanisterOrigin,
@@ -20,11 +20,11 @@ from icmigrate.replica.state.calls import (
 )
 from icmigrate.replica.state.canister import Canister, CycleUse
 from icmigrate.replica.state.responses import Reject
-from icmigrate.replica.system_api.contexts import Context
+from icmigrate.replica.system_api.execution_modes import ExecutionMode
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ReplicatedCall:
     """A replicated call to a canister method, from outside or from a canister."""
 
     origin: Origin
@@ -39,12 +39,12 @@ class Call:
         return (self.origin.deadline or 0) if isinstance(self.origin, CanisterOrigin) else 0
 
 
-def execute_call(executor: Executor, canister: Canister, call: Call, now: int) -> Result:
+def execute_call(executor: Executor, canister: Canister, call: ReplicatedCall, now: int) -> Result:
     """An update call, or a query method called in replicated mode."""
     canister = charge_resources(executor.fees, canister, now)
 
     def refuse(reject: Reject, unchanged: Canister) -> Result:
-        return Result(unchanged, [], [Answer(call.origin, reject, call.cycles)])
+        return Result(unchanged, [], [CallAnswer(call.origin, reject, call.cycles)])
 
     reject = not_running(canister)
     if reject is not None:
@@ -58,10 +58,10 @@ def execute_call(executor: Executor, canister: Canister, call: Call, now: int) -
     if isinstance(call.origin, CanisterOrigin) and call.caller != canister.id and call.cycles < minimum:
         return refuse(system_rejects.too_few_cycles_in_call(canister.id, call.cycles, minimum), canister)
     try:
-        export, context = entry_point(canister, call.method_name)
+        export, mode = entry_point(canister, call.method_name)
     except CanisterError as error:
         return refuse(error.reject(canister.id), canister)
-    if context is Context.COMPOSITE_QUERY:
+    if mode is ExecutionMode.COMPOSITE_QUERY:
         return refuse(system_rejects.composite_in_replicated_mode(), canister)
     limit = executor.limits.update_instructions
     prepaid = executor.fees.execution(limit)
@@ -69,15 +69,15 @@ def execute_call(executor: Executor, canister: Canister, call: Call, now: int) -
     if reject is not None:
         return refuse(reject, canister)
 
-    api = executor.api(context, canister, call.caller, now, limit)
+    api = executor.api(mode, canister, call.caller, now, limit)
     api.balance = canister.cycles - prepaid
     api.arg = call.arg
     api.method_name = call.method_name
     api.sender_info = sender_info_of(call.origin)
     api.cycles_available = call.cycles
-    api.deadline = call.deadline if context is Context.UPDATE else 0
+    api.deadline = call.deadline if mode is ExecutionMode.UPDATE else 0
     api.must_respond = True
-    outcome = executor.execute(canister, api, export, keep=context is Context.UPDATE)
+    outcome = executor.execute(canister, api, export, keep=mode is ExecutionMode.UPDATE)
     used = executor.fees.execution(outcome.instructions)
     if outcome.error is not None:
         failed = spend(log(canister, outcome), used)

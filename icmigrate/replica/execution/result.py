@@ -15,7 +15,7 @@ from icmigrate.replica.state.responses import Response
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CallAnswer:
     """A response to the call that came from `origin`, with the cycles that go back."""
 
     origin: Origin
@@ -27,7 +27,7 @@ class Answer:
 class Result:
     canister: Canister
     sent: list[Message] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[CallAnswer] = field(default_factory=list)
 
 
 def bump(canister: Canister) -> Canister:
@@ -40,10 +40,10 @@ def close_context(result: Result, context: CallContext, response: Response | Non
     contexts = dict(canister.contexts)
     outstanding = any(callback.context_id == context.id for callback in canister.callbacks.values())
     if response is not None:
-        result.answers.append(Answer(context.origin, response, refund))
+        result.answers.append(CallAnswer(context.origin, response, refund))
     elif not context.responded and not outstanding:
         reject = system_rejects.did_not_reply(canister.id)
-        result.answers.append(Answer(context.origin, reject, context.cycles_available))
+        result.answers.append(CallAnswer(context.origin, reject, context.cycles_available))
     if outstanding:
         contexts[context.id] = context
     else:

@@ -14,7 +14,7 @@ from icmigrate.replica.state.calls import (
     SystemOrigin,
 )
 from icmigrate.replica.state.canister import Canister
-from icmigrate.replica.system_api.contexts import Context
+from icmigrate.replica.system_api.execution_modes import ExecutionMode
 
 
 class SystemTask(StrEnum):
@@ -36,7 +36,7 @@ def execute_task(executor: Executor, canister: Canister, task: SystemTask, now: 
     prepaid = executor.fees.execution(limit)
     if available(executor.fees, canister) < prepaid:
         return Result(canister)
-    api = executor.api(Context.SYSTEM_TASK, canister, MANAGEMENT_CANISTER, now, limit)
+    api = executor.api(ExecutionMode.SYSTEM_TASK, canister, MANAGEMENT_CANISTER, now, limit)
     api.balance = canister.cycles - prepaid
     outcome = executor.execute(canister, api, task, keep=True)
     used = executor.fees.execution(outcome.instructions)

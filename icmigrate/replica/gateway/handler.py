@@ -20,9 +20,9 @@ from icmigrate.replica.gateway import cors as gateway_cors
 from icmigrate.replica.gateway import request as gateway_request
 from icmigrate.replica.gateway import response_verification
 from icmigrate.replica.gateway.errors import Cause, GatewayError, error_of_reject
-from icmigrate.replica.gateway.request import CanisterRequest, Headers
+from icmigrate.replica.gateway.request import Headers, HttpRequest
 from icmigrate.replica.gateway.response import (
-    CanisterResponse,
+    HttpResponse,
     Streaming,
     content_length,
     decode_part,
@@ -56,7 +56,7 @@ TYPED = web.ResponseKey("typed", bool)
 
 
 @dataclass(frozen=True)
-class Answer:
+class ClientResponse:
     """What the client gets: `body` and, after it, `rest`; `length` of both where it is known."""
 
     status: int
@@ -93,7 +93,7 @@ class Gateway:
 
     # ---------------------------------------------------------------------------------- the protocol's steps
 
-    async def _answer(self, asked: CanisterRequest) -> Answer:
+    async def _answer(self, asked: HttpRequest) -> ClientResponse:
         """Section "Overview", steps 4 to 10."""
         response = await self._http_request(asked)
         is_replicated = response.upgrade
@@ -107,21 +107,21 @@ class Gateway:
         if streaming is not None:
             length = content_length(headers)
             further = self._further_parts(asked, streaming, None if length is None else length - len(body))
-            return Answer(response.status_code, headers, body, length, further)
+            return ClientResponse(response.status_code, headers, body, length, further)
         if response.status_code == 206 and not asked.is_range_request:
             return self._joined(asked, response, headers)
-        return Answer(response.status_code, headers, body, len(body))
+        return ClientResponse(response.status_code, headers, body, len(body))
 
-    async def _http_request(self, asked: CanisterRequest) -> CanisterResponse:
+    async def _http_request(self, asked: HttpRequest) -> HttpResponse:
         data = await self._query(asked.target.canister_id, "http_request", asked.query_arg())
         return decode_response(data, asked.target.canister_id)
 
-    async def _http_request_update(self, asked: CanisterRequest) -> CanisterResponse:
+    async def _http_request_update(self, asked: HttpRequest) -> HttpResponse:
         """Section "Upgrade to Update Calls"."""
         data = await self._update(asked.target.canister_id, "http_request_update", asked.update_arg())
         return decode_response(data, asked.target.canister_id)
 
-    def _certified_headers(self, asked: CanisterRequest, response: CanisterResponse, body: bytes) -> Headers:
+    def _certified_headers(self, asked: HttpRequest, response: HttpResponse, body: bytes) -> Headers:
         """Section "Response Verification": the headers that may be passed on."""
         if asked.target.is_raw:
             return response.headers
@@ -154,7 +154,7 @@ class Gateway:
 
     # ---------------------------------------------------------------------------------- bodies of several messages
 
-    async def _streamed(self, asked: CanisterRequest, response: CanisterResponse) -> tuple[bytes, Streaming | None]:
+    async def _streamed(self, asked: HttpRequest, response: HttpResponse) -> tuple[bytes, Streaming | None]:
         """The body as far as it can be verified, and where it goes on if that is not all of it."""
         parts, streaming = [response.body], response.streaming
         for _ in range(VERIFIED_CALLBACKS):
@@ -165,7 +165,7 @@ class Gateway:
         return b"".join(parts), streaming
 
     async def _further_parts(
-        self, asked: CanisterRequest, streaming: Streaming, announced: int | None
+        self, asked: HttpRequest, streaming: Streaming, announced: int | None
     ) -> AsyncIterator[bytes]:
         """What the callback gives from now on; raises `GatewayError` unless it has as many bytes as `announced`."""
         following: Streaming | None = streaming
@@ -180,21 +180,21 @@ class Gateway:
             yield part
         raise unusable("The streaming callback does not come to an end")
 
-    async def _next_part(self, asked: CanisterRequest, streaming: Streaming) -> tuple[bytes, Streaming | None]:
+    async def _next_part(self, asked: HttpRequest, streaming: Streaming) -> tuple[bytes, Streaming | None]:
         """Section "Response Body Streaming"."""
         part, token = decode_part(await self._query(asked.target.canister_id, streaming.callback, streaming.token))
         return part, None if token is None else Streaming(streaming.callback, token)
 
-    def _joined(self, asked: CanisterRequest, response: CanisterResponse, headers: Headers) -> Answer:
+    def _joined(self, asked: HttpRequest, response: HttpResponse, headers: Headers) -> ClientResponse:
         """The whole of a body whose first part came with status 206, unasked: the other way to stream."""
         part = response.content_range()
         if part.first != 0:
             raise unusable("the first chunk does not begin at byte 0")
         kept = [(name, value) for name, value in headers if name.lower() not in ("content-range", "content-length")]
         further = self._further_ranges(asked, part.last + 1, part.total)
-        return Answer(200, kept, response.body, part.total, further)
+        return ClientResponse(200, kept, response.body, part.total, further)
 
-    async def _further_ranges(self, asked: CanisterRequest, received: int, total: int) -> AsyncIterator[bytes]:
+    async def _further_ranges(self, asked: HttpRequest, received: int, total: int) -> AsyncIterator[bytes]:
         """The parts that follow the first `received` bytes, each verified by itself."""
         for _ in range(MAX_PARTS):
             if received == total:
@@ -248,15 +248,15 @@ def _reply(response: Response) -> bytes:
 # ------------------------------------------------------------------------------------------- plain HTTP
 
 
-async def _canister_request(request: web.Request) -> CanisterRequest:
+async def _canister_request(request: web.Request) -> HttpRequest:
     target = gateway_request.target(request.headers, request.rel_url)
     request[CANISTER] = target.canister_id
     url = gateway_request.path_and_query(request.raw_path)
     headers = gateway_request.text_headers(request.raw_headers)
-    return CanisterRequest(target, request.method, url, headers, await request.read())
+    return HttpRequest(target, request.method, url, headers, await request.read())
 
 
-async def _send(request: web.Request, answer: Answer) -> web.StreamResponse:
+async def _send(request: web.Request, answer: ClientResponse) -> web.StreamResponse:
     headers = CIMultiDict((name, value) for name, value in answer.headers if name.lower() not in NOT_PASSED_ON)
     sent = web.StreamResponse(status=answer.status, headers=headers)
     sent[TYPED] = "Content-Type" in headers

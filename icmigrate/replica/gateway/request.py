@@ -38,7 +38,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class CanisterRequest:
+class HttpRequest:
     """One HTTP request; `url` is path and query as they were received."""
 
     target: Target
@@ -52,7 +52,7 @@ class CanisterRequest:
         """Whether the client asks for a part, and is to get the part as the canister gives it."""
         return any(name.lower() in ("range", "if-range") for name, _ in self.headers)
 
-    def from_byte(self, first: int) -> CanisterRequest:
+    def from_byte(self, first: int) -> HttpRequest:
         """The request for what follows in a body of which `first` bytes are there."""
         return replace(self, headers=[*self.headers, ("Range", f"bytes={first}-")])
 

@@ -49,7 +49,7 @@ class ContentRange:
 
 
 @dataclass(frozen=True)
-class CanisterResponse:
+class HttpResponse:
     """What `http_request` and `http_request_update` return."""
 
     status_code: int
@@ -87,12 +87,12 @@ def unusable(details: str) -> GatewayError:
     return GatewayError(Cause.BACKEND_HTTP_GATEWAY, details)
 
 
-def decode_response(data: bytes, canister_id: Principal) -> CanisterResponse:
+def decode_response(data: bytes, canister_id: Principal) -> HttpResponse:
     """Raises `GatewayError` for what is not a response."""
     record = _decode(data, HTTP_RESPONSE)
     headers = [(name, value) for name, value in record["headers"]]
     streaming = _streaming(data, canister_id) if record["streaming_strategy"] else None
-    return CanisterResponse(record["status_code"], headers, record["body"], record["upgrade"] == [True], streaming)
+    return HttpResponse(record["status_code"], headers, record["body"], record["upgrade"] == [True], streaming)
 
 
 def _streaming(data: bytes, canister_id: Principal) -> Streaming | None:

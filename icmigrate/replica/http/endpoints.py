@@ -17,8 +17,9 @@ from icmigrate.protocol.envelope import Envelope
 from icmigrate.replica.certification import state_tree
 from icmigrate.replica.certification.certifier import Certifier
 from icmigrate.replica.errors.rejected import Rejected
-from icmigrate.replica.http import ingress_filter as ingress
-from icmigrate.replica.http.ingress_filter import BadRequest, IngressFilter, Target
+from icmigrate.replica.http.authentication import authenticated
+from icmigrate.replica.http.ingress_filter import IngressFilter
+from icmigrate.replica.http.requests import BadRequest, EffectiveId, parse_call, parse_target, require_hosted
 from icmigrate.replica.state.calls import Ingress
 from icmigrate.replica.state.responses import Reject
 from icmigrate.replica.storage.errors import is_shortage
@@ -122,7 +123,7 @@ class Endpoints:
     async def _call(self, request: web.Request) -> Ingress | Reject:
         """The message of a call request, ready to be submitted, or why the ingress filter refuses it."""
         parsed, target, size = await self._read(request, "call")
-        call = ingress.parse_call(parsed)
+        call = parse_call(parsed)
         largest = self.subnet.limits.ingress_payload
         if size > largest:
             raise BadRequest(
@@ -152,7 +153,7 @@ class Endpoints:
     async def query(self, request: web.Request) -> web.Response:
         """Section "Request: Query call"."""
         parsed, target, _ = await self._read(request, "query")
-        call = ingress.parse_call(parsed)
+        call = parse_call(parsed)
         try:
             self.filter.check_target(call, target, is_query=True)
             response = await self.subnet.query(
@@ -182,16 +183,16 @@ class Endpoints:
         certificate = self.certifier.certificate(paths, is_subnet_request=target.is_subnet)
         return _cbor({"certificate": certificate})
 
-    async def _read(self, request: web.Request, request_type: str) -> tuple[Envelope, Target, int]:
+    async def _read(self, request: web.Request, request_type: str) -> tuple[Envelope, EffectiveId, int]:
         """The authenticated envelope of a request, what its URL names, and its size in bytes."""
-        target = ingress.parse_target(
+        target = parse_target(
             request.match_info["id"],
             is_subnet=request.match_info["kind"] == "subnet",
             subnet_id=self.subnet.subnet_id,
         )
-        ingress.require_hosted(target)
+        require_hosted(target)
         body = await _body(request)
-        parsed = ingress.authenticated(body, request_type, self.subnet.time_ns(), self.subnet.root_key)
+        parsed = authenticated(body, request_type, self.subnet.time_ns(), self.subnet.root_key)
         return parsed, target, len(body)
 
 

@@ -1,12 +1,13 @@
 """Interface Specification, "The IC management canister", Candid types (ic.did).
 
-Only what the methods of `management.py` read and write. Beyond ic.did stand the fields that the strict
+Only what the methods of `method_table.py` read and write. Beyond ic.did stand the fields that the strict
 decoders of official clients demand: `log_memory_limit` in the settings and `log_memory_store_size` in the
 memory metrics.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from icmigrate.protocol.candid import Types as T
@@ -14,6 +15,18 @@ from icmigrate.replica.state.canister import CycleUse
 
 Type = Any
 """A Candid type object of ic-py."""
+Record = Mapping[str, Any]
+"""A decoded Candid record: `opt` is a list of none or one, a variant a dict of one."""
+
+
+def optional(value: object) -> list[Any]:
+    """The `opt` of a value that may be None."""
+    return [] if value is None else [value]
+
+
+def given(value: list[Any]) -> Any:
+    """What a decoded `opt` holds, or None."""
+    return value[0] if value else None
 
 
 def enumeration(*labels: str) -> Type:

@@ -15,7 +15,7 @@ from icmigrate.replica.errors.rejected import Rejected
 from icmigrate.replica.execution.charging import charge_resources
 from icmigrate.replica.execution.installation import Installation, install
 from icmigrate.replica.execution.low_memory import watch_memory
-from icmigrate.replica.execution.result import Answer
+from icmigrate.replica.execution.result import CallAnswer
 from icmigrate.replica.management import rejects
 from icmigrate.replica.state.calls import StopCall
 from icmigrate.replica.state.canister import Canister, CanisterStatus
@@ -180,7 +180,7 @@ class CanisterOperations:
         canister = changes.existing(canister_id)
         for call in canister.stop_calls:
             self.subnet.commits.answer(
-                changes, Answer(call.origin, system_rejects.stop_cancelled(canister_id), call.cycles)
+                changes, CallAnswer(call.origin, system_rejects.stop_cancelled(canister_id), call.cycles)
             )
         changes.put(canister.with_(status=CanisterStatus.RUNNING, stop_calls=(), version=canister.version + 1))
 

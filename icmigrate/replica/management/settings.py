@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.errors.rejected import Rejected
+from icmigrate.replica.management.candid_types import Record
 from icmigrate.replica.management.rejects import contract_violation, invalid_management_payload, log_memory_limit
 from icmigrate.replica.state.limits import Limits
 from icmigrate.replica.state.settings import LogVisibility, Settings, Visibility
-
-Record = Mapping[str, Any]
-"""A decoded Candid record: `opt` is a list of none or one, a variant a dict of one."""
 
 MAX_ENVIRONMENT_VARIABLE_LENGTH = 128
 LOG_MEMORY_LIMITS = range(4 << 10, (2 << 20) + 1)

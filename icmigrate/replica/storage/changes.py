@@ -1,7 +1,8 @@
-"""Plumbing: one transaction on the subnet's state.
+"""Interface Specification, "Abstract behavior": one transaction on the subnet's state.
 
-A `Changes` is an overlay over `SubnetState`: reads see its own writes, the state itself is untouched until
-the commit writes everything in one database transaction and then into the state. Dropping it undoes it.
+A `Changes` is an overlay over `SubnetState`: reads see its own writes, the state is untouched until the commit writes
+everything in one database transaction and then into the state. Dropping it undoes it. The one exception are numbers
+for canister ids: transactions run side by side, so a number is taken for good when it is asked for.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Changes:
     cycles_deleted: int = 0
     """What the canisters that this deletes had consumed and had left."""
     _sent: list[Message] = field(default_factory=list)
+    _numbered: int = 0
+    """How many of the messages that were sent have their ids."""
     _after_commit: list[Callable[[], None]] = field(default_factory=list)
 
     @property
@@ -44,7 +47,7 @@ class Changes:
 
     @property
     def next_message(self) -> int:
-        return self.base.next_message
+        return self.base.next_message + self._numbered
 
     @property
     def executed_total(self) -> int:
@@ -86,7 +89,7 @@ class Changes:
         self.messages[message_id] = None
 
     def fresh_canister_number(self) -> int:
-        """A number that no other transaction gets; lost when this one is dropped."""
+        """A number that no other transaction gets, also when this one is dropped."""
         number = self.base.next_canister
         self.base.next_canister += 1
         return number
@@ -122,14 +125,14 @@ class Changes:
     def number_messages(self) -> None:
         """Gives the sent messages their ids."""
         for message in self._sent:
-            identifier = self.base.next_message
-            self.base.next_message += 1
-            self.messages[identifier] = replace(message, id=identifier)
+            self.messages[self.next_message] = replace(message, id=self.next_message)
+            self._numbered += 1
         self._sent = []
 
     def apply(self) -> None:
         """Makes it true in memory, after the database has it."""
         self.base.executed = self.executed_total
+        self.base.next_message = self.next_message
         self.base.consumed_by_deleted = self.consumed_by_deleted
         _merge(self.base.canisters, self.canisters)
         _merge(self.base.ingress, self.ingress)

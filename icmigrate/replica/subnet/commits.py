@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from icmigrate.replica.execution.result import Answer
+from icmigrate.replica.execution.result import CallAnswer
 from icmigrate.replica.state.calls import (
     CanisterOrigin,
     CanisterResponse,
@@ -43,7 +43,7 @@ class Commits:
         """Begins a transaction."""
         return Changes(self.state, self._clock.time_ns())
 
-    def answer(self, changes: Changes, answer: Answer) -> None:
+    def answer(self, changes: Changes, answer: CallAnswer) -> None:
         """Adds a response to the transaction."""
         match answer.origin:
             case IngressOrigin(request_id=request_id):

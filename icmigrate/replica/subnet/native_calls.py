@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from icmigrate.replica.errors import system_rejects
 from icmigrate.replica.errors.rejected import Rejected
-from icmigrate.replica.execution.result import Answer
+from icmigrate.replica.execution.result import CallAnswer
 from icmigrate.replica.state.calls import CanisterRequest, Ingress
 from icmigrate.replica.state.responses import Reject, Response
 from icmigrate.replica.subnet.commits import Commits
@@ -35,7 +35,7 @@ async def execute_native(commits: Commits, native: NativeCanister, message: Ingr
     else:
         changes.take(message.id)
     if not isinstance(response, Deferred):
-        commits.answer(changes, Answer(message.origin, response, call.cycles))
+        commits.answer(changes, CallAnswer(message.origin, response, call.cycles))
     elif isinstance(message, Ingress):
         commits.processing(changes, message)
     commits.commit(changes)

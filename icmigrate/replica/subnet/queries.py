@@ -33,7 +33,7 @@ from icmigrate.replica.storage.errors import StateDamaged
 from icmigrate.replica.subnet.scheduler import Scheduler
 from icmigrate.replica.subnet.threads import Threads
 from icmigrate.replica.system_api import OutgoingCall, SystemApi
-from icmigrate.replica.system_api.contexts import Context
+from icmigrate.replica.system_api.execution_modes import ExecutionMode
 
 T = TypeVar("T")
 MAX_DEPTH = 6
@@ -318,7 +318,7 @@ class Queries:
         self, evaluation: _Evaluation, method_name: str, arg: bytes, certificate: Callable[[], bytes] | None
     ) -> Response:
         """Runs the method, then the calls that it and its callbacks make, one after the other."""
-        api = self._api(evaluation, Context.COMPOSITE_QUERY)
+        api = self._api(evaluation, ExecutionMode.COMPOSITE_QUERY)
         api.arg, api.method_name, api.data_certificate = arg, method_name, certificate
         outcome = await self._run(evaluation, api, f"canister_composite_query {method_name}")
         if outcome.error is not None:
@@ -334,9 +334,9 @@ class Queries:
             silent = error or system_rejects.did_not_produce_a_response(evaluation.canister.id)
         return evaluation.response or silent
 
-    def _api(self, evaluation: _Evaluation, context: Context) -> SystemApi:
+    def _api(self, evaluation: _Evaluation, mode: ExecutionMode) -> SystemApi:
         limit = self._instructions(evaluation.graph)
-        api = self._executor.api(context, evaluation.canister, evaluation.caller, self._clock.time_ns(), limit)
+        api = self._executor.api(mode, evaluation.canister, evaluation.caller, self._clock.time_ns(), limit)
         api.sender_info = evaluation.sender_info
         api.must_respond = evaluation.response is None
         api.instructions_before = evaluation.instructions
@@ -372,7 +372,7 @@ class Queries:
     async def _call_back(self, evaluation: _Evaluation, call: OutgoingCall, response: Response) -> Reject | None:
         """The callback for one response; the reject of its error, if it had one."""
         failed = isinstance(response, Reject)
-        api = self._api(evaluation, Context.COMPOSITE_REJECT if failed else Context.COMPOSITE_REPLY)
+        api = self._api(evaluation, ExecutionMode.COMPOSITE_REJECT if failed else ExecutionMode.COMPOSITE_REPLY)
         if isinstance(response, Reply):
             api.arg = response.data
         else:
@@ -382,7 +382,9 @@ class Queries:
             return None
         error = outcome.error
         if call.on_cleanup is not None:
-            cleanup = await self._run(evaluation, self._api(evaluation, Context.COMPOSITE_CLEANUP), call.on_cleanup)
+            cleanup = await self._run(
+                evaluation, self._api(evaluation, ExecutionMode.COMPOSITE_CLEANUP), call.on_cleanup
+            )
             if cleanup.error is not None:
                 error = CleanupFailed(error, cleanup.error)
         return error.reject(evaluation.canister.id)

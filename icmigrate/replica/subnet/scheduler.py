@@ -19,8 +19,8 @@ from icmigrate.replica.engine.wasmtime_c_api import Interrupted
 from icmigrate.replica.errors import system_rejects
 from icmigrate.replica.execution.callbacks import execute_response
 from icmigrate.replica.execution.commit_or_rollback import Executor
-from icmigrate.replica.execution.replicated_call import Call, execute_call
-from icmigrate.replica.execution.result import Answer, Result
+from icmigrate.replica.execution.replicated_call import ReplicatedCall, execute_call
+from icmigrate.replica.execution.result import CallAnswer, Result
 from icmigrate.replica.execution.system_task import SystemTask, execute_task
 from icmigrate.replica.state.calls import CanisterRequest, CanisterResponse, Ingress, Message
 from icmigrate.replica.state.canister import Canister
@@ -103,7 +103,7 @@ class Scheduler:
         drop_idle = partial(self._threads.run, self._executor.instances.drop_idle)
         self._ticking = asyncio.create_task(self._ticker.run(drop_idle, self._fail_unless_shortage))
 
-    def hold(self) -> None:
+    def suspend(self) -> None:
         """Begins nothing new and keeps nobody waiting: what is not done yet waits for the next start."""
         self._closing = True
         self._ticker.end()
@@ -111,7 +111,7 @@ class Scheduler:
 
     async def close(self) -> None:
         """Lets short executions under way finish and gives up the others, which begin anew after the next start."""
-        self.hold()
+        self.suspend()
         if self._ticking is not None:
             self._ticking.cancel()
         under_way = [*self._active.values(), *self._native_tasks]
@@ -229,7 +229,7 @@ class Scheduler:
         for call in self._inbox.calls(canister_id):
             _take(changes, call)
             refund = 0 if isinstance(call, Ingress) else call.cycles
-            self._commits.answer(changes, Answer(call.origin, reject, refund))
+            self._commits.answer(changes, CallAnswer(call.origin, reject, refund))
         if changes.messages or changes.ingress:
             self._commits.commit(changes)
         self._inbox.drop(canister_id)
@@ -260,9 +260,9 @@ class Scheduler:
         now = self._clock.time_ns()
         call = self._call_of(message)
         if isinstance(message, Ingress) and message.ingress_expiry < now:
-            result = Result(canister, [], [Answer(call.origin, system_rejects.ingress_timed_out(), 0)])
+            result = Result(canister, [], [CallAnswer(call.origin, system_rejects.ingress_timed_out(), 0)])
         elif call.deadline and call.deadline < now:
-            result = Result(canister, [], [Answer(call.origin, system_rejects.call_timed_out(), call.cycles)])
+            result = Result(canister, [], [CallAnswer(call.origin, system_rejects.call_timed_out(), call.cycles)])
         else:
             result = await self._threads.run(execute_call, self._executor, canister, call, now)
         changes = self._commits.changes()
@@ -272,8 +272,8 @@ class Scheduler:
         self._finish(changes, result)
         self._inbox.call_done(canister.id)
 
-    def _call_of(self, message: Ingress | CanisterRequest) -> Call:
-        call = Call(message.origin, message.sender, message.method_name, message.arg)
+    def _call_of(self, message: Ingress | CanisterRequest) -> ReplicatedCall:
+        call = ReplicatedCall(message.origin, message.sender, message.method_name, message.arg)
         if isinstance(message, Ingress):
             return replace(call, induction_fee=self._executor.fees.ingress(message.method_name, message.arg))
         return replace(call, cycles=message.cycles)

@@ -96,9 +96,9 @@ class Subnet:
         self.scheduler.start(self._unfinished)
         self._unfinished = {}
 
-    def hold(self) -> None:
+    def suspend(self) -> None:
         """Executes nothing more; messages are still accepted and durable, and executed after the next open."""
-        self.scheduler.hold()
+        self.scheduler.suspend()
 
     async def close(self) -> None:
         """Closes the state. Messages whose execution does not end within a second, and all that wait, are

@@ -14,7 +14,7 @@ from icmigrate.replica.errors import system_rejects
 from icmigrate.replica.execution.charging import charge_resources, owes
 from icmigrate.replica.execution.commit_or_rollback import Executor
 from icmigrate.replica.execution.installation import empty
-from icmigrate.replica.execution.result import Answer
+from icmigrate.replica.execution.result import CallAnswer
 from icmigrate.replica.state.canister import Canister, CanisterStatus, QueryStats
 from icmigrate.replica.state.responses import Reject, RejectCode, Reply, Response
 from icmigrate.replica.storage.changes import Changes
@@ -71,7 +71,7 @@ class Upkeep:
             waiting = tuple(call for call in canister.stop_calls if call.requested_at >= limit)
             changes.put(canister.with_(stop_calls=waiting))
         for call in answered:
-            self._commits.answer(changes, Answer(call.origin, response, call.cycles))
+            self._commits.answer(changes, CallAnswer(call.origin, response, call.cycles))
         self._commits.commit(changes)
 
     # -------------------------------------------------------------------------------------- paying
@@ -100,7 +100,7 @@ class Upkeep:
         for context in canister.contexts.values():
             if not context.responded:
                 reject = Reject(RejectCode.CANISTER_REJECT, "Canister has been uninstalled.", "IC0406")
-                self._commits.answer(changes, Answer(context.origin, reject, context.cycles_available))
+                self._commits.answer(changes, CallAnswer(context.origin, reject, context.cycles_available))
         emptied = empty(canister)
         changes.put(emptied)
         files = self._commits.store.page_files(canister.id)

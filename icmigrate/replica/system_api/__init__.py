@@ -1,7 +1,7 @@
 """Interface Specification, "Canister interface (System API)": what each function of `ic0` does.
 
 A `SystemApi` lives as long as one message execution. It has a method for each function, called with unsigned
-numbers after the context was checked (ic0_imports.py has the table), and collects the execution's effects;
+numbers after the execution mode was checked (ic0_imports.py has the table), and collects the execution's effects;
 `execution/` decides what becomes of them.
 """
 

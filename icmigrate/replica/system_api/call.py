@@ -119,10 +119,10 @@ class CallFunctions(ExecutionState):
         prepaid = self.fees.response_prepayment(self.limits)
         waiting = sum(1 for other in self.canister.callbacks.values() if other.callee == call.callee)
         waiting += sum(1 for other in self.calls if other.callee == call.callee)
-        if waiting >= self.limits.queue_capacity or (self.context.replicated and fee + prepaid > self.liquid):
+        if waiting >= self.limits.queue_capacity or (self.mode.replicated and fee + prepaid > self.liquid):
             self.balance += call.cycles
             return RejectCode.SYS_TRANSIENT
-        if self.context.replicated:
+        if self.mode.replicated:
             self.balance -= fee + prepaid
             self.cycles_for_requests += fee
             call.prepaid = prepaid

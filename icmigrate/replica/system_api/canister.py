@@ -55,7 +55,7 @@ class CanisterFunctions(ExecutionState):
         return int(principal in self.canister.settings.controllers)
 
     def in_replicated_execution(self) -> int:
-        return int(self.context.replicated)
+        return int(self.mode.replicated)
 
     # ------------------------------------------------------------------------------------ environment variables
 

@@ -19,7 +19,7 @@ from icmigrate.replica.state.canister import Canister
 from icmigrate.replica.state.fees import MAX_CYCLES, Fees
 from icmigrate.replica.state.limits import Limits
 from icmigrate.replica.state.responses import Reject, Response
-from icmigrate.replica.system_api.contexts import Context
+from icmigrate.replica.system_api.execution_modes import ExecutionMode
 from icmigrate.replica.system_api.stable_memory import StableMemory
 
 
@@ -43,7 +43,7 @@ class OutgoingCall:
 class ExecutionState:
     """What one execution sees and what it did so far."""
 
-    context: Context
+    mode: ExecutionMode
     canister: Canister
     caller: Principal
     time: int
@@ -132,7 +132,7 @@ class ExecutionState:
 
     def forbidden(self, name: str) -> ContractViolation:
         return ContractViolation(
-            f'"ic0_{name}" cannot be executed in {self.context.mode} mode',
+            f'"ic0_{name}" cannot be executed in {self.mode.label} mode',
             documented(
                 "Check the ICP documentation to make sure APIs are being called in the correct message types.",
                 "calling-a-system-api-from-the-wrong-mode",

@@ -1,6 +1,6 @@
 """Interface Specification, "Overview of imports": every function of `ic0`, as one table.
 
-A row has the function's name, its type, the instructions that a call counts as and the contexts in which it may
+A row has the function's name, its type, the instructions that a call counts as and the execution modes in which it may
 be called; the method of `SystemApi` with the same name is what it does.
 """
 
@@ -14,7 +14,7 @@ import wasmtime
 
 from icmigrate.replica.engine.wasmtime_c_api import HostFunction
 from icmigrate.replica.system_api import SystemApi
-from icmigrate.replica.system_api.contexts import ALL, ALL_AND_START, Context
+from icmigrate.replica.system_api.execution_modes import ALL, ALL_AND_START, ExecutionMode
 from icmigrate.replica.system_api.stable_memory import NATIVE
 
 
@@ -38,7 +38,7 @@ class Function:
     result: str
     instructions: int
     """What a call counts as, besides what its lengths add."""
-    contexts: frozenset[Context]
+    modes: frozenset[ExecutionMode]
     only_32_bit: bool = False
 
     def types(self, pointer: str) -> tuple[str, str]:
@@ -50,11 +50,11 @@ class Function:
 def _rows(text: str, only_32_bit: bool = False) -> list[Function]:
     rows = []
     for line in text.strip().splitlines():
-        name, signature, instructions, contexts = (part.strip() for part in line.split("|"))
+        name, signature, instructions, modes = (part.strip() for part in line.split("|"))
         parameters, _, result = signature.partition("->")
-        allowed = {"*": ALL, "* s": ALL_AND_START}.get(contexts)
+        allowed = {"*": ALL, "* s": ALL_AND_START}.get(modes)
         if allowed is None:
-            allowed = frozenset(Context(letter) for letter in contexts.split())
+            allowed = frozenset(ExecutionMode(letter) for letter in modes.split())
         rows.append(Function(name, parameters.strip(), result.strip(), int(instructions), allowed, only_32_bit))
     return rows
 
@@ -167,18 +167,18 @@ def _price(function: Function) -> Callable[[SystemApi, list[int]], int]:
 
 
 def _host_function(function: Function, is_64: bool) -> HostFunction:
-    """Binds a row to its method: counts the call, checks the context, passes arguments as unsigned numbers."""
+    """Binds a row to its method: counts the call, checks the mode, passes arguments as unsigned numbers."""
     parameters, result = function.types("l" if is_64 else "i")
     members = [_MEMBERS[letter] for letter in parameters]
     implementation: Callable[..., Any] = _time if function.name == "time" else getattr(SystemApi, function.name)
-    allowed, name = function.contexts, function.name
+    allowed, name = function.modes, function.name
     narrow = result == "i"
     price = _price(function)
 
     def body(api: SystemApi, slots: Any) -> None:
         arguments = [getattr(slots[at], member) for at, member in enumerate(members)]
         api.counter.take(price(api, arguments))
-        if api.context not in allowed:
+        if api.mode not in allowed:
             raise api.forbidden(name)
         value = implementation(api, *arguments)
         if result:

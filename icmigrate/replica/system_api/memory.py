@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 
 from icmigrate.replica.errors.canister_errors import InsufficientCyclesInMemoryGrow, Trapped, WasmMemoryLimitExceeded
 from icmigrate.replica.state.code import WASM_PAGE
-from icmigrate.replica.system_api.contexts import Context
+from icmigrate.replica.system_api.execution_modes import ExecutionMode
 from icmigrate.replica.system_api.execution_state import ExecutionState
 from icmigrate.replica.system_api.stable_memory import TOO_BIG_FOR_32_BIT
 
-_LIMITED = frozenset({Context.UPDATE, Context.INIT, Context.START})
+_LIMITED = frozenset({ExecutionMode.UPDATE, ExecutionMode.INIT, ExecutionMode.START})
 """The executions to which the canister's own wasm_memory_limit applies."""
-_PAYING = frozenset({Context.UPDATE, Context.SYSTEM_TASK})
+_PAYING = frozenset({ExecutionMode.UPDATE, ExecutionMode.SYSTEM_TASK})
 """The executions that must leave enough cycles for the new memory; install_code looks at its end."""
-_INSTALLING = frozenset({Context.INIT, Context.PRE_UPGRADE})
+_INSTALLING = frozenset({ExecutionMode.INIT, ExecutionMode.PRE_UPGRADE})
 MAX_32_BIT_PAGES = 65_536
 
 
@@ -45,7 +45,7 @@ class MemoryFunctions(ExecutionState):
         """`memory.grow` by `pages` succeeded. Raises the CanisterError that forbids it."""
         size = self.heap.size
         limit = self.canister.settings.wasm_memory_limit
-        if limit and size > limit and self.context in _LIMITED:
+        if limit and size > limit and self.mode in _LIMITED:
             raise WasmMemoryLimitExceeded(size, limit)
         self._allocate(pages, self.heap.pages, self.stable.pages)
 
@@ -54,7 +54,7 @@ class MemoryFunctions(ExecutionState):
         memory = replace(self.canister.memory, heap_pages=heap_pages, stable_pages=stable_pages)
         grown = self.canister.with_(memory=memory)
         limit = self.fees.freezing_limit(grown)
-        if self.context in _PAYING and limit > self.freezing_limit:
+        if self.mode in _PAYING and limit > self.freezing_limit:
             missing = limit - self.canister.reserved_cycles - self.balance
             if missing > 0:
                 raise InsufficientCyclesInMemoryGrow(pages * WASM_PAGE, self._told(missing))
@@ -63,6 +63,6 @@ class MemoryFunctions(ExecutionState):
     @property
     def dirty_page_limit(self) -> int:
         """Pages of 4 KiB of stable memory that this execution may write to."""
-        if not self.context.replicated or self.context is Context.REPLICATED_QUERY:
+        if not self.mode.replicated or self.mode is ExecutionMode.REPLICATED_QUERY:
             return self.limits.dirty_pages_query
-        return self.limits.dirty_pages_install if self.context in _INSTALLING else self.limits.dirty_pages_update
+        return self.limits.dirty_pages_install if self.mode in _INSTALLING else self.limits.dirty_pages_update

@@ -16,18 +16,18 @@ from icmigrate.replica.system_canisters.cycles_ledger import CyclesLedger
 from icmigrate.replica.system_canisters.cycles_minting import CyclesMinting
 from icmigrate.replica.system_canisters.icp_index import IcpIndex
 from icmigrate.replica.system_canisters.icp_ledger import IcpLedger
-from icmigrate.replica.system_canisters.system_canister import TableCanister
+from icmigrate.replica.system_canisters.system_canister import SystemCanister
 
 INSTALLED = "installed"
 """Namespace of the records that tell which system canisters a state folder has, by canister id."""
 
 
-def system_canisters(subnet: Subnet, data_certificate: Callable[[Principal], bytes]) -> Sequence[TableCanister]:
+def system_canisters(subnet: Subnet, data_certificate: Callable[[Principal], bytes]) -> Sequence[SystemCanister]:
     """The system canisters of a subnet, those installed which this state has not seen yet."""
     operations = CanisterOperations(subnet)
     icp_ledger = IcpLedger(operations, data_certificate)
     cycles_ledger = CyclesLedger(operations, data_certificate)
-    systems: Sequence[TableCanister] = (
+    systems: Sequence[SystemCanister] = (
         icp_ledger,
         IcpIndex(operations, data_certificate, icp_ledger),
         cycles_ledger,

@@ -9,14 +9,13 @@ from icmigrate.protocol.principal import Principal
 from icmigrate.replica.errors.rejected import Rejected
 from icmigrate.replica.management import rejects
 from icmigrate.replica.management import settings as management_settings
-from icmigrate.replica.management.candid_types import CANISTER_SETTINGS
+from icmigrate.replica.management.candid_types import CANISTER_SETTINGS, Record, given
 from icmigrate.replica.management.operations import CanisterOperations
 from icmigrate.replica.state.canister import CycleUse
 from icmigrate.replica.state.history import CanisterChange
 from icmigrate.replica.state.settings import CREATED_WASM_MEMORY_LIMIT, Settings
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.subnet.subnet import Subnet
-from icmigrate.replica.system_canisters.system_canister import Record, given
 
 CYCLES_MINTING_CANISTER = Principal.from_str("rkp4c-7iaaa-aaaaa-aaaca-cai")
 

@@ -10,21 +10,13 @@ from typing import Any
 
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.management.candid_types import BLOB
+from icmigrate.replica.management.candid_types import BLOB, Record, optional
 from icmigrate.replica.management.operations import CanisterOperations
 from icmigrate.replica.system_canisters import icrc, icrc3
 from icmigrate.replica.system_canisters.cycles_ledger import CYCLES_INDEX, CyclesLedger
 from icmigrate.replica.system_canisters.icrc import DEFAULT_SUBACCOUNT, SUBACCOUNT_LENGTH, Account
-from icmigrate.replica.system_canisters.ledger_records import MAX_RESULTS, Book, newest_first
-from icmigrate.replica.system_canisters.system_canister import (
-    Context,
-    NativeMethod,
-    Record,
-    TableCanister,
-    optional,
-    query,
-    result,
-)
+from icmigrate.replica.system_canisters.ledger_records import MAX_RESULTS, LedgerRecords, newest_first
+from icmigrate.replica.system_canisters.system_canister import MethodCall, NativeMethod, SystemCanister, query, result
 
 KINDS = {"mint": "mint", "burn": "burn", "xfer": "transfer", "approve": "approve"}
 """By `op` of a block's transaction, the field of `Transaction` that shows it."""
@@ -72,7 +64,7 @@ GET_BLOCKS_RESPONSE = T.Record({"chain_length": T.Nat64, "blocks": T.Vec(icrc3.V
 LIST_SUBACCOUNTS_ARGS = T.Record({"owner": T.Principal, "start": T.Opt(BLOB)})
 
 
-class CyclesIndex(TableCanister):
+class CyclesIndex(SystemCanister):
     """`ul4oc-4iaaa-aaaaq-qaabq-cai`: who wants to know what happened to an account of cycles asks here."""
 
     id = CYCLES_INDEX
@@ -97,35 +89,35 @@ class CyclesIndex(TableCanister):
             ),
         }
 
-    def _status(self, context: Context) -> Record:
-        return {"num_blocks_synced": self._ledger.book(context.changes).length()}
+    def _status(self, call: MethodCall) -> Record:
+        return {"num_blocks_synced": self._ledger.records(call.changes).length()}
 
-    def _balance_of(self, context: Context, record: Record) -> int:
-        return self._ledger.balance(self._ledger.book(context.changes), Account.of(record))
+    def _balance_of(self, call: MethodCall, record: Record) -> int:
+        return self._ledger.balance(self._ledger.records(call.changes), Account.of(record))
 
-    def _get_blocks(self, context: Context, record: Record) -> Record:
-        book = self._ledger.book(context.changes)
-        blocks = book.blocks(record["start"], min(record["length"], MAX_RESULTS))
+    def _get_blocks(self, call: MethodCall, record: Record) -> Record:
+        records = self._ledger.records(call.changes)
+        blocks = records.blocks(record["start"], min(record["length"], MAX_RESULTS))
         return {
-            "chain_length": book.length(),
+            "chain_length": records.length(),
             "blocks": [icrc3.to_candid(icrc3.decode(block)) for block in blocks],
         }
 
-    def _list_subaccounts(self, context: Context, record: Record) -> list[bytes]:
+    def _list_subaccounts(self, call: MethodCall, record: Record) -> list[bytes]:
         """Those that ever had a balance, after `start`."""
         of_owner = Account(record["owner"]).key[: -len(DEFAULT_SUBACCOUNT)]
-        accounts = self._ledger.book(context.changes).accounts(of_owner)
+        accounts = self._ledger.records(call.changes).accounts(of_owner)
         subaccounts = [key[-SUBACCOUNT_LENGTH:] for key in accounts]
         return [each for each in subaccounts if all(each > start for start in record["start"])][:MAX_RESULTS]
 
-    def _get_account_transactions(self, context: Context, record: Record) -> Record:
-        book, account = self._ledger.book(context.changes), Account.of(record["account"])
-        history = book.history(account.key)
+    def _get_account_transactions(self, call: MethodCall, record: Record) -> Record:
+        records, account = self._ledger.records(call.changes), Account.of(record["account"])
+        history = records.history(account.key)
         wanted = newest_first(history, record["start"], record["max_results"])
         return {
             "Ok": {
-                "balance": self._ledger.balance(book, account),
-                "transactions": [{"id": index, "transaction": _transaction(book, index)} for index in wanted],
+                "balance": self._ledger.balance(records, account),
+                "transactions": [{"id": index, "transaction": _transaction(records, index)} for index in wanted],
                 "oldest_tx_id": history[:1],
             }
         }
@@ -136,9 +128,9 @@ def _account(parts: list[bytes]) -> Account:
     return Account(Principal(parts[0]), *parts[1:])
 
 
-def _transaction(book: Book, index: int) -> Record:
+def _transaction(records: LedgerRecords, index: int) -> Record:
     """The record `Transaction` of a block."""
-    (encoded,) = book.blocks(index, 1)
+    (encoded,) = records.blocks(index, 1)
     block: Any = icrc3.decode(encoded)
     fields = block["tx"]
     kind = KINDS[fields["op"]]

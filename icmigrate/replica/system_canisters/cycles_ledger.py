@@ -13,6 +13,7 @@ from icmigrate.protocol import cbor
 from icmigrate.protocol.hash_of_map import hash_of_map
 from icmigrate.protocol.principal import ANONYMOUS, MAX_LENGTH, SELF_AUTHENTICATING, Principal
 from icmigrate.replica.errors.rejected import Rejected
+from icmigrate.replica.management.candid_types import Record, given, optional
 from icmigrate.replica.state.responses import RejectCode
 from icmigrate.replica.system_canisters import cycles_ledger_types as types
 from icmigrate.replica.system_canisters import icrc, icrc3
@@ -34,17 +35,8 @@ from icmigrate.replica.system_canisters.cycles_transactions import (
 from icmigrate.replica.system_canisters.icrc import DEFAULT_SUBACCOUNT, Account, account_of_key
 from icmigrate.replica.system_canisters.icrc3 import Value
 from icmigrate.replica.system_canisters.icrc_ledger import IcrcLedger, Token
-from icmigrate.replica.system_canisters.ledger_records import MAX_MEMO_LENGTH, Allowance, Book
-from icmigrate.replica.system_canisters.system_canister import (
-    Context,
-    Failure,
-    NativeMethod,
-    Record,
-    Trap,
-    given,
-    optional,
-    query,
-)
+from icmigrate.replica.system_canisters.ledger_records import MAX_MEMO_LENGTH, Allowance, LedgerRecords
+from icmigrate.replica.system_canisters.system_canister import Failure, MethodCall, NativeMethod, Trap, query
 
 CYCLES_LEDGER = Principal.from_str("um5iw-rqaaa-aaaaq-qaaba-cai")
 CYCLES_INDEX = Principal.from_str("ul4oc-4iaaa-aaaaq-qaabq-cai")
@@ -133,111 +125,113 @@ class CyclesLedger(IcrcLedger):
     def account_key(self, account: Account) -> bytes:
         return account.key
 
-    def balance(self, book: Book, account: Account) -> int:
-        return book.balance(account.key) if book.has_account(account.key) else _endowment(account)
+    def balance(self, records: LedgerRecords, account: Account) -> int:
+        return records.balance(account.key) if records.has_account(account.key) else _endowment(account)
 
     # ------------------------------------------------------------------------------------ ICRC-1, ICRC-2
 
-    def transfer(self, context: Context, payer: Account, to: Account, spender: Account | None, record: Record) -> int:
-        book, amount = self.book(context.changes), record["amount"]
+    def transfer(self, call: MethodCall, payer: Account, to: Account, spender: Account | None, record: Record) -> int:
+        records, amount = self.records(call.changes), record["amount"]
         transaction = transaction_of("xfer", record, payer=payer, to=to, spender=spender)
-        check_duplicate(book, transaction, context.now)
+        check_duplicate(records, transaction, call.now)
         check_owners("transactions", payer, to, spender)
         self.check_fee(record, FEE)
-        self._check_allowance(context, payer, spender, amount + FEE)
-        self._check_funds(book, payer, amount + FEE)
-        check_memo_and_time(transaction, context.now)
-        index = self._append(context, transaction, None if record["fee"] else FEE, payer, to)
-        self._take(book, payer, spender, amount + FEE)
-        book.credit(to.key, amount)
+        self._check_allowance(call, payer, spender, amount + FEE)
+        self._check_funds(records, payer, amount + FEE)
+        check_memo_and_time(transaction, call.now)
+        index = self._append(call, transaction, None if record["fee"] else FEE, payer, to)
+        self._take(records, payer, spender, amount + FEE)
+        records.credit(to.key, amount)
         return index
 
-    def approve(self, context: Context, payer: Account, spender: Account, record: Record) -> int:
-        book, allowance = self.book(context.changes), self.allowance(context, payer, spender).amount
+    def approve(self, call: MethodCall, payer: Account, spender: Account, record: Record) -> int:
+        records, allowance = self.records(call.changes), self.allowance(call, payer, spender).amount
         record = {**record, "amount": min(record["amount"], MAX_AMOUNT)}
         expires_at = given(record["expires_at"])
         transaction = transaction_of("approve", record, payer=payer, spender=spender)
-        check_duplicate(book, transaction, context.now)
+        check_duplicate(records, transaction, call.now)
         check_owners("approvals", payer, spender)
         if record["expected_allowance"] not in ([], [allowance]):
             raise Failure("AllowanceChanged", current_allowance=allowance)
         self.check_fee(record, FEE)
-        self._check_funds(book, payer, FEE)
-        if expires_at is not None and expires_at <= context.now:
-            raise Failure("Expired", ledger_time=context.now)
-        check_memo_and_time(transaction, context.now)
-        index = self._append(context, transaction, None if record["fee"] else FEE, payer)
-        book.approve(payer.key, spender.key, Allowance(record["amount"], expires_at))
-        book.debit(payer.key, FEE)
+        self._check_funds(records, payer, FEE)
+        if expires_at is not None and expires_at <= call.now:
+            raise Failure("Expired", ledger_time=call.now)
+        check_memo_and_time(transaction, call.now)
+        index = self._append(call, transaction, None if record["fee"] else FEE, payer)
+        records.approve(payer.key, spender.key, Allowance(record["amount"], expires_at))
+        records.debit(payer.key, FEE)
         return index
 
-    def _check_funds(self, book: Book, payer: Account, needed: int) -> None:
-        balance = self.balance(book, payer)
+    def _check_funds(self, records: LedgerRecords, payer: Account, needed: int) -> None:
+        balance = self.balance(records, payer)
         if balance < needed:
             raise Failure("InsufficientFunds", balance=balance)
 
-    def _check_allowance(self, context: Context, payer: Account, spender: Account | None, needed: int) -> None:
+    def _check_allowance(self, call: MethodCall, payer: Account, spender: Account | None, needed: int) -> None:
         """The owner may spend without an allowance, also by the methods for spenders."""
         if spender is None or spender == payer:
             return
-        allowance = self.allowance(context, payer, spender).amount
+        allowance = self.allowance(call, payer, spender).amount
         if allowance < needed:
             raise Failure("InsufficientAllowance", allowance=allowance)
 
-    def _take(self, book: Book, payer: Account, spender: Account | None, amount: int) -> None:
+    def _take(self, records: LedgerRecords, payer: Account, spender: Account | None, amount: int) -> None:
         if spender is not None and spender != payer:
-            book.use_allowance(payer.key, spender.key, amount)
-        book.debit(payer.key, amount)
+            records.use_allowance(payer.key, spender.key, amount)
+        records.debit(payer.key, amount)
 
     # ------------------------------------------------------------------------------------ blocks
 
-    def _append(self, context: Context, transaction: Transaction, fee: int | None, *accounts: Account) -> int:
+    def _append(self, call: MethodCall, transaction: Transaction, fee: int | None, *accounts: Account) -> int:
         """Writes a block; before it those that mint what its accounts begin with."""
-        book = self.book(context.changes)
+        records = self.records(call.changes)
         for account in accounts:
             amount = _endowment(account)
-            if amount and not book.has_account(account.key):
+            if amount and not records.has_account(account.key):
                 minting = transaction_of("mint", {"amount": amount}, to=account)
-                self._write(context, book, {**minting, "fee": 0}, 0, account)
-                book.credit(account.key, amount)
-        index = self._write(context, book, transaction, fee, *accounts)
+                self._write(call, records, {**minting, "fee": 0}, 0, account)
+                records.credit(account.key, amount)
+        index = self._write(call, records, transaction, fee, *accounts)
         if "ts" in transaction:
-            book.remember(hash_of_map(transaction), index)
+            records.remember(hash_of_map(transaction), index)
         return index
 
-    def _write(self, context: Context, book: Book, transaction: Transaction, fee: int | None, *parties: Account) -> int:
-        block: dict[str, Value] = {"tx": transaction, "ts": context.now}
-        if (parent := book.tip_hash()) is not None:
+    def _write(
+        self, call: MethodCall, records: LedgerRecords, transaction: Transaction, fee: int | None, *parties: Account
+    ) -> int:
+        block: dict[str, Value] = {"tx": transaction, "ts": call.now}
+        if (parent := records.tip_hash()) is not None:
             block["phash"] = parent
         if fee is not None:
             block["fee"] = fee
-        index = book.append(icrc3.encode(block), hash_of_map(block), (party.key for party in parties))
-        context.changes.certify(self.id, icrc3.tip_tree(book.length(), book.tip_hash()).hash)
+        index = records.append(icrc3.encode(block), hash_of_map(block), (party.key for party in parties))
+        call.changes.certify(self.id, icrc3.tip_tree(records.length(), records.tip_hash()).hash)
         return index
 
-    def _get_blocks(self, context: Context, ranges: list[Record]) -> Record:
-        book = self.book(context.changes)
+    def _get_blocks(self, call: MethodCall, ranges: list[Record]) -> Record:
+        records = self.records(call.changes)
         blocks: list[Record] = []
         for wanted in ranges:
             length = min(wanted["length"], MAX_BLOCKS_PER_REQUEST - len(blocks))
-            found = book.blocks(wanted["start"], length)
+            found = records.blocks(wanted["start"], length)
             for index, block in enumerate(found, wanted["start"]):
                 blocks.append({"id": index, "block": icrc3.to_candid(icrc3.decode(block))})
-        return {"log_length": book.length(), "blocks": blocks, "archived_blocks": []}
+        return {"log_length": records.length(), "blocks": blocks, "archived_blocks": []}
 
-    def _get_tip_certificate(self, context: Context) -> list[Record]:
-        book = self.book(context.changes)
-        tree = icrc3.encoded(icrc3.tip_tree(book.length(), book.tip_hash()))
-        return [{"certificate": certificate, "hash_tree": tree} for certificate in optional(context.certificate)]
+    def _get_tip_certificate(self, call: MethodCall) -> list[Record]:
+        records = self.records(call.changes)
+        tree = icrc3.encoded(icrc3.tip_tree(records.length(), records.tip_hash()))
+        return [{"certificate": certificate, "hash_tree": tree} for certificate in optional(call.certificate)]
 
-    def _get_allowances(self, context: Context, record: Record) -> Record:
-        start = Account.of(given(record["from_account"]) or {"owner": context.caller, "subaccount": []})
+    def _get_allowances(self, call: MethodCall, record: Record) -> Record:
+        start = Account.of(given(record["from_account"]) or {"owner": call.caller, "subaccount": []})
         previous = given(record["prev_spender"])
         after = start.key + (Account.of(previous).key if previous else b"")
         take = min([MAX_TAKE_ALLOWANCES, *record["take"]])
         allowances = []
-        for key, allowance in self.book(context.changes).allowances(start.key[: -len(DEFAULT_SUBACCOUNT)]):
-            if key > after and (held := allowance.at(context.now)).amount:
+        for key, allowance in self.records(call.changes).allowances(start.key[: -len(DEFAULT_SUBACCOUNT)]):
+            if key > after and (held := allowance.at(call.now)).amount:
                 payer, rest = account_of_key(key)
                 allowances.append(
                     {
@@ -251,50 +245,50 @@ class CyclesLedger(IcrcLedger):
 
     # ------------------------------------------------------------------------------------ cycles in
 
-    def deposit(self, context: Context, to: Account, amount: int, memo: bytes | None) -> Record:
+    def deposit(self, call: MethodCall, to: Account, amount: int, memo: bytes | None) -> Record:
         """Mints for cycles that were given; the result of `deposit`. Raises Trap."""
         if amount < FEE:
             raise Trap(f"The requested amount {amount} to be deposited is less than the cycles ledger fee: {FEE}")
         if amount == FEE:
             raise Trap(f"Cannot deposit 0 cycles (amount: {amount}, cycles ledger fee: {FEE})")
-        index = self._mint(context, to, amount - FEE, memo, FEE)
-        return {"balance": self.book(context.changes).balance(to.key), "block_index": index}
+        index = self._mint(call, to, amount - FEE, memo, FEE)
+        return {"balance": self.records(call.changes).balance(to.key), "block_index": index}
 
-    def _mint(self, context: Context, to: Account, amount: int, memo: bytes | None, fee: int) -> int:
+    def _mint(self, call: MethodCall, to: Account, amount: int, memo: bytes | None, fee: int) -> int:
         transaction = transaction_of("mint", {"amount": amount, "fee": [fee], "memo": optional(memo)}, to=to)
-        check_memo_and_time(transaction, context.now)
-        index = self._append(context, transaction, 0, to)
-        self.book(context.changes).credit(to.key, amount)
+        check_memo_and_time(transaction, call.now)
+        index = self._append(call, transaction, 0, to)
+        self.records(call.changes).credit(to.key, amount)
         return index
 
-    def _deposit(self, context: Context, record: Record) -> Record:
-        amount = context.call.accept(context.call.cycles)
-        return self.deposit(context, Account.of(record["to"]), amount, given(record["memo"]))
+    def _deposit(self, call: MethodCall, record: Record) -> Record:
+        amount = call.received.accept(call.received.cycles)
+        return self.deposit(call, Account.of(record["to"]), amount, given(record["memo"]))
 
     # ------------------------------------------------------------------------------------ cycles out
 
-    def _burn(self, context: Context, payer: Account, spender: Account | None, record: Record, memo: bytes) -> Burn:
-        book, amount = self.book(context.changes), record["amount"]
+    def _burn(self, call: MethodCall, payer: Account, spender: Account | None, record: Record, memo: bytes) -> Burn:
+        records, amount = self.records(call.changes), record["amount"]
         burning = {**record, "memo": [memo]}
         transaction = transaction_of("burn", burning, payer=payer, spender=spender)
-        check_duplicate(book, transaction, context.now)
-        self._check_allowance(context, payer, spender, amount + FEE)
-        self._check_funds(book, payer, amount + FEE)
-        check_memo_and_time(transaction, context.now)
-        used = None if spender is None else self.allowance(context, payer, spender).expires_at
-        index = self._append(context, transaction, FEE, payer)
-        self._take(book, payer, spender, amount + FEE)
+        check_duplicate(records, transaction, call.now)
+        self._check_allowance(call, payer, spender, amount + FEE)
+        self._check_funds(records, payer, amount + FEE)
+        check_memo_and_time(transaction, call.now)
+        used = None if spender is None else self.allowance(call, payer, spender).expires_at
+        index = self._append(call, transaction, FEE, payer)
+        self._take(records, payer, spender, amount + FEE)
         return Burn(index, transaction, payer, spender, used)
 
-    def _refund(self, context: Context, burn: Burn, returned: int, memo: bytes) -> tuple[int | None, int | None]:
+    def _refund(self, call: MethodCall, burn: Burn, returned: int, memo: bytes) -> tuple[int | None, int | None]:
         """Gives back what is left after the fee of each block; the blocks of refund and renewed approval."""
         amount = returned - FEE
         if amount <= 0:
             return None, None
-        refund = self._mint(context, burn.payer, amount, memo, 0)
+        refund = self._mint(call, burn.payer, amount, memo, 0)
         if burn.spender is None or burn.spender == burn.payer or amount <= FEE:
             return refund, None
-        held = self.allowance(context, burn.payer, burn.spender)
+        held = self.allowance(call, burn.payer, burn.spender)
         renewed = {
             "amount": held.amount + amount - FEE,
             "expected_allowance": [],
@@ -303,63 +297,63 @@ class CyclesLedger(IcrcLedger):
             "memo": [PENALIZE_MEMO],
             "created_at_time": [],
         }
-        return refund, self.approve(context, burn.payer, burn.spender, renewed)
+        return refund, self.approve(call, burn.payer, burn.spender, renewed)
 
-    def _withdraw(self, context: Context, record: Record) -> Record:
-        payer = Account(context.caller, given(record["from_subaccount"]))
-        return self._withdraw_by(context, payer, None, record, "FailedToWithdraw")
+    def _withdraw(self, call: MethodCall, record: Record) -> Record:
+        payer = Account(call.caller, given(record["from_subaccount"]))
+        return self._withdraw_by(call, payer, None, record, "FailedToWithdraw")
 
-    def _withdraw_from(self, context: Context, record: Record) -> Record:
-        spender = Account(context.caller, given(record["spender_subaccount"]))
-        return self._withdraw_by(context, Account.of(record["from"]), spender, record, "FailedToWithdrawFrom")
+    def _withdraw_from(self, call: MethodCall, record: Record) -> Record:
+        spender = Account(call.caller, given(record["spender_subaccount"]))
+        return self._withdraw_by(call, Account.of(record["from"]), spender, record, "FailedToWithdrawFrom")
 
     def _withdraw_by(
-        self, context: Context, payer: Account, spender: Account | None, record: Record, failed: str
+        self, call: MethodCall, payer: Account, spender: Account | None, record: Record, failed: str
     ) -> Record:
         to, amount = record["to"], record["amount"]
         if _is_self_authenticating(to):
             raise Failure("InvalidReceiver", receiver=to)
         if amount == 0:
             raise generic_error(ZERO_AMOUNT, "The withdraw_from 0 cycles is not possible")
-        burn = self._burn(context, payer, spender, record, _withdraw_memo(to))
+        burn = self._burn(call, payer, spender, record, _withdraw_memo(to))
         try:
-            self._operations.deposit_cycles(context.changes, to, amount)
+            self._operations.deposit_cycles(call.changes, to, amount)
         except Rejected as rejected:
             reject = rejected.reject
-            return self._failed(context, failed, burn, amount, PENALIZE_MEMO, reject.code, reject.message)
+            return self._failed(call, failed, burn, amount, PENALIZE_MEMO, reject.code, reject.message)
         return {"Ok": burn.index}
 
-    def _create_canister(self, context: Context, record: Record) -> Record:
-        payer = Account(context.caller, given(record["from_subaccount"]))
-        return self._create_by(context, payer, None, record, "FailedToCreate")
+    def _create_canister(self, call: MethodCall, record: Record) -> Record:
+        payer = Account(call.caller, given(record["from_subaccount"]))
+        return self._create_by(call, payer, None, record, "FailedToCreate")
 
-    def _create_canister_from(self, context: Context, record: Record) -> Record:
-        spender = Account(context.caller, given(record["spender_subaccount"]))
-        return self._create_by(context, Account.of(record["from"]), spender, record, "FailedToCreateFrom")
+    def _create_canister_from(self, call: MethodCall, record: Record) -> Record:
+        spender = Account(call.caller, given(record["spender_subaccount"]))
+        return self._create_by(call, Account.of(record["from"]), spender, record, "FailedToCreateFrom")
 
     def _create_by(
-        self, context: Context, payer: Account, spender: Account | None, record: Record, failed: str
+        self, call: MethodCall, payer: Account, spender: Account | None, record: Record, failed: str
     ) -> Record:
         amount, creation = record["amount"], given(record["creation_args"])
         settings, selection = (creation["settings"], given(creation["subnet_selection"])) if creation else ([], None)
-        burn = self._burn(context, payer, spender, record, CREATE_CANISTER_MEMO)
+        burn = self._burn(call, payer, spender, record, CREATE_CANISTER_MEMO)
         returned, error = amount, "Insufficient cycles attached."
         if amount >= MINIMUM_CYCLES:
             try:
-                made = create_canister(self._operations, context.changes, context.caller, amount, settings, selection)
+                made = create_canister(self._operations, call.changes, call.caller, amount, settings, selection)
             except CreationFailed as failure:
                 returned, error = amount - BAD_REQUEST_PENALTY, str(failure)
             else:
                 if "ts" in burn.transaction:
-                    self.book(context.changes).remember(hash_of_map(burn.transaction), burn.index, made)
+                    self.records(call.changes).remember(hash_of_map(burn.transaction), burn.index, made)
                 return {"Ok": {"block_id": burn.index, "canister_id": made}}
-        return self._failed(context, failed, burn, returned, REFUND_MEMO, RejectCode.CANISTER_ERROR, error)
+        return self._failed(call, failed, burn, returned, REFUND_MEMO, RejectCode.CANISTER_ERROR, error)
 
     def _failed(
-        self, context: Context, name: str, burn: Burn, returned: int, memo: bytes, code: RejectCode, reason: str
+        self, call: MethodCall, name: str, burn: Burn, returned: int, memo: bytes, code: RejectCode, reason: str
     ) -> Record:
         """The `Err` of a burn whose purpose failed; each of the four errors takes its own of these fields."""
-        refund, approval_refund = self._refund(context, burn, returned, memo)
+        refund, approval_refund = self._refund(call, burn, returned, memo)
         of_creation = name.startswith("FailedToCreate")
         fields = {
             "withdraw_from_block": [burn.index],

@@ -15,7 +15,7 @@ from icmigrate.protocol import candid, hash_tree
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.errors.rejected import Rejected
-from icmigrate.replica.management.candid_types import BLOB, Type
+from icmigrate.replica.management.candid_types import BLOB, Record, Type, given, optional
 from icmigrate.replica.management.operations import CanisterOperations
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.system_canisters import canister_creation, icp_blocks, icrc3
@@ -32,14 +32,11 @@ from icmigrate.replica.system_canisters.icp_ledger import MINTING_ACCOUNT, TRANS
 from icmigrate.replica.system_canisters.icrc import SUBACCOUNT_LENGTH, Account
 from icmigrate.replica.system_canisters.ledger_records import MAX_MEMO_LENGTH
 from icmigrate.replica.system_canisters.system_canister import (
-    Context,
     Failure,
+    MethodCall,
     NativeMethod,
-    Record,
-    TableCanister,
+    SystemCanister,
     Trap,
-    given,
-    optional,
     query,
     result,
 )
@@ -96,7 +93,7 @@ def _subnets_by(key: Type) -> Type:
     return T.Record({"data": T.Vec(T.Tuple(key, T.Vec(T.Principal)))})
 
 
-class CyclesMinting(TableCanister):
+class CyclesMinting(SystemCanister):
     """`rkp4c-7iaaa-aaaaa-aaaca-cai`: makes cycles of ICP."""
 
     id = CYCLES_MINTING_CANISTER
@@ -154,20 +151,20 @@ class CyclesMinting(TableCanister):
         rate = changes.native_get(self.id.to_str(), RATE_LABEL) or b""
         return hash_tree.build({RATE_LABEL: rate, AVERAGE_RATE_LABEL: rate})
 
-    def _conversion_rate(self, label: bytes) -> Callable[[Context], Record]:
-        def run(context: Context) -> Record:
-            tree = hash_tree.prune(self._rates(context.changes), [[label]])
+    def _conversion_rate(self, label: bytes) -> Callable[[MethodCall], Record]:
+        def run(call: MethodCall) -> Record:
+            tree = hash_tree.prune(self._rates(call.changes), [[label]])
             encoded = hash_tree.lookup(tree, [label])
             assert isinstance(encoded, hash_tree.Found)
             (rate,) = candid.decode(encoded.value, [CONVERSION_RATE])
-            return {"data": rate, "hash_tree": icrc3.encoded(tree), "certificate": context.certificate or b""}
+            return {"data": rate, "hash_tree": icrc3.encoded(tree), "certificate": call.certificate or b""}
 
         return run
 
     # ------------------------------------------------------------------------------------ paid with cycles
 
-    def _create_canister(self, context: Context, record: Record) -> Record:
-        attached = context.call.cycles
+    def _create_canister(self, call: MethodCall, record: Record) -> Record:
+        attached = call.received.cycles
         if attached < MINIMUM_CYCLES:
             raise Failure("Refunded", refund_amount=attached, create_error="Insufficient cycles attached.")
         try:
@@ -175,28 +172,28 @@ class CyclesMinting(TableCanister):
         except CreationFailed as error:
             raise Failure("Refunded", refund_amount=attached, create_error=str(error)) from None
         try:
-            made = self._create(context, context.caller, attached, record, selection)
+            made = self._create(call, call.caller, attached, record, selection)
         except CreationFailed as error:
-            context.call.accept(BAD_REQUEST_PENALTY)
-            raise Failure("Refunded", refund_amount=context.call.cycles, create_error=str(error)) from None
-        context.call.accept(attached)
+            call.received.accept(BAD_REQUEST_PENALTY)
+            raise Failure("Refunded", refund_amount=call.received.cycles, create_error=str(error)) from None
+        call.received.accept(attached)
         return {"Ok": made}
 
     def _create(
-        self, context: Context, creator: Principal, cycles: int, record: Record, selection: Record | None
+        self, call: MethodCall, creator: Principal, cycles: int, record: Record, selection: Record | None
     ) -> Principal:
         return canister_creation.create_canister(
-            self._operations, context.changes, creator, cycles, record["settings"], selection
+            self._operations, call.changes, creator, cycles, record["settings"], selection
         )
 
     # ------------------------------------------------------------------------------------ paid with ICP
 
-    def _notify_top_up(self, context: Context, record: Record) -> Record:
+    def _notify_top_up(self, call: MethodCall, record: Record) -> Record:
         canister_id = record["canister_id"]
 
         def top_up(cycles: int) -> object:
             try:
-                self._operations.deposit_cycles(context.changes, canister_id, cycles)
+                self._operations.deposit_cycles(call.changes, canister_id, cycles)
             except Rejected as rejected:
                 reject = rejected.reject
                 raise _PurposeFailed(
@@ -204,10 +201,10 @@ class CyclesMinting(TableCanister):
                 ) from None
             return cycles
 
-        return self._pay_out(context, record["block_index"], TOP_UP, canister_id, top_up)
+        return self._pay_out(call, record["block_index"], TOP_UP, canister_id, top_up)
 
-    def _notify_mint_cycles(self, context: Context, record: Record) -> Record:
-        to = Account(context.caller, given(record["to_subaccount"]))
+    def _notify_mint_cycles(self, call: MethodCall, record: Record) -> Record:
+        to = Account(call.caller, given(record["to_subaccount"]))
         memo = given(record["deposit_memo"])
         if memo is not None and len(memo) > MAX_MEMO_LENGTH:
             raise _other(
@@ -217,19 +214,19 @@ class CyclesMinting(TableCanister):
 
         def mint(cycles: int) -> object:
             try:
-                deposited = self._cycles_ledger.deposit(context, to, cycles, memo)
+                deposited = self._cycles_ledger.deposit(call, to, cycles, memo)
             except Trap as trap:
                 raise _PurposeFailed(f'Cycles ledger rejected deposit call with code 5: "{trap}"') from None
             return {**deposited, "minted": cycles}
 
-        return self._pay_out(context, record["block_index"], MINT_CYCLES, context.caller, mint)
+        return self._pay_out(call, record["block_index"], MINT_CYCLES, call.caller, mint)
 
-    def _notify_create_canister(self, context: Context, record: Record) -> Record:
+    def _notify_create_canister(self, call: MethodCall, record: Record) -> Record:
         creator = record["controller"]
-        if context.caller != creator:
+        if call.caller != creator:
             raise _other(
                 NotifyErrorCode.UNAUTHORIZED,
-                f"{context.caller.to_str()} is not authorized to call notify_create_canister on behalf of "
+                f"{call.caller.to_str()} is not authorized to call notify_create_canister on behalf of "
                 f"{creator.to_str()}. (Do not retry, because the same result will occur.)",
             )
         try:
@@ -239,33 +236,33 @@ class CyclesMinting(TableCanister):
 
         def create(cycles: int) -> object:
             try:
-                return self._create(context, creator, cycles, record, selection)
+                return self._create(call, creator, cycles, record, selection)
             except CreationFailed as error:
                 raise _PurposeFailed(str(error)) from None
 
-        return self._pay_out(context, record["block_index"], CREATE_CANISTER, creator, create)
+        return self._pay_out(call, record["block_index"], CREATE_CANISTER, creator, create)
 
     def _pay_out(
-        self, context: Context, block_index: int, memo: int, beneficiary: Principal, purpose: Callable[[int], object]
+        self, call: MethodCall, block_index: int, memo: int, beneficiary: Principal, purpose: Callable[[int], object]
     ) -> Record:
         """Gives the cycles that a block paid for to `purpose`, then burns the ICP; refunds it when that fails."""
         subaccount = _subaccount_of(beneficiary)
-        payer, e8s = self._payment(context, block_index, subaccount, memo)
-        before: Record | None = self._remembered(context, block_index, NOTIFY_RESULTS[memo])
+        payer, e8s = self._payment(call, block_index, subaccount, memo)
+        before: Record | None = self._remembered(call, block_index, NOTIFY_RESULTS[memo])
         if before is not None:
             return before
         try:
             answer: Record = {"Ok": purpose(e8s * CYCLES_PER_E8)}
-            self._burn(context, subaccount, e8s)
+            self._burn(call, subaccount, e8s)
         except _PurposeFailed as failure:
-            refund = self._refund(context, subaccount, payer, e8s, REFUND_FEES[memo])
+            refund = self._refund(call, subaccount, payer, e8s, REFUND_FEES[memo])
             answer = {"Err": {"Refunded": {"reason": str(failure), "block_index": optional(refund)}}}
-        self._remember(context, block_index, NOTIFY_RESULTS[memo], answer)
+        self._remember(call, block_index, NOTIFY_RESULTS[memo], answer)
         return answer
 
-    def _payment(self, context: Context, block_index: int, subaccount: bytes, memo: int) -> tuple[bytes, int]:
+    def _payment(self, call: MethodCall, block_index: int, subaccount: bytes, memo: int) -> tuple[bytes, int]:
         """Who paid, and how much (e8s), if the block is a transfer for this purpose. Raises Failure."""
-        encoded = self._icp_ledger.book(context.changes).block(block_index)
+        encoded = self._icp_ledger.records(call.changes).block(block_index)
         if encoded is None:
             raise Failure("InvalidTransaction", f"Block {block_index} not found")
         transaction = icp_blocks.decode_block(encoded)["transaction"]
@@ -280,7 +277,7 @@ class CyclesMinting(TableCanister):
             )
         payer, e8s, observed = transfer["from"], transfer["amount"]["e8s"], _memo(transaction)
         if observed not in MEMOS:
-            raise self._automatic_refund(context, block_index, subaccount, payer, e8s, observed)
+            raise self._automatic_refund(call, block_index, subaccount, payer, e8s, observed)
         if observed != memo:
             raise Failure(
                 "InvalidTransaction",
@@ -290,13 +287,13 @@ class CyclesMinting(TableCanister):
         return payer, e8s
 
     def _automatic_refund(
-        self, context: Context, block_index: int, subaccount: bytes, payer: bytes, e8s: int, memo: int
+        self, call: MethodCall, block_index: int, subaccount: bytes, payer: bytes, e8s: int, memo: int
     ) -> Failure:
         """Sends ICP back that came with a memo of no meaning, once; the error that tells so."""
-        before = self._remembered(context, block_index, T.Opt(T.Nat64))
+        before = self._remembered(call, block_index, T.Opt(T.Nat64))
         if before is None:
-            refund = self._refund(context, subaccount, payer, e8s, 0)
-            self._remember(context, block_index, T.Opt(T.Nat64), optional(refund))
+            refund = self._refund(call, subaccount, payer, e8s, 0)
+            self._remember(call, block_index, T.Opt(T.Nat64), optional(refund))
         else:
             refund = given(before)
         reason = (
@@ -307,13 +304,13 @@ class CyclesMinting(TableCanister):
 
     # A block has one purpose, which its memo says; so what it was answered with is of one type.
 
-    def _remember(self, context: Context, block_index: int, type_: Type, answer: object) -> None:
+    def _remember(self, call: MethodCall, block_index: int, type_: Type, answer: object) -> None:
         value = candid.encode([type_], [answer])
-        context.changes.native_put(self.id.to_str(), b"block%d" % block_index, value)
+        call.changes.native_put(self.id.to_str(), b"block%d" % block_index, value)
 
-    def _remembered(self, context: Context, block_index: int, type_: Type) -> Any:
+    def _remembered(self, call: MethodCall, block_index: int, type_: Type) -> Any:
         """What a notification of this block was answered with before, or None."""
-        value = context.changes.native_get(self.id.to_str(), b"block%d" % block_index)
+        value = call.changes.native_get(self.id.to_str(), b"block%d" % block_index)
         return None if value is None else candid.decode(value, [type_])[0]
 
     # ------------------------------------------------------------------------------------ the ICP
@@ -321,21 +318,21 @@ class CyclesMinting(TableCanister):
     def _account(self, subaccount: bytes) -> bytes:
         return icp_blocks.account_identifier(Account(self.id, subaccount))
 
-    def _burn(self, context: Context, subaccount: bytes, e8s: int) -> None:
+    def _burn(self, call: MethodCall, subaccount: bytes, e8s: int) -> None:
         """Less than a fee cannot be burned and stays where it is."""
         if e8s >= TRANSFER_FEE:
             account = self._account(subaccount)
-            self._icp_ledger.move(context, account, MINTING_ACCOUNT, e8s, created_at_time=context.now)
+            self._icp_ledger.move(call, account, MINTING_ACCOUNT, e8s, created_at_time=call.now)
 
-    def _refund(self, context: Context, subaccount: bytes, to: bytes, e8s: int, fee: int) -> int | None:
+    def _refund(self, call: MethodCall, subaccount: bytes, to: bytes, e8s: int, fee: int) -> int | None:
         """Sends back what is left after both fees and burns `fee`; burns all when nothing is left."""
         left = e8s - TRANSFER_FEE - fee
         if left <= 0:
-            self._burn(context, subaccount, e8s)
+            self._burn(call, subaccount, e8s)
             return None
         account = self._account(subaccount)
-        index = self._icp_ledger.move(context, account, to, left, created_at_time=context.now)
-        self._burn(context, subaccount, fee)
+        index = self._icp_ledger.move(call, account, to, left, created_at_time=call.now)
+        self._burn(call, subaccount, fee)
         return index
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from icmigrate.protocol.hash_of_map import hash_of_map
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER
+from icmigrate.replica.management.candid_types import Record, given, optional
 from icmigrate.replica.system_canisters.icrc import Account
 from icmigrate.replica.system_canisters.icrc3 import Value
 from icmigrate.replica.system_canisters.ledger_records import (
     MAX_MEMO_LENGTH,
     PERMITTED_DRIFT,
     TRANSACTION_WINDOW,
-    Book,
+    LedgerRecords,
     check_created_at_time,
 )
-from icmigrate.replica.system_canisters.system_canister import Failure, Record, Trap, given, optional
+from icmigrate.replica.system_canisters.system_canister import Failure, Trap
 
 DENIED_OWNER, ZERO_AMOUNT = 100_001, 100_002
 """Codes of GenericError."""
@@ -50,12 +51,12 @@ def transaction_of(
     return transaction
 
 
-def check_duplicate(book: Book, transaction: Transaction, now: int) -> None:
+def check_duplicate(records: LedgerRecords, transaction: Transaction, now: int) -> None:
     """Refuses what is in a block already. Only transactions with a time are remembered, and as long as it counts."""
     created_at_time = transaction.get("ts")
     if not isinstance(created_at_time, int) or created_at_time + TRANSACTION_WINDOW + PERMITTED_DRIFT < now:
         return
-    known = book.remembered(hash_of_map(transaction))
+    known = records.remembered(hash_of_map(transaction))
     if known is not None:
         raise Failure("Duplicate", duplicate_of=known[0], canister_id=optional(known[1]))
 

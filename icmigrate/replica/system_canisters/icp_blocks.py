@@ -10,10 +10,10 @@ import zlib
 from typing import Any
 
 from icmigrate.protocol.candid import Types as T
-from icmigrate.replica.management.candid_types import BLOB
+from icmigrate.replica.management.candid_types import BLOB, Record, optional
 from icmigrate.replica.system_canisters import protobuf
 from icmigrate.replica.system_canisters.icrc import Account
-from icmigrate.replica.system_canisters.system_canister import Record, Trap, optional
+from icmigrate.replica.system_canisters.system_canister import Trap
 
 # ------------------------------------------------------------------------------------------ accounts
 

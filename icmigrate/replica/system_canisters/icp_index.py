@@ -9,21 +9,14 @@ from collections.abc import Callable
 
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.management.candid_types import BLOB
+from icmigrate.replica.management.candid_types import BLOB, Record
 from icmigrate.replica.management.operations import CanisterOperations
 from icmigrate.replica.system_canisters import icp_blocks, icrc
 from icmigrate.replica.system_canisters.icp_blocks import TIME_STAMP, account_identifier, identifier_of_text
 from icmigrate.replica.system_canisters.icp_ledger import ICP_INDEX, IcpLedger
 from icmigrate.replica.system_canisters.icrc import Account
-from icmigrate.replica.system_canisters.ledger_records import MAX_RESULTS, Book, newest_first
-from icmigrate.replica.system_canisters.system_canister import (
-    Context,
-    NativeMethod,
-    Record,
-    TableCanister,
-    query,
-    result,
-)
+from icmigrate.replica.system_canisters.ledger_records import MAX_RESULTS, LedgerRecords, newest_first
+from icmigrate.replica.system_canisters.system_canister import MethodCall, NativeMethod, SystemCanister, query, result
 
 TRANSACTION = T.Record(
     {
@@ -50,7 +43,7 @@ GET_BLOCKS_REQUEST = T.Record({"start": T.Nat, "length": T.Nat})
 GET_BLOCKS_RESPONSE = T.Record({"blocks": T.Vec(BLOB), "chain_length": T.Nat64})
 
 
-class IcpIndex(TableCanister):
+class IcpIndex(SystemCanister):
     """`qhbym-qaaaa-aaaaa-aaafq-cai`: who wants to know what happened to an account asks here."""
 
     id = ICP_INDEX
@@ -67,57 +60,55 @@ class IcpIndex(TableCanister):
             "status": query(T.Record({"num_blocks_synced": T.Nat64}), self._status),
             "get_blocks": query(GET_BLOCKS_RESPONSE, self._get_blocks, GET_BLOCKS_REQUEST),
             "get_account_identifier_balance": query(
-                T.Nat64, lambda context, text: self._balance(context, identifier_of_text(text)), T.Text
+                T.Nat64, lambda call, text: self._balance(call, identifier_of_text(text)), T.Text
             ),
             "icrc1_balance_of": query(
                 T.Nat64,
-                lambda context, record: self._balance(context, account_identifier(Account.of(record))),
+                lambda call, record: self._balance(call, account_identifier(Account.of(record))),
                 icrc.ACCOUNT,
             ),
             "get_account_identifier_transactions": query(
                 TRANSACTIONS_RESULT,
-                lambda context, record: self._transactions(
-                    context, identifier_of_text(record["account_identifier"]), record
-                ),
+                lambda call, record: self._transactions(call, identifier_of_text(record["account_identifier"]), record),
                 BY_IDENTIFIER,
             ),
             "get_account_transactions": query(
                 TRANSACTIONS_RESULT,
-                lambda context, record: self._transactions(
-                    context, account_identifier(Account.of(record["account"])), record
+                lambda call, record: self._transactions(
+                    call, account_identifier(Account.of(record["account"])), record
                 ),
                 BY_ACCOUNT,
             ),
         }
 
-    def _status(self, context: Context) -> Record:
-        return {"num_blocks_synced": self._ledger.book(context.changes).length()}
+    def _status(self, call: MethodCall) -> Record:
+        return {"num_blocks_synced": self._ledger.records(call.changes).length()}
 
-    def _balance(self, context: Context, account: bytes) -> int:
-        return self._ledger.book(context.changes).balance(account)
+    def _balance(self, call: MethodCall, account: bytes) -> int:
+        return self._ledger.records(call.changes).balance(account)
 
-    def _get_blocks(self, context: Context, record: Record) -> Record:
-        book = self._ledger.book(context.changes)
-        blocks = book.blocks(record["start"], min(record["length"], MAX_RESULTS))
-        return {"blocks": blocks, "chain_length": book.length()}
+    def _get_blocks(self, call: MethodCall, record: Record) -> Record:
+        records = self._ledger.records(call.changes)
+        blocks = records.blocks(record["start"], min(record["length"], MAX_RESULTS))
+        return {"blocks": blocks, "chain_length": records.length()}
 
-    def _transactions(self, context: Context, account: bytes, record: Record) -> Record:
+    def _transactions(self, call: MethodCall, account: bytes, record: Record) -> Record:
         """The newest first, beginning before `start`."""
-        book = self._ledger.book(context.changes)
-        history = book.history(account)
+        records = self._ledger.records(call.changes)
+        history = records.history(account)
         wanted = newest_first(history, record["start"], record["max_results"])
         return {
             "Ok": {
-                "balance": book.balance(account),
-                "transactions": [{"id": index, "transaction": _transaction(book, index)} for index in wanted],
+                "balance": records.balance(account),
+                "transactions": [{"id": index, "transaction": _transaction(records, index)} for index in wanted],
                 "oldest_tx_id": history[:1],
             }
         }
 
 
-def _transaction(book: Book, index: int) -> Record:
+def _transaction(records: LedgerRecords, index: int) -> Record:
     """The record `Transaction` of a block."""
-    (encoded,) = book.blocks(index, 1)
+    (encoded,) = records.blocks(index, 1)
     block = icp_blocks.decode_block(encoded)
     ((operation, fields),) = block["transaction"]["operation"][0].items()
     return {

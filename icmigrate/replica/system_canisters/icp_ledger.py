@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import ANONYMOUS, Principal
-from icmigrate.replica.management.candid_types import BLOB
+from icmigrate.replica.management.candid_types import BLOB, Record, given, optional
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.system_canisters import icp_blocks, icrc, icrc21, protobuf
 from icmigrate.replica.system_canisters import icp_ledger_types as types
@@ -28,19 +28,10 @@ from icmigrate.replica.system_canisters.ledger_records import (
     NO_ALLOWANCE,
     TRANSACTION_WINDOW,
     Allowance,
-    Book,
+    LedgerRecords,
     check_created_at_time,
 )
-from icmigrate.replica.system_canisters.system_canister import (
-    Context,
-    Failure,
-    NativeMethod,
-    Record,
-    Trap,
-    given,
-    optional,
-    query,
-)
+from icmigrate.replica.system_canisters.system_canister import Failure, MethodCall, NativeMethod, Trap, query
 
 ICP_LEDGER = Principal.from_str("ryjl3-tyaaa-aaaaa-aaaba-cai")
 ICP_INDEX = Principal.from_str("qhbym-qaaaa-aaaaa-aaafq-cai")
@@ -120,31 +111,31 @@ class IcpLedger(IcrcLedger):
         for account in INITIAL_ACCOUNTS:
             operation = icp_blocks.mint(account, INITIAL_AMOUNT)
             self._append(changes, icp_blocks.transaction(operation, created_at_time=changes.time_ns), account)
-            self.book(changes).credit(account, INITIAL_AMOUNT)
+            self.records(changes).credit(account, INITIAL_AMOUNT)
 
     def account_key(self, account: Account) -> bytes:
         return account_identifier(account)
 
     # ------------------------------------------------------------------------------------ ICRC-1, ICRC-2
 
-    def transfer(self, context: Context, payer: Account, to: Account, spender: Account | None, record: Record) -> int:
+    def transfer(self, call: MethodCall, payer: Account, to: Account, spender: Account | None, record: Record) -> int:
         icrc1_memo, created_at_time = _checked_memo(record), given(record["created_at_time"])
         source, target = account_identifier(payer), account_identifier(to)
         if record["amount"] > MAX_TOKENS:
-            raise Failure("InsufficientFunds", balance=self.book(context.changes).balance(source))
+            raise Failure("InsufficientFunds", balance=self.records(call.changes).balance(source))
         by = None if spender is None else account_identifier(spender)
         if source == MINTING_ACCOUNT and by is not None and target != MINTING_ACCOUNT:
             raise Trap("the minter account cannot delegate mints")
         self.check_fee(record, 0 if MINTING_ACCOUNT in (source, target) else TRANSFER_FEE)
         if target == MINTING_ACCOUNT:
-            minimum = min(TRANSFER_FEE, self.book(context.changes).balance(source))
+            minimum = min(TRANSFER_FEE, self.records(call.changes).balance(source))
             if record["amount"] < max(minimum, 1):
                 raise Failure("BadBurn", min_burn_amount=minimum or TRANSFER_FEE)
-        return self.move(context, source, target, record["amount"], 0, icrc1_memo, created_at_time, by)
+        return self.move(call, source, target, record["amount"], 0, icrc1_memo, created_at_time, by)
 
     def move(
         self,
-        context: Context,
+        call: MethodCall,
         payer: bytes,
         to: bytes,
         amount: int,
@@ -154,7 +145,7 @@ class IcpLedger(IcrcLedger):
         spender: bytes | None = None,
     ) -> int:
         """The block of a transfer, mint or burn (to and from the minting account) of `amount` e8s. Raises Failure."""
-        book, fee = self.book(context.changes), 0
+        records, fee = self.records(call.changes), 0
         if payer == MINTING_ACCOUNT:
             operation = icp_blocks.mint(to, amount)
         elif to == MINTING_ACCOUNT:
@@ -163,51 +154,51 @@ class IcpLedger(IcrcLedger):
             fee = TRANSFER_FEE
             operation = icp_blocks.transfer(payer, to, amount, fee, spender)
         transaction = icp_blocks.transaction(operation, memo, icrc1_memo, created_at_time)
-        _check_time_and_duplicate(book, transaction, created_at_time, context.now)
+        _check_time_and_duplicate(records, transaction, created_at_time, call.now)
         taker = None if spender == payer else spender  # an owner needs no allowance
-        if taker is not None and (held := self._held(context, payer, taker).amount) < amount + fee:
+        if taker is not None and (held := self._held(call, payer, taker).amount) < amount + fee:
             raise Failure("InsufficientAllowance", allowance=held)
         if payer != MINTING_ACCOUNT:
-            if (balance := book.balance(payer)) < amount + fee:
+            if (balance := records.balance(payer)) < amount + fee:
                 raise Failure("InsufficientFunds", balance=balance)
-            book.debit(payer, amount + fee)
+            records.debit(payer, amount + fee)
             if taker is not None:
-                book.use_allowance(payer, taker, amount + fee)
+                records.use_allowance(payer, taker, amount + fee)
         if to != MINTING_ACCOUNT:
-            book.credit(to, amount)
-        return self._append(context.changes, transaction, payer, to)
+            records.credit(to, amount)
+        return self._append(call.changes, transaction, payer, to)
 
-    def approve(self, context: Context, payer: Account, spender: Account, record: Record) -> int:
-        return self._approve_identifier(context, payer, account_identifier(spender), record)
+    def approve(self, call: MethodCall, payer: Account, spender: Account, record: Record) -> int:
+        return self._approve_identifier(call, payer, account_identifier(spender), record)
 
-    def _approve_identifier(self, context: Context, payer: Account, spender: bytes, record: Record) -> int:
-        book, source = self.book(context.changes), account_identifier(payer)
+    def _approve_identifier(self, call: MethodCall, payer: Account, spender: bytes, record: Record) -> int:
+        records, source = self.records(call.changes), account_identifier(payer)
         if source == MINTING_ACCOUNT:
             raise Trap("the minting account cannot delegate mints")
         icrc1_memo, created_at_time = _checked_memo(record), given(record["created_at_time"])
         self.check_fee(record, TRANSFER_FEE)
         amount, expires_at = min(record["amount"], MAX_TOKENS), given(record["expires_at"])
-        expected, held = given(record["expected_allowance"]), self._held(context, source, spender).amount
+        expected, held = given(record["expected_allowance"]), self._held(call, source, spender).amount
         if expected is not None and expected > MAX_TOKENS:
             raise Failure("AllowanceChanged", current_allowance=held)
         operation = icp_blocks.approve(source, spender, amount, TRANSFER_FEE, expires_at, expected)
         transaction = icp_blocks.transaction(operation, 0, icrc1_memo, created_at_time)
-        _check_time_and_duplicate(book, transaction, created_at_time, context.now)
-        if (balance := book.balance(source)) < TRANSFER_FEE:
+        _check_time_and_duplicate(records, transaction, created_at_time, call.now)
+        if (balance := records.balance(source)) < TRANSFER_FEE:
             raise Failure("InsufficientFunds", balance=balance)
-        if expires_at is not None and expires_at <= context.now:
-            raise Failure("Expired", ledger_time=context.now)
+        if expires_at is not None and expires_at <= call.now:
+            raise Failure("Expired", ledger_time=call.now)
         if expected not in (None, held):
             raise Failure("AllowanceChanged", current_allowance=held)
-        book.debit(source, TRANSFER_FEE)
-        book.approve(source, spender, Allowance(amount, expires_at))
-        return self._append(context.changes, transaction, source, spender)
+        records.debit(source, TRANSFER_FEE)
+        records.approve(source, spender, Allowance(amount, expires_at))
+        return self._append(call.changes, transaction, source, spender)
 
-    def _held(self, context: Context, payer: bytes, spender: bytes) -> Allowance:
-        return self.book(context.changes).allowance(payer, spender).at(context.now)
+    def _held(self, call: MethodCall, payer: bytes, spender: bytes) -> Allowance:
+        return self.records(call.changes).allowance(payer, spender).at(call.now)
 
-    def _remove_approval(self, context: Context, record: Record) -> Record:
-        payer = Account(context.caller, given(record["from_subaccount"]))
+    def _remove_approval(self, call: MethodCall, record: Record) -> Record:
+        payer = Account(call.caller, given(record["from_subaccount"]))
         nothing = {
             "amount": NO_ALLOWANCE.amount,
             "expected_allowance": [],
@@ -216,9 +207,9 @@ class IcpLedger(IcrcLedger):
             "memo": [],
             "created_at_time": [],
         }
-        return {"Ok": self._approve_identifier(context, payer, checked_identifier(record["spender"]), nothing)}
+        return {"Ok": self._approve_identifier(call, payer, checked_identifier(record["spender"]), nothing)}
 
-    def _get_allowances(self, context: Context, record: Record) -> Sequence[Record]:
+    def _get_allowances(self, call: MethodCall, record: Record) -> Sequence[Record]:
         payer = identifier_of_text(record["from_account_id"])
         after = b"".join(identifier_of_text(text) for text in record["prev_spender_id"])
         take = min([MAX_TAKE_ALLOWANCES, *record["take"]])
@@ -229,86 +220,86 @@ class IcpLedger(IcrcLedger):
                 "allowance": _tokens(held.amount),
                 "expires_at": optional(held.expires_at),
             }
-            for key, allowance in self.book(context.changes).allowances(payer)
-            if (held := allowance.at(context.now)).amount and key[len(payer) :] > after
+            for key, allowance in self.records(call.changes).allowances(payer)
+            if (held := allowance.at(call.now)).amount and key[len(payer) :] > after
         ][:take]
 
     # ------------------------------------------------------------------------------------ account identifiers
 
-    def _account_balance(self, context: Context, record: Record) -> Record:
+    def _account_balance(self, call: MethodCall, record: Record) -> Record:
         account = record["account"]
         if len(account) != 32:
             return _tokens(0)
-        return _tokens(self.book(context.changes).balance(checked_identifier(account)))
+        return _tokens(self.records(call.changes).balance(checked_identifier(account)))
 
-    def _account_balance_dfx(self, context: Context, record: Record) -> Record:
-        return _tokens(self.book(context.changes).balance(identifier_of_text(record["account"])))
+    def _account_balance_dfx(self, call: MethodCall, record: Record) -> Record:
+        return _tokens(self.records(call.changes).balance(identifier_of_text(record["account"])))
 
-    def _transfer_tokens(self, context: Context, record: Record) -> Record:
+    def _transfer_tokens(self, call: MethodCall, record: Record) -> Record:
         to, amount, fee = checked_identifier(record["to"]), record["amount"]["e8s"], record["fee"]["e8s"]
-        payer = account_identifier(Account(context.caller, given(record["from_subaccount"])))
+        payer = account_identifier(Account(call.caller, given(record["from_subaccount"])))
         created_at_time = given(record["created_at_time"])
         if MINTING_ACCOUNT in (payer, to):
             if fee:
                 raise Trap(f"Fee for {'minting' if payer == MINTING_ACCOUNT else 'burning'} should be zero")
-            minimum = min(TRANSFER_FEE, self.book(context.changes).balance(payer))
+            minimum = min(TRANSFER_FEE, self.records(call.changes).balance(payer))
             if to == MINTING_ACCOUNT and amount < minimum:
                 raise Trap(f"Burns lower than {_decimal(minimum)} are not allowed")
         elif fee != TRANSFER_FEE:
             raise Failure("BadFee", expected_fee=_tokens(TRANSFER_FEE))
-        created = context.now if created_at_time is None else created_at_time["timestamp_nanos"]
+        created = call.now if created_at_time is None else created_at_time["timestamp_nanos"]
         try:
-            return {"Ok": self.move(context, payer, to, amount, record["memo"], created_at_time=created)}
+            return {"Ok": self.move(call, payer, to, amount, record["memo"], created_at_time=created)}
         except Failure as failure:
             raise _as_transfer_error(failure) from None
 
-    def _send_dfx(self, context: Context, record: Record) -> int:
+    def _send_dfx(self, call: MethodCall, record: Record) -> int:
         try:
-            sent = self._transfer_tokens(context, {**record, "to": identifier_of_text(record["to"])})
+            sent = self._transfer_tokens(call, {**record, "to": identifier_of_text(record["to"])})
         except Failure as failure:
             raise Trap(f"{failure.name}: {failure.content}") from None
         index: int = sent["Ok"]
         return index
 
-    def _consent_message(self, context: Context, request: Record) -> Record:
+    def _consent_message(self, call: MethodCall, request: Record) -> Record:
         explained = icrc21.methods(types.TRANSFER_ARGS)
-        return icrc21.consent_message(explained, TOKEN, context.caller, request)
+        return icrc21.consent_message(explained, TOKEN, call.caller, request)
 
     # ------------------------------------------------------------------------------------ blocks
 
     def _append(self, changes: Changes, transaction: protobuf.Message, *parties: bytes) -> int:
-        book = self.book(changes)
-        block = icp_blocks.encode_block(transaction, book.tip_hash(), changes.time_ns)
+        records = self.records(changes)
+        block = icp_blocks.encode_block(transaction, records.tip_hash(), changes.time_ns)
         digest = icp_blocks.block_hash(block)
-        index = book.append(block, digest, (party for party in parties if party != MINTING_ACCOUNT))
+        index = records.append(block, digest, (party for party in parties if party != MINTING_ACCOUNT))
         changes.certify(self.id, digest)
         if transaction["created_at_time"] is not None:
-            book.remember(icp_blocks.transaction_hash(transaction), index)
+            records.remember(icp_blocks.transaction_hash(transaction), index)
         return index
 
-    def _range(self, context: Context, record: Record) -> list[bytes]:
-        most = MAX_BLOCKS_PER_CALL if context.is_replicated else MAX_BLOCKS_PER_QUERY
-        return self.book(context.changes).blocks(record["start"], min(record["length"], most))
+    def _range(self, call: MethodCall, record: Record) -> list[bytes]:
+        most = MAX_BLOCKS_PER_CALL if call.is_replicated else MAX_BLOCKS_PER_QUERY
+        return self.records(call.changes).blocks(record["start"], min(record["length"], most))
 
-    def _blocks_response(self, context: Context, record: Record, blocks: list[object]) -> Record:
+    def _blocks_response(self, call: MethodCall, record: Record, blocks: list[object]) -> Record:
         return {
-            "chain_length": self.book(context.changes).length(),
-            "certificate": optional(context.certificate),
+            "chain_length": self.records(call.changes).length(),
+            "certificate": optional(call.certificate),
             "blocks": blocks,
             "first_block_index": record["start"] if blocks else 0,
             "archived_blocks": [],
         }
 
-    def _query_blocks(self, context: Context, record: Record) -> Record:
-        blocks = [icp_blocks.decode_block(block) for block in self._range(context, record)]
-        return self._blocks_response(context, record, [*blocks])
+    def _query_blocks(self, call: MethodCall, record: Record) -> Record:
+        blocks = [icp_blocks.decode_block(block) for block in self._range(call, record)]
+        return self._blocks_response(call, record, [*blocks])
 
-    def _query_encoded_blocks(self, context: Context, record: Record) -> Record:
-        return self._blocks_response(context, record, [*self._range(context, record)])
+    def _query_encoded_blocks(self, call: MethodCall, record: Record) -> Record:
+        return self._blocks_response(call, record, [*self._range(call, record)])
 
-    def _tip_of_chain(self, context: Context) -> Record:
-        length = self.book(context.changes).length()
-        return {"certification": optional(context.certificate), "tip_index": length - 1}
+    def _tip_of_chain(self, call: MethodCall) -> Record:
+        length = self.records(call.changes).length()
+        return {"certification": optional(call.certificate), "tip_index": length - 1}
 
 
 def _tokens(e8s: int) -> Record:
@@ -327,9 +318,11 @@ def _checked_memo(record: Record) -> bytes | None:
     return memo
 
 
-def _check_time_and_duplicate(book: Book, transaction: protobuf.Message, created_at_time: int | None, now: int) -> None:
+def _check_time_and_duplicate(
+    records: LedgerRecords, transaction: protobuf.Message, created_at_time: int | None, now: int
+) -> None:
     check_created_at_time(created_at_time, now)
-    known = None if created_at_time is None else book.remembered(icp_blocks.transaction_hash(transaction))
+    known = None if created_at_time is None else records.remembered(icp_blocks.transaction_hash(transaction))
     if known is not None:
         raise Failure("Duplicate", duplicate_of=known[0])
 

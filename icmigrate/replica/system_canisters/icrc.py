@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.management.candid_types import BLOB
-from icmigrate.replica.system_canisters.system_canister import Record, Trap, given, optional, result
+from icmigrate.replica.management.candid_types import BLOB, Record, given, optional
+from icmigrate.replica.system_canisters.system_canister import Trap, result
 
 SUBACCOUNT_LENGTH = 32
 DEFAULT_SUBACCOUNT = bytes(SUBACCOUNT_LENGTH)

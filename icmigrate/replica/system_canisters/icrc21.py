@@ -15,12 +15,12 @@ from typing import Any
 from icmigrate.protocol import candid
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import ANONYMOUS, Principal
-from icmigrate.replica.management.candid_types import BLOB, Type, enumeration
+from icmigrate.replica.management.candid_types import BLOB, Record, Type, enumeration, given
 from icmigrate.replica.system_canisters import icrc
 from icmigrate.replica.system_canisters.icp_blocks import account_identifier, checked_identifier
 from icmigrate.replica.system_canisters.icrc import Account
 from icmigrate.replica.system_canisters.icrc_ledger import Token
-from icmigrate.replica.system_canisters.system_canister import Failure, Record, Trap, given, result
+from icmigrate.replica.system_canisters.system_canister import Failure, Trap, result
 
 MAX_ARGUMENT = 500
 """Bytes of an argument that a message is made for."""

@@ -7,8 +7,7 @@ from typing import Any
 
 from icmigrate.protocol import candid, cbor, hash_tree, leb128
 from icmigrate.protocol.candid import Types as T
-from icmigrate.replica.management.candid_types import BLOB
-from icmigrate.replica.system_canisters.system_canister import Record
+from icmigrate.replica.management.candid_types import BLOB, Record
 
 Value = bytes | str | int | list["Value"] | dict[str, "Value"]
 """A generic value as Python has it. Its hash is that of `hash_of_map`."""

@@ -6,19 +6,17 @@ from abc import abstractmethod
 from dataclasses import dataclass
 
 from icmigrate.protocol.candid import Types as T
+from icmigrate.replica.management.candid_types import Record, given, optional
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.system_canisters import icrc
 from icmigrate.replica.system_canisters.icrc import Account
-from icmigrate.replica.system_canisters.ledger_records import Allowance, Book
+from icmigrate.replica.system_canisters.ledger_records import Allowance, LedgerRecords
 from icmigrate.replica.system_canisters.system_canister import (
-    Context,
     Failure,
+    MethodCall,
     NativeMethod,
-    Record,
-    TableCanister,
+    SystemCanister,
     Trap,
-    given,
-    optional,
     query,
 )
 
@@ -35,7 +33,7 @@ class Token:
     """Names of the supported standards and where they are written."""
 
 
-class IcrcLedger(TableCanister):
+class IcrcLedger(SystemCanister):
     """A ledger: the table of ICRC-1 and ICRC-2. How transactions are judged and noted differs between ledgers."""
 
     token: Token
@@ -52,7 +50,7 @@ class IcrcLedger(TableCanister):
             "icrc1_minting_account": query(T.Opt(icrc.ACCOUNT), lambda _: []),
             "icrc1_supported_standards": query(icrc.STANDARDS, lambda _: standards),
             "icrc10_supported_standards": query(icrc.STANDARDS, lambda _: standards),
-            "icrc1_total_supply": query(T.Nat, lambda context: self.book(context.changes).total_supply()),
+            "icrc1_total_supply": query(T.Nat, lambda call: self.records(call.changes).total_supply()),
             "icrc1_balance_of": query(T.Nat, self._balance_of, icrc.ACCOUNT),
             "icrc1_transfer": NativeMethod((icrc.TRANSFER_ARG,), icrc.TRANSFER_RESULT, self._transfer),
             "icrc2_transfer_from": NativeMethod(
@@ -72,55 +70,55 @@ class IcrcLedger(TableCanister):
             ("icrc1:fee", {"Nat": token.fee}),
         ]
 
-    def book(self, changes: Changes) -> Book:
-        return Book(changes, self.id)
+    def records(self, changes: Changes) -> LedgerRecords:
+        return LedgerRecords(changes, self.id)
 
     # ------------------------------------------------------------------------------------ of each ledger
 
     @abstractmethod
     def account_key(self, account: Account) -> bytes:
-        """Under what the book knows an account."""
+        """Under what the records knows an account."""
 
-    def balance(self, book: Book, account: Account) -> int:
-        return book.balance(self.account_key(account))
+    def balance(self, records: LedgerRecords, account: Account) -> int:
+        return records.balance(self.account_key(account))
 
     @abstractmethod
-    def transfer(self, context: Context, payer: Account, to: Account, spender: Account | None, record: Record) -> int:
+    def transfer(self, call: MethodCall, payer: Account, to: Account, spender: Account | None, record: Record) -> int:
         """The block of a transfer, which `spender` asked for if it is not the payer. Raises Failure."""
 
     @abstractmethod
-    def approve(self, context: Context, payer: Account, spender: Account, record: Record) -> int:
+    def approve(self, call: MethodCall, payer: Account, spender: Account, record: Record) -> int:
         """The block of an approval. Raises Failure."""
 
     # ------------------------------------------------------------------------------------ methods
 
-    def _balance_of(self, context: Context, account: Record) -> int:
-        return self.balance(self.book(context.changes), Account.of(account))
+    def _balance_of(self, call: MethodCall, account: Record) -> int:
+        return self.balance(self.records(call.changes), Account.of(account))
 
-    def _transfer(self, context: Context, record: Record) -> Record:
-        payer = Account(context.caller, given(record["from_subaccount"]))
-        return {"Ok": self.transfer(context, payer, Account.of(record["to"]), None, record)}
+    def _transfer(self, call: MethodCall, record: Record) -> Record:
+        payer = Account(call.caller, given(record["from_subaccount"]))
+        return {"Ok": self.transfer(call, payer, Account.of(record["to"]), None, record)}
 
-    def _transfer_from(self, context: Context, record: Record) -> Record:
-        spender = Account(context.caller, given(record["spender_subaccount"]))
+    def _transfer_from(self, call: MethodCall, record: Record) -> Record:
+        spender = Account(call.caller, given(record["spender_subaccount"]))
         payer, to = Account.of(record["from"]), Account.of(record["to"])
-        return {"Ok": self.transfer(context, payer, to, spender, record)}
+        return {"Ok": self.transfer(call, payer, to, spender, record)}
 
-    def _approve(self, context: Context, record: Record) -> Record:
-        payer = Account(context.caller, given(record["from_subaccount"]))
+    def _approve(self, call: MethodCall, record: Record) -> Record:
+        payer = Account(call.caller, given(record["from_subaccount"]))
         spender = Account.of(record["spender"])
         if payer.owner == spender.owner:
             raise Trap("self approval is not allowed")
-        return {"Ok": self.approve(context, payer, spender, record)}
+        return {"Ok": self.approve(call, payer, spender, record)}
 
-    def _allowance(self, context: Context, record: Record) -> Record:
-        allowance = self.allowance(context, Account.of(record["account"]), Account.of(record["spender"]))
+    def _allowance(self, call: MethodCall, record: Record) -> Record:
+        allowance = self.allowance(call, Account.of(record["account"]), Account.of(record["spender"]))
         return {"allowance": allowance.amount, "expires_at": optional(allowance.expires_at)}
 
-    def allowance(self, context: Context, account: Account, spender: Account) -> Allowance:
+    def allowance(self, call: MethodCall, account: Account, spender: Account) -> Allowance:
         """What the spender may take now."""
-        book = self.book(context.changes)
-        return book.allowance(self.account_key(account), self.account_key(spender)).at(context.now)
+        records = self.records(call.changes)
+        return records.allowance(self.account_key(account), self.account_key(spender)).at(call.now)
 
     def check_fee(self, record: Record, expected: int) -> None:
         """A fee that is given has to be the right one."""

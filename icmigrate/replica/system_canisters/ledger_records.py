@@ -1,7 +1,7 @@
 """ICRC-1, ICRC-2 and ICRC-3 of the token standards: balances, allowances and the chain of blocks of one ledger.
 
-A `Book` reads and writes one ledger's records within one transaction. It decides nothing: whether a transaction
-is valid is judged by the ledger before it writes. Accounts are keys of bytes, blocks are what the ledger encodes.
+Reads and writes within one transaction. Decides nothing: whether a ledger's transaction is valid is judged by the
+ledger before it writes. Accounts are keys of bytes, blocks are what the ledger encodes.
 
     balance || account              decimal text
     allowance || account || spender amount and expiry (nanoseconds; 0: never) as decimal text
@@ -62,7 +62,7 @@ def newest_first(indices: Sequence[int], start: list[int], max_results: int) -> 
     return before[::-1][: min(max_results, MAX_RESULTS)]
 
 
-class Book:
+class LedgerRecords:
     """The records of the ledger `canister_id`, as one transaction sees them."""
 
     def __init__(self, changes: Changes, canister_id: Principal) -> None:

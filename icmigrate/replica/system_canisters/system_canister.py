@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from icmigrate.protocol import candid
 from icmigrate.protocol.candid import Types as T
@@ -18,19 +17,6 @@ from icmigrate.replica.state.calls import SystemOrigin
 from icmigrate.replica.state.responses import Reply, Response
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.subnet.native_canister import NativeCall
-
-Record = Mapping[str, Any]
-"""A decoded Candid record: `opt` is a list of none or one, a variant a dict of one."""
-
-
-def optional(value: object) -> list[Any]:
-    """An `opt` of a value that may be None."""
-    return [] if value is None else [value]
-
-
-def given(value: list[Any]) -> Any:
-    """What an `opt` holds, or None."""
-    return value[0] if value else None
 
 
 def result(ok: Type, error: Type) -> Type:
@@ -55,10 +41,10 @@ class Trap(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class MethodCall:
     """One execution of a method: the call, its transaction, and in query calls who makes the data certificate."""
 
-    call: NativeCall
+    received: NativeCall
     changes: Changes
     data_certificate: Callable[[], bytes] | None = None
 
@@ -73,7 +59,7 @@ class Context:
 
     @property
     def caller(self) -> Principal:
-        return self.call.caller
+        return self.received.caller
 
     @property
     def now(self) -> int:
@@ -83,7 +69,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class NativeMethod:
-    """One method: its Candid types, and what computes the result from context and decoded arguments."""
+    """One method: its Candid types, and what computes the result from the call and decoded arguments."""
 
     arguments: tuple[Type, ...]
     result: Type
@@ -98,7 +84,7 @@ def query(result: Type, run: Callable[..., object], *arguments: Type) -> NativeM
     return NativeMethod(arguments, result, run, is_query=True)
 
 
-class TableCanister(ABC):
+class SystemCanister(ABC):
     """A canister that is a table of methods. Its state are records of its namespace (see `Changes.native_get`)."""
 
     id: Principal
@@ -128,24 +114,24 @@ class TableCanister(ABC):
         return target if isinstance(target, Principal) else None
 
     async def execute(self, call: NativeCall, changes: Changes) -> Response:
-        return self._run(self._methods.get(call.method_name), Context(call, changes), "update")
+        return self._run(self._methods.get(call.method_name), MethodCall(call, changes), "update")
 
     async def query(self, caller: Principal, method_name: str, arg: bytes) -> Response:
         method = self._methods.get(method_name)
-        call = NativeCall(SystemOrigin(), caller, method_name, arg)
+        received = NativeCall(SystemOrigin(), caller, method_name, arg)
         changes = Changes(self._operations.subnet.state, self._operations.subnet.time_ns())
-        context = Context(call, changes, partial(self._data_certificate, self.id))
-        return self._run(method if method and method.is_query else None, context, "query")
+        call = MethodCall(received, changes, partial(self._data_certificate, self.id))
+        return self._run(method if method and method.is_query else None, call, "query")
 
-    def _run(self, method: NativeMethod | None, context: Context, kind: str) -> Response:
+    def _run(self, method: NativeMethod | None, call: MethodCall, kind: str) -> Response:
         if method is None:
-            return canister_errors.MethodNotFound(kind, context.call.method_name).reject(self.id)
+            return canister_errors.MethodNotFound(kind, call.received.method_name).reject(self.id)
         try:
-            arguments = candid.decode(context.call.arg, list(method.arguments))
+            arguments = candid.decode(call.received.arg, list(method.arguments))
         except candid.CandidError as error:
             return canister_errors.CalledTrap(f"failed to decode call arguments: {error}").reject(self.id)
         try:
-            value = method.run(context, *arguments)
+            value = method.run(call, *arguments)
         except Failure as failure:
             value = {"Err": {failure.name: failure.content}}
         except Trap as trap:

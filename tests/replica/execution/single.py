@@ -7,7 +7,7 @@ from icmigrate.replica.execution.commit_or_rollback import Executor, Outcome
 from icmigrate.replica.execution.instance import Instance
 from icmigrate.replica.state.canister import Canister
 from icmigrate.replica.state.settings import Settings
-from icmigrate.replica.system_api.contexts import Context
+from icmigrate.replica.system_api.execution_modes import ExecutionMode
 from tests.replica.execution.world import OWNER
 
 ID = Principal(b"\0" * 8 + b"\1\1")
@@ -28,7 +28,7 @@ def execute(
     executor: Executor,
     module: bytes,
     limit: int = 1_000_000_000,
-    context: Context = Context.UPDATE,
+    context: ExecutionMode = ExecutionMode.UPDATE,
     cycles: int = 10**15,
     caller: Principal = OWNER,
 ) -> Outcome:

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.execution.result import Answer
+from icmigrate.replica.execution.result import CallAnswer
 from icmigrate.replica.state.calls import IngressState, SystemOrigin
 from icmigrate.replica.state.canister import CanisterStatus
 from icmigrate.replica.state.history import UserChange
@@ -176,7 +176,7 @@ class Slow:
 
 async def answer_slow(world: World, call: NativeCall) -> None:
     changes = world.subnet.commits.changes()
-    world.subnet.commits.answer(changes, Answer(call.origin, Reply(b""), call.cycles))
+    world.subnet.commits.answer(changes, CallAnswer(call.origin, Reply(b""), call.cycles))
     world.subnet.commits.commit(changes)
 
 

@@ -16,7 +16,7 @@ from icmigrate.replica.state.calls import Closure
 from icmigrate.replica.state.canister import Canister
 from icmigrate.replica.state.responses import Reject, RejectCode
 from icmigrate.replica.state.settings import Settings
-from icmigrate.replica.system_api.contexts import Context
+from icmigrate.replica.system_api.execution_modes import ExecutionMode
 from icmigrate.replica.system_api.ic0_imports import FUNCTIONS, Function
 from icmigrate.replica.wasm.module import REWRITE_VERSION
 from tests.replica.execution.world import OWNER, World, replied, wasm
@@ -53,7 +53,7 @@ def test_a_function_is_refused_exactly_where_the_specification_forbids_it(
     digest = executor.store.put(executor.store.modules, data)
     compiled = executor.instances.modules.get(digest, data)
     canister = Canister(Principal(b"\0" * 8 + b"\1\1"), Settings((OWNER,)), 0, cycles=10**15, module=compiled.installed)
-    for context in Context:
+    for context in ExecutionMode:
         instance = Instance(compiled, executor.store.page_files(canister.id))
         api = executor.api(context, canister, OWNER, 1, 1_000_000_000)
         api.must_respond = True
@@ -62,22 +62,24 @@ def test_a_function_is_refused_exactly_where_the_specification_forbids_it(
         outcome = executor.execute_on(instance, canister, api, "canister_update probe")
         instance.close()
         refused = is_forbidden(outcome.error, name, context)
-        assert refused == (context not in function.contexts), (name, context, outcome.error)
+        assert refused == (context not in function.modes), (name, context, outcome.error)
 
 
-def is_forbidden(fault: CanisterError | None, name: str, context: Context) -> bool:
-    text = f'Canister violated contract: "ic0_{name}" cannot be executed in {context.mode} mode'
+def is_forbidden(fault: CanisterError | None, name: str, context: ExecutionMode) -> bool:
+    text = f'Canister violated contract: "ic0_{name}" cannot be executed in {context.label} mode'
     return isinstance(fault, ContractViolation) and fault.text == text
 
 
 def test_the_table_is_the_specification_s() -> None:
     """Spot checks that a typing error in the table would not survive."""
-    assert FUNCTIONS["msg_reply"].contexts == {
-        Context(each) for each in ["U", "RQ", "NRQ", "TQ", "CQ", "Ry", "Rt", "CRy", "CRt"]
+    assert FUNCTIONS["msg_reply"].modes == {
+        ExecutionMode(each) for each in ["U", "RQ", "NRQ", "TQ", "CQ", "Ry", "Rt", "CRy", "CRt"]
     }
-    assert FUNCTIONS["call_perform"].contexts == {Context(each) for each in ["U", "CQ", "Ry", "Rt", "CRy", "CRt", "T"]}
-    assert FUNCTIONS["time"].contexts == {Context(each) for each in EVERYWHERE.split()}
-    assert FUNCTIONS["trap"].contexts == set(Context)
+    assert FUNCTIONS["call_perform"].modes == {
+        ExecutionMode(each) for each in ["U", "CQ", "Ry", "Rt", "CRy", "CRt", "T"]
+    }
+    assert FUNCTIONS["time"].modes == {ExecutionMode(each) for each in EVERYWHERE.split()}
+    assert FUNCTIONS["trap"].modes == set(ExecutionMode)
     assert len(FUNCTIONS) == 77
 
 
@@ -161,6 +163,6 @@ def test_closures_are_called_with_their_environment(executor: Executor) -> None:
         Principal(b"\0" * 7 + b"\1\1\1"), Settings((OWNER,)), 0, cycles=10**15, module=compiled.installed
     )
     instance = Instance(compiled, executor.store.page_files(canister.id))
-    api = executor.api(Context.REPLY, canister, OWNER, 1, 1_000_000)
+    api = executor.api(ExecutionMode.REPLY, canister, OWNER, 1, 1_000_000)
     assert executor.execute_on(instance, canister, api, Closure(0, 0xFFFFFFFE)).error is None
     assert instance.heap.read(0, 4) == b"\xfe\xff\xff\xff"

@@ -115,7 +115,7 @@ async def test_everything_is_there_after_closing_and_opening(tmp_path: Path) -> 
 async def test_an_accepted_message_is_executed_after_the_restart(tmp_path: Path) -> None:
     world = await open_world(tmp_path)
     canister_id = await world.canister(COUNTER)
-    world.subnet.hold()
+    world.subnet.suspend()
     message = world.ingress(canister_id, "count")
     await world.subnet.submit(message)
     await world.subnet.close()
@@ -140,7 +140,7 @@ async def test_a_call_between_canisters_goes_on_after_the_restart(tmp_path: Path
     while not world.subnet.state.messages:
         await world.subnet.wait(request_id, 0.01)
     lock.release()
-    world.subnet.hold()
+    world.subnet.suspend()
     await world.subnet.close()
 
     world = await open_world(tmp_path)

@@ -6,7 +6,7 @@ import pytest
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.execution.commit_or_rollback import Executor
-from icmigrate.replica.system_api.contexts import Context
+from icmigrate.replica.system_api.execution_modes import ExecutionMode
 from tests.replica.execution.single import ID, execute
 from tests.replica.execution.world import OWNER, STRANGER, wasm
 
@@ -141,11 +141,11 @@ def test_only_a_controller_is_told_how_many_cycles_a_call_lacks(
 
 
 @pytest.mark.parametrize(
-    "context", [Context.UPDATE, Context.NON_REPLICATED_QUERY, Context.INSPECT, Context.INIT, Context.PRE_UPGRADE,
-                Context.START, Context.SYSTEM_TASK, Context.CLEANUP],
-)  # fmt: skip
+    "context",
+    [ExecutionMode(letter) for letter in ("U", "NRQ", "F", "I", "G", "s", "T", "C")],
+)
 @pytest.mark.parametrize("body", ["(loop $again (br $again))", "(call $deep)"])
-def test_no_execution_goes_on_for_ever_or_too_deep(executor: Executor, context: Context, body: str) -> None:
+def test_no_execution_goes_on_for_ever_or_too_deep(executor: Executor, context: ExecutionMode, body: str) -> None:
     fault = execute(executor, method(body), limit=100_000_000, context=context).error
     assert fault is not None
     assert fault.error_code == ("IC0502" if "deep" in body else "IC0522")

@@ -10,12 +10,12 @@ from icmigrate.replica.execution.commit_or_rollback import Executor
 from icmigrate.replica.state.calls import Closure
 from icmigrate.replica.state.fees import Fees
 from icmigrate.replica.state.limits import Limits
-from icmigrate.replica.system_api.contexts import Context
+from icmigrate.replica.system_api.execution_modes import ExecutionMode
 from icmigrate.replica.wasm.module import ModuleCache, check
 from tests.replica.execution.single import execute, instantiate
 from tests.replica.execution.world import OWNER, World, rejected, wasm
 
-QUERY = Context.NON_REPLICATED_QUERY
+QUERY = ExecutionMode.NON_REPLICATED_QUERY
 """Where written pages of the heap do not count."""
 COUNTED = {
     "": 1,
@@ -104,7 +104,7 @@ def test_a_canister_that_is_unreachable_has_not_run_out_of_instructions(executor
 def test_a_callback_that_is_no_function_counts_nothing(executor: Executor) -> None:
     instance, canister = instantiate(executor, method("(nop)"))
     for entry, instructions in (("canister_update go", 2), (Closure(7, 0), 0)):
-        api = executor.api(Context.REPLY, canister, OWNER, 1, 1_000_000)
+        api = executor.api(ExecutionMode.REPLY, canister, OWNER, 1, 1_000_000)
         outcome = executor.execute_on(instance, canister, api, entry)
         assert outcome.instructions == instructions
     assert outcome.error is not None and outcome.error.error_code == "IC0513"

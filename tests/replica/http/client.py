@@ -18,7 +18,7 @@ from icmigrate.protocol.identity import AnonymousIdentity, Ed25519Identity, Iden
 from icmigrate.protocol.leb128 import decode_unsigned
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
 from icmigrate.replica.management import candid_types as types
-from icmigrate.replica.management.canister import METHODS
+from icmigrate.replica.management.method_table import METHODS
 from icmigrate.replica.server import RunningReplica
 
 MINUTE = 60 * 10**9

@@ -12,7 +12,8 @@ from icmigrate.protocol import candid
 from icmigrate.protocol.leb128 import encode_unsigned
 from icmigrate.protocol.principal import ANONYMOUS, MANAGEMENT_CANISTER, Principal
 from icmigrate.replica.management import candid_types as types
-from icmigrate.replica.management.canister import METHODS, UNAVAILABLE, From, May
+from icmigrate.replica.management.method_table import METHODS, UNAVAILABLE, From
+from icmigrate.replica.management.permissions import May
 from tests.replica.http.canisters import FORWARDER, KEEPER, forwarded, wasm
 from tests.replica.http.client import Client, Rejected, encode, given
 
@@ -65,7 +66,7 @@ async def test_each_method_is_open_to_the_contexts_and_callers_of_its_row(client
     effective = canister_id if row.target else ABSENT
 
     outcome = await rejection(stranger.update(MANAGEMENT_CANISTER, method, arg, effective=effective))
-    if From.INGRESS not in row.contexts:
+    if From.INGRESS not in row.callable_from:
         assert outcome is not None and (outcome.error_code, outcome.certified) == ("IC0406", False)
     elif row.may is not May.ANYONE:
         assert outcome is not None and (outcome.error_code, outcome.certified) == ("IC0512", False)
@@ -73,7 +74,7 @@ async def test_each_method_is_open_to_the_contexts_and_callers_of_its_row(client
         assert outcome is None
 
     outcome = await rejection(stranger.query(MANAGEMENT_CANISTER, method, arg, effective=effective))
-    if From.QUERY not in row.contexts:
+    if From.QUERY not in row.callable_from:
         assert outcome is not None and outcome.error_code == "IC0536"
     elif row.may is May.ANYONE:
         assert outcome is not None and outcome.error_code == "IC0406"  # list_canisters: nobody is subnet admin
@@ -90,7 +91,7 @@ async def rejection(pending: Any) -> Rejected | None:
 
 
 @pytest.mark.parametrize(
-    "method", sorted(name for name, row in METHODS.items() if From.INGRESS in row.contexts and row.target)
+    "method", sorted(name for name, row in METHODS.items() if From.INGRESS in row.callable_from and row.target)
 )
 async def test_each_method_says_that_a_canister_does_not_exist(client: Client, method: str) -> None:
     with pytest.raises(Rejected) as rejected:
