@@ -1,4 +1,4 @@
-"""Plumbing: the replica as a background process of one state folder.
+"""The replica as a background process of one state folder.
 
 Whether it runs is told by a file lock that the process holds as long as it lives, so a killed one is never
 taken for a running one. `replica.json` beside it says where it listens; it is written when requests are

@@ -1,4 +1,4 @@
-"""Plumbing: a replica behind HTTP, put together and taken apart again.
+"""A replica behind HTTP: its parts are put together here, and taken apart again.
 
 `running_replica` serves inside this event loop, for tests and for whoever wants the replica's objects;
 `serve` runs one until the process is told to end.
@@ -28,7 +28,7 @@ from icmigrate.replica.state.fees import Fees
 from icmigrate.replica.state.limits import Limits
 from icmigrate.replica.subnet.native_canister import NativeCanister
 from icmigrate.replica.subnet.subnet import Subnet
-from icmigrate.replica.system_canisters import system_canisters
+from icmigrate.replica.system_canisters.installation import system_canisters
 
 LOOK_SECONDS = 5.0
 """How often a served replica looks whether its folder is still there."""

@@ -1,4 +1,4 @@
-"""Plumbing: which pages of a canister's heap did a message write?
+"""Which pages of a canister's heap a message wrote, told by the Linux kernel or by comparing.
 
 On Linux from 6.7 on the kernel tells: the heap is write-protected asynchronously through userfaultfd, and the
 PAGEMAP_SCAN ioctl lists the pages written since. That costs microseconds and no copy. Elsewhere (and where a

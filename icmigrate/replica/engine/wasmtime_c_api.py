@@ -1,4 +1,4 @@
-"""Plumbing: the narrow part of wasmtime's C API that must be quick or safe between threads.
+"""wasmtime's C API as far as wasmtime-py is too slow or not safe between threads: calls, host functions, memories.
 
 wasmtime-py's own host functions convert every value (6-10 us a call) and pass exceptions on in one global
 variable, which two threads would mix up. Here host functions see raw slots (1 us a call) and a failure stays

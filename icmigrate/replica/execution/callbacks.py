@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
 from icmigrate.replica.errors.canister_errors import CanisterError, CleanupFailed
 from icmigrate.replica.execution.charging import charge_resources, spend
 from icmigrate.replica.execution.commit_or_rollback import Executor, Outcome
@@ -15,10 +14,6 @@ from icmigrate.replica.state.calls import (
     CanisterOrigin,
     CanisterResponse,
     Closure,
-    IngressOrigin,
-    Origin,
-    SenderInfo,
-    SystemOrigin,
 )
 from icmigrate.replica.state.canister import Canister, CycleUse
 from icmigrate.replica.state.responses import Reject, Reply, Response
@@ -43,7 +38,7 @@ def execute_response(executor: Executor, canister: Canister, message: CanisterRe
         return close_context(Result(canister.with_(cycles=canister.cycles + prepaid)), context, None, 0)
 
     failed = isinstance(response, Reject)
-    caller = caller_of(context.origin)
+    caller = context.origin.caller
     api = executor.api(
         ExecutionMode.REJECT if failed else ExecutionMode.REPLY,
         canister,
@@ -55,7 +50,7 @@ def execute_response(executor: Executor, canister: Canister, message: CanisterRe
         api.arg = response.data
     else:
         api.reject = response
-    api.sender_info = sender_info_of(context.origin)
+    api.sender_info = context.origin.sender_info
     api.cycles_available = context.cycles_available
     api.cycles_refunded = refund
     api.deadline = (context.origin.deadline or 0) if isinstance(context.origin, CanisterOrigin) else 0
@@ -111,10 +106,8 @@ def _execute_cleanup(
     response: Response,
     now: int,
 ) -> tuple[Canister, Outcome]:
-    api = executor.api(
-        ExecutionMode.CLEANUP, canister, caller_of(context.origin), now, executor.limits.update_instructions
-    )
-    api.sender_info = sender_info_of(context.origin)
+    api = executor.api(ExecutionMode.CLEANUP, canister, context.origin.caller, now, executor.limits.update_instructions)
+    api.sender_info = context.origin.sender_info
     api.reject = response if isinstance(response, Reject) else None
     api.instructions_before = context.instructions
     outcome = executor.execute(canister, api, closure, keep=True)
@@ -122,17 +115,3 @@ def _execute_cleanup(
         after, _ = settle(canister, outcome, None)
         return bump(log(after, outcome)), outcome
     return log(canister, outcome), outcome
-
-
-def caller_of(origin: Origin) -> Principal:
-    match origin:
-        case IngressOrigin(sender=sender):
-            return sender
-        case CanisterOrigin(caller=caller):
-            return caller
-        case SystemOrigin():
-            return MANAGEMENT_CANISTER
-
-
-def sender_info_of(origin: Origin) -> SenderInfo | None:
-    return origin.sender_info if isinstance(origin, IngressOrigin) else None

@@ -20,9 +20,9 @@ from icmigrate.replica.state.code import MemoryImage
 from icmigrate.replica.state.fees import Fees
 from icmigrate.replica.state.limits import Limits
 from icmigrate.replica.storage.store import Store
-from icmigrate.replica.system_api import SystemApi
 from icmigrate.replica.system_api.execution_modes import ExecutionMode
 from icmigrate.replica.system_api.stable_memory import DIRTY_PAGE_INSTRUCTIONS
+from icmigrate.replica.system_api.system_api import SystemApi
 
 _IN_64_BIT_HEAPS = 4
 """How many times as much a written page counts there."""

@@ -1,4 +1,4 @@
-"""Plumbing: a canister's code with its memories, loaded and ready to execute messages.
+"""A canister's code with its memories, loaded and ready to execute messages.
 
 The committed state is in the page files; an instance is that state in memory. After an execution it is either
 committed (the written pages go to the log) or rolled back (the written pages are read back), so both cost
@@ -21,9 +21,9 @@ from icmigrate.replica.errors.canister_errors import FunctionNotFound, WasmEngin
 from icmigrate.replica.state.calls import Closure
 from icmigrate.replica.state.code import MemoryImage
 from icmigrate.replica.storage.page_files import HEAP, STABLE, PageFiles
-from icmigrate.replica.system_api import SystemApi
 from icmigrate.replica.system_api.ic0_imports import GROW_CHECK, HOST_FUNCTIONS
 from icmigrate.replica.system_api.stable_memory import NATIVE, Gate, StableMemory
+from icmigrate.replica.system_api.system_api import SystemApi
 from icmigrate.replica.wasm.module import CHARGE, COUNTER, MEMORY, REPLICA_TABLE, START, TABLE, CompiledModule
 
 _TYPE_NAMES = {False: ["i32"], True: ["i64"]}

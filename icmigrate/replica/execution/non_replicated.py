@@ -15,8 +15,8 @@ from icmigrate.replica.state.calls import (
 )
 from icmigrate.replica.state.canister import Canister
 from icmigrate.replica.state.responses import Reject, Response
-from icmigrate.replica.system_api import SystemApi
 from icmigrate.replica.system_api.execution_modes import ExecutionMode
+from icmigrate.replica.system_api.system_api import SystemApi
 
 
 def execute_query(

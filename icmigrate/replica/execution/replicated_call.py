@@ -8,7 +8,6 @@ from icmigrate.protocol.principal import Principal
 from icmigrate.replica.errors import system_rejects
 from icmigrate.replica.errors.canister_errors import CanisterError
 from icmigrate.replica.execution.admission import entry_point, not_running, out_of_cycles
-from icmigrate.replica.execution.callbacks import sender_info_of
 from icmigrate.replica.execution.charging import charge_resources, spend
 from icmigrate.replica.execution.commit_or_rollback import Executor
 from icmigrate.replica.execution.effects import log, settle
@@ -73,7 +72,7 @@ def execute_call(executor: Executor, canister: Canister, call: ReplicatedCall, n
     api.balance = canister.cycles - prepaid
     api.arg = call.arg
     api.method_name = call.method_name
-    api.sender_info = sender_info_of(call.origin)
+    api.sender_info = call.origin.sender_info
     api.cycles_available = call.cycles
     api.deadline = call.deadline if mode is ExecutionMode.UPDATE else 0
     api.must_respond = True

@@ -1,4 +1,4 @@
-"""Plumbing: what the gateway answers by itself, with the statuses and names of the official gateway (ic-gateway)."""
+"""What the gateway answers when no canister does, with the statuses and names of the official gateway (ic-gateway)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plumbing: connections of clients, which may be many, slow or broken.
+"""The HTTP server: connections of clients, which may be many, slow or broken.
 
 What is not a proper request is answered here, before anybody asks what it says: 400 for malformed HTTP, 408 for
 a body that does not arrive, 413 for one that is too large, 503 when there are too many connections.

@@ -71,7 +71,7 @@ class IngressOrigin:
     """A call that came from outside."""
 
     request_id: bytes
-    sender: Principal
+    caller: Principal
     sender_info: SenderInfo | None = None
 
 
@@ -86,10 +86,23 @@ class CanisterOrigin:
     callback_id: int
     deadline: int | None = None
 
+    @property
+    def sender_info(self) -> None:
+        """Only users have one."""
+
 
 @dataclass(frozen=True, slots=True)
 class SystemOrigin:
     """A heartbeat, timer or hook: nobody waits for a response."""
+
+    @property
+    def caller(self) -> Principal:
+        """Whom the System API names as the caller."""
+        return MANAGEMENT_CANISTER
+
+    @property
+    def sender_info(self) -> None:
+        """Only users have one."""
 
 
 Origin = IngressOrigin | CanisterOrigin | SystemOrigin

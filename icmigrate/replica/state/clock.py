@@ -1,4 +1,4 @@
-"""Plumbing: where the replica's time comes from."""
+"""Interface Specification, "Time": a subnet's time never goes back; tests and developers may advance it."""
 
 from __future__ import annotations
 

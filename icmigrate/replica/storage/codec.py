@@ -1,4 +1,4 @@
-"""Plumbing: the records of `state/` as CBOR, derived from their type annotations.
+"""How the records of `state/` are written: as CBOR, derived from their type annotations.
 
 A record is the array of its fields in order (later versions may only append fields with defaults); of a union
 the first element tells the member. Amounts may exceed 64 bits.

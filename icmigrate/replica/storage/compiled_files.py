@@ -1,4 +1,4 @@
-"""Plumbing: what wasmtime made of modules, as files that all replicas of a user share.
+"""Modules as native code, in files that all replicas of a user share.
 
 Compiling takes seconds, reading a file milliseconds. The files are native code, so they are taken only from a
 folder that nobody else can write to. Whatever is missing is made again.

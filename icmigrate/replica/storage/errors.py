@@ -1,4 +1,4 @@
-"""Plumbing: what can go wrong with the state folder, told apart by who must act.
+"""What can go wrong with the state folder, told apart by who must act.
 
 StateInUse       another process has the folder open
 StateUnknown     another version of the replica wrote it

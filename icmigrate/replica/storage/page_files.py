@@ -1,4 +1,4 @@
-"""Plumbing: the pages of a canister's heap and stable memory on disk.
+"""The pages of canisters' heaps and stable memories on disk: images and logs.
 
 A canister has an image file for each memory (page n of 4 KiB at offset 4096 n, sparse) and a page log. A
 message appends the pages that it wrote to the log, straight from the Wasm memories; the database says how

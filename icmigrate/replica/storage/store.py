@@ -1,4 +1,4 @@
-"""Plumbing: the state folder. What a commit wrote is there after the process was killed at any moment.
+"""The state folder: what a commit wrote is there after the process was killed at any moment.
 
     lock            held by the process that has the folder open
     state.db        SQLite: canisters, ingress, messages, native records, counters; one transaction a message

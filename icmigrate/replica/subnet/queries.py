@@ -32,8 +32,9 @@ from icmigrate.replica.state.subnet_state import SubnetState
 from icmigrate.replica.storage.errors import StateDamaged
 from icmigrate.replica.subnet.scheduler import Scheduler
 from icmigrate.replica.subnet.threads import Threads
-from icmigrate.replica.system_api import OutgoingCall, SystemApi
 from icmigrate.replica.system_api.execution_modes import ExecutionMode
+from icmigrate.replica.system_api.execution_state import OutgoingCall
+from icmigrate.replica.system_api.system_api import SystemApi
 
 T = TypeVar("T")
 MAX_DEPTH = 6

@@ -1,4 +1,4 @@
-"""Interface Specification, the rest of the System API: the canister itself, certified data, time, debugging aids."""
+"""Interface Specification, "System API": the canister itself, certified data, time, environment, debugging."""
 
 from __future__ import annotations
 

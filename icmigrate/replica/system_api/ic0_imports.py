@@ -13,9 +13,9 @@ from typing import Any
 import wasmtime
 
 from icmigrate.replica.engine.wasmtime_c_api import HostFunction
-from icmigrate.replica.system_api import SystemApi
 from icmigrate.replica.system_api.execution_modes import ALL, ALL_AND_START, ExecutionMode
 from icmigrate.replica.system_api.stable_memory import NATIVE
+from icmigrate.replica.system_api.system_api import SystemApi
 
 
 def _time(api: SystemApi) -> int:

@@ -1,4 +1,4 @@
-"""Plumbing: compiling modules, in a process of its own unless they are small.
+"""Compiling modules to native code, in a process of its own unless they are small.
 
 What a module costs to compile cannot be told from its size, and wasmtime cannot be stopped: a few hundred KB may
 take hours or all memory. A process can be limited and ended, and with less priority it holds up nobody.
