@@ -114,9 +114,13 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     async with running_replica(folder, port) as running:
+        keys = None if folder is None else folder / FILE_NAME
+        known = None if keys is None else keys.stat()  # before anybody can delete it
         on_ready(running)
         scheduler = running.subnet.scheduler
-        endings = [asyncio.ensure_future(ending) for ending in (ended.wait(), scheduler.failed(), _deleted(folder))]
+        endings = [
+            asyncio.ensure_future(ending) for ending in (ended.wait(), scheduler.failed(), _deleted(keys, known))
+        ]
         await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
         for ending in endings:
             ending.cancel()
@@ -125,16 +129,16 @@ async def serve(
             raise scheduler.failure
 
 
-async def _deleted(folder: Path | None) -> None:
+async def _deleted(keys: Path | None, known: os.stat_result | None) -> None:
     """Returns when the state folder is gone, or another is in its place: nobody will find this replica again."""
-    if folder is None:
+    if keys is None or known is None:
         await asyncio.Event().wait()
         return
-    keys = folder / FILE_NAME
-    ours = keys.stat()
     with contextlib.suppress(FileNotFoundError):
-        while _is_same(keys, ours):
+        while True:
             await asyncio.sleep(LOOK_SECONDS)
+            if not _is_same(keys, known):
+                return
 
 
 def _is_same(path: Path, known: os.stat_result) -> bool:
