@@ -104,18 +104,6 @@ class EnvironmentVariableMissing(CanisterError):
     error_code = "IC0504"
 
 
-class OutOfMemory(CanisterError):
-    error_code = "IC0507"
-    help = documented(
-        "Check the canister's memory usage against its allocation and the system wide limits to determine why "
-        "more memory cannot be allocated.",
-        "out-of-memory",
-    )
-
-    def __init__(self) -> None:
-        super().__init__("Canister cannot grow its memory usage.")
-
-
 class FunctionNotFound(CanisterError):
     error_code = "IC0513"
     help = _TOOLCHAIN

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30
 BILLION = 1_000_000_000
@@ -39,7 +38,6 @@ class Limits:
     custom_sections_size: int = 1 * MIB
     exported_functions: int = 1_000
     exported_names_size: int = 20_000
-    data_segment_count: int = 1 << 20
     table_size: int = 1_000_000
 
     heap_pages_32: int = 65_536

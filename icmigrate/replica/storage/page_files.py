@@ -269,10 +269,6 @@ class PageFiles:
         self._indexed = (image.log_generation, at)
         return at
 
-    def forget_index(self) -> None:
-        """The last `append` did not become true."""
-        self._indexed = (-1, 0)
-
     # -------------------------------------------------------------------------------------- reading
 
     def load(self, image: MemoryImage, heap: int, stable: int) -> None:
