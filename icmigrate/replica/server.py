@@ -28,7 +28,7 @@ from icmigrate.replica.state.fees import Fees
 from icmigrate.replica.state.limits import Limits
 from icmigrate.replica.subnet.native_canister import NativeCanister
 from icmigrate.replica.subnet.subnet import Subnet
-from icmigrate.replica.system_canisters.installation import system_canisters
+from icmigrate.replica.system_canisters.installed import system_canisters
 
 LOOK_SECONDS = 5.0
 """How often a served replica looks whether its folder is still there."""

@@ -41,6 +41,7 @@ def not_running(canister: Canister) -> Reject | None:
 
 
 def no_module(canister: Canister) -> Reject | None:
+    """Why a canister without code executes no call."""
     return NoModule().reject(canister.id) if canister.module is None else None
 
 

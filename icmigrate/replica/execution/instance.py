@@ -97,6 +97,7 @@ class Instance:
     # -------------------------------------------------------------------------------------- state
 
     def globals(self) -> tuple[bytes, ...]:
+        """The mutable globals in index order, as little endian bit patterns."""
         value = ffi.wasmtime_val_t()
         found = []
         for reference, width in self._globals:
@@ -105,6 +106,7 @@ class Instance:
         return tuple(found)
 
     def set_globals(self, values: tuple[bytes, ...]) -> None:
+        """Sets the mutable globals to what `globals` gave."""
         value = ffi.wasmtime_val_t()
         for (reference, width), bits in zip(self._globals, values, strict=True):
             ffi.wasmtime_global_get(self._context, ctypes.byref(reference), ctypes.byref(value))
@@ -184,6 +186,7 @@ class Instance:
         return self.heap.size + self.stable.capacity
 
     def close(self) -> None:
+        """Gives the memory back."""
         self._dirty.close()
         self._functions.clear()
         self._table = None

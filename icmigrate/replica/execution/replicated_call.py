@@ -35,6 +35,7 @@ class ReplicatedCall:
 
     @property
     def deadline(self) -> int:
+        """Nanoseconds since 1970; 0 for calls that wait for ever."""
         return (self.origin.deadline or 0) if isinstance(self.origin, CanisterOrigin) else 0
 
 

@@ -25,12 +25,15 @@ class CallAnswer:
 
 @dataclass(slots=True)
 class Result:
+    """The next record of the canister, what it sends, and the answers to those who wait."""
+
     canister: Canister
     sent: list[Message] = field(default_factory=list)
     answers: list[CallAnswer] = field(default_factory=list)
 
 
 def bump(canister: Canister) -> Canister:
+    """The canister with the next version number."""
     return canister.with_(version=canister.version + 1)
 
 

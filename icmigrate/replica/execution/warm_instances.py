@@ -50,11 +50,13 @@ class WarmInstances:
         return instance
 
     def acquire(self, canister: Canister) -> Instance:
+        """An instance for the caller alone, until it is released."""
         with self._lock:
             instance = self._warm.pop(canister.id, None)
         return instance or self.fresh(canister)
 
     def release(self, canister_id: Principal, instance: Instance | None) -> None:
+        """Gives an instance back, None for one that was discarded; makes room by discarding others."""
         with self._lock:
             if instance is not None:
                 instance.used_at = time.monotonic()
@@ -103,6 +105,7 @@ class WarmInstances:
         return folded, files
 
     def close(self) -> None:
+        """Discards all instances."""
         for canister_id in list(self._warm):
             self.forget(canister_id)
 
@@ -115,5 +118,6 @@ def trim() -> None:
 
 
 def discard(instance: Instance) -> None:
+    """Closes an instance that nobody will use again."""
     instance.files.close()
     instance.close()

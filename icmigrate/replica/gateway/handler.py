@@ -1,4 +1,4 @@
-"""HTTP Gateway Protocol: plain HTTP requests, answered by canisters.
+"""HTTP Gateway Protocol, "Overview": from a plain HTTP request to a canister's verified response, step by step.
 
 Responses to queries are verified like on the IC; below `<canister id>.raw.localhost` they are passed on as they are.
 """

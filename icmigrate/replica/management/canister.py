@@ -1,8 +1,4 @@
-"""Interface Specification, "The IC management canister": who may call what, and how.
-
-`METHODS` is the table: where a method may be called from, who may call it, its Candid types and the function
-that does it. The functions are in `methods.py` and `snapshot_methods.py`.
-"""
+"""Interface Specification, "The IC management canister": `aaaaa-aa`, as the ingress filter and the scheduler see it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Interface Specification, "The IC management canister": what its methods do to a canister.
 
 Every operation works on a transaction (`Changes`) and raises Rejected where the IC refuses. Who may call is
-judged before (canister.py).
+judged before (permissions.py).
 """
 
 from __future__ import annotations

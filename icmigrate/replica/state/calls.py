@@ -32,6 +32,7 @@ class Ingress:
 
     @property
     def origin(self) -> Origin:
+        """Whom the answer goes to."""
         return IngressOrigin(self.request_id, self.sender, self.sender_info)
 
 
@@ -63,6 +64,7 @@ class IngressStatus:
 
     @property
     def is_terminal(self) -> bool:
+        """Whether the answer is there, or was."""
         return self.state in (IngressState.REPLIED, IngressState.REJECTED, IngressState.DONE)
 
 
@@ -163,6 +165,7 @@ class CanisterRequest:
 
     @property
     def origin(self) -> Origin:
+        """Whom the answer goes to."""
         return CanisterOrigin(self.sender, self.callback_id, self.deadline)
 
 

@@ -14,6 +14,8 @@ from icmigrate.replica.state.settings import Settings
 
 
 class CanisterStatus(StrEnum):
+    """Section "Canister status"."""
+
     RUNNING = "running"
     STOPPING = "stopping"
     STOPPED = "stopped"
@@ -80,6 +82,7 @@ class QueryStats:
     response_bytes: int = 0
 
     def plus(self, more: QueryStats) -> QueryStats:
+        """The sums of both."""
         return QueryStats(
             self.calls + more.calls,
             self.instructions + more.instructions,

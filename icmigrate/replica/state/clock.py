@@ -20,6 +20,7 @@ class Clock:
         return self._last
 
     def advance(self, seconds: float) -> None:
+        """Moves time forward at once."""
         self._ahead += int(seconds * 1_000_000_000)
         for listener in self._listeners:
             listener()

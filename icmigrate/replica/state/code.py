@@ -59,6 +59,7 @@ class MemoryImage:
         return self.stable_generation if kind else self.heap_generation
 
     def file_size(self, kind: int) -> int:
+        """Bytes of the image file of the heap (0) or the stable memory (1), at least."""
         return self.stable_file if kind else self.heap_file
 
     @property

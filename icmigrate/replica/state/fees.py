@@ -48,6 +48,7 @@ class Fees:
         return self.xnet_call + self.xnet_byte * size
 
     def response_transmission(self, size: int) -> int:
+        """Sending a response of `size` bytes."""
         return self.xnet_byte * size
 
     def response_prepayment(self, limits: Limits) -> int:
@@ -55,6 +56,7 @@ class Fees:
         return self.response_transmission(limits.response_payload) + self.execution(limits.update_instructions)
 
     def http_outcall(self, request_size: int, maximum_response: int) -> int:
+        """An outcall that is paid by what it may use; sizes in bytes."""
         per_bytes = self.http_request_byte * request_size + self.http_response_byte * maximum_response
         return self.http_request + per_bytes
 
@@ -79,6 +81,7 @@ class Fees:
         return storage + self.compute_per_day(canister)
 
     def compute_per_day(self, canister: Canister) -> int:
+        """Cycles that the compute allocation costs in a day."""
         return canister.settings.compute_allocation * self.compute_percent_second * SECONDS_PER_DAY
 
     def freezing_limit(self, canister: Canister) -> int:

@@ -18,6 +18,8 @@ class LogVisibility(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Visibility:
+    """Who may read something of a canister, besides its controllers."""
+
     kind: LogVisibility = LogVisibility.CONTROLLERS
     viewers: tuple[Principal, ...] = ()
 

@@ -43,22 +43,27 @@ class Changes:
 
     @property
     def next_canister(self) -> int:
+        """The next number for a canister id, after this transaction."""
         return self.base.next_canister
 
     @property
     def next_message(self) -> int:
+        """The next number for a message, after this transaction."""
         return self.base.next_message + self._numbered
 
     @property
     def executed_total(self) -> int:
+        """How many messages were executed ever, after this transaction."""
         taken = sum(message is None for message in self.messages.values())
         return self.base.executed + len(self.executed) + taken
 
     @property
     def consumed_by_deleted(self) -> int:
+        """Cycles that deleted canisters consumed and had left, after this transaction."""
         return self.base.consumed_by_deleted + self.cycles_deleted
 
     def canister(self, canister_id: Principal) -> Canister | None:
+        """The canister as this transaction sees it."""
         if canister_id in self.canisters:
             return self.canisters[canister_id]
         return self.base.canisters.get(canister_id)
@@ -71,13 +76,16 @@ class Changes:
         return canister
 
     def put(self, canister: Canister) -> None:
+        """Replaces the canister's record, or adds it."""
         self.canisters[canister.id] = canister
 
     def delete(self, canister: Canister) -> None:
+        """The canister is there no more; its cycles are counted as consumed."""
         self.canisters[canister.id] = None
         self.cycles_deleted += canister.cycles + canister.consumed_cycles
 
     def set_ingress(self, request_id: bytes, status: IngressStatus | None) -> None:
+        """Replaces the status of a request, or forgets it (None)."""
         self.ingress[request_id] = status
 
     def send(self, message: Message) -> None:
@@ -95,11 +103,13 @@ class Changes:
         return number
 
     def native_get(self, namespace: str, key: bytes) -> bytes | None:
+        """A record of a native canister, as this transaction sees it."""
         if (namespace, key) in self.native:
             return self.native[(namespace, key)]
         return self.base.native.get((namespace, key))
 
     def native_put(self, namespace: str, key: bytes, value: bytes | None) -> None:
+        """Replaces a record of a native canister, or deletes it (None)."""
         self.native[(namespace, key)] = value
 
     def native_items(self, namespace: str, prefix: bytes) -> list[tuple[bytes, bytes]]:

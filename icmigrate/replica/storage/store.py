@@ -98,6 +98,7 @@ class Store:
         return path
 
     def close(self) -> None:
+        """Lets go of the folder; a temporary one is deleted."""
         self._database.close()
         self._lock.close()
         if self._temporary is not None:
@@ -217,9 +218,11 @@ class Store:
     # -------------------------------------------------------------------------------------- files
 
     def page_files(self, canister_id: Principal) -> PageFiles:
+        """The files with a canister's memories, to be closed by the caller."""
         return PageFiles(self._memory, canister_id.bytes.hex())
 
     def snapshot_path(self, snapshot_id: bytes, kind: str) -> Path:
+        """The file with one part of a snapshot: heap, stable or module."""
         return self.snapshots / f"{snapshot_id.hex()}.{kind}"
 
     def remove_snapshot(self, snapshot_id: bytes) -> None:

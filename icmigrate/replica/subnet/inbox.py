@@ -20,9 +20,11 @@ class Inbox:
         self._responses: dict[Principal, deque[CanisterResponse]] = {}
 
     def put_call(self, receiver: Principal, call: Ingress | CanisterRequest) -> None:
+        """Adds an ingress message or a request behind the others."""
         self._calls.setdefault(receiver, deque()).append(call)
 
     def put_response(self, response: CanisterResponse) -> None:
+        """Adds a response behind the others."""
         self._responses.setdefault(response.receiver, deque()).append(response)
 
     def next_call(self, receiver: Principal) -> Ingress | CanisterRequest | None:
@@ -36,9 +38,11 @@ class Inbox:
         return queue[0] if queue else None
 
     def call_done(self, receiver: Principal) -> None:
+        """Removes what `next_call` gave."""
         self._calls[receiver].popleft()
 
     def response_done(self, receiver: Principal) -> None:
+        """Removes what `next_response` gave."""
         self._responses[receiver].popleft()
 
     def is_answered(self, caller: Principal, callback_id: int) -> bool:
@@ -46,9 +50,11 @@ class Inbox:
         return any(response.callback_id == callback_id for response in self._responses.get(caller, ()))
 
     def calls(self, receiver: Principal) -> tuple[Ingress | CanisterRequest, ...]:
+        """All calls that wait for a canister."""
         return tuple(self._calls.get(receiver, ()))
 
     def responses(self, receiver: Principal) -> tuple[CanisterResponse, ...]:
+        """All responses that wait for a canister."""
         return tuple(self._responses.get(receiver, ()))
 
     def drop(self, receiver: Principal) -> None:

@@ -155,6 +155,7 @@ class Subnet:
                 changes.set_ingress(request_id, None)
 
     def ingress_status(self, request_id: bytes) -> IngressStatus | None:
+        """What became of a request; None when nothing is known of it."""
         return self.state.ingress.get(request_id)
 
     async def wait(self, request_id: bytes, timeout: float) -> IngressStatus | None:

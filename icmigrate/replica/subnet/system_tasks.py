@@ -20,12 +20,15 @@ class SystemTasks:
         """When the last heartbeat of a canister began."""
 
     def find_low_memory(self, canister: Canister, _now: int) -> SystemTask | None:
+        """The hook, when its condition has come true."""
         return _if_exported(canister, SystemTask.ON_LOW_WASM_MEMORY, canister.low_memory_hook == "ready")
 
     def find_timer(self, canister: Canister, now: int) -> SystemTask | None:
+        """The global timer, when its time has come."""
         return _if_exported(canister, SystemTask.GLOBAL_TIMER, 0 < canister.global_timer <= now)
 
     def find_heartbeat(self, canister: Canister, now: int) -> SystemTask | None:
+        """The heartbeat, a second after the last one."""
         return _if_exported(canister, SystemTask.HEARTBEAT, self._heartbeats and self._beats_at(canister) <= now)
 
     def begins(self, canister: Canister, task: SystemTask, now: int) -> None:

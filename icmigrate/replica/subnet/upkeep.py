@@ -50,6 +50,7 @@ class Upkeep:
     # -------------------------------------------------------------------------------------- stopping
 
     def find_stopped(self, canister: Canister, now: int) -> Stopping | None:
+        """Whether stop_canister calls are to be answered, and with what."""
         if canister.status is not CanisterStatus.STOPPING:
             return None
         if not canister.contexts:
@@ -78,6 +79,7 @@ class Upkeep:
 
     @staticmethod
     def find_debtor(canister: Canister, now: int) -> Literal[True] | None:
+        """Whether the canister has not paid for ten minutes, or could not."""
         return True if now - canister.charged_until >= CHARGE_NS or owes(canister) else None
 
     async def charge(self, canister: Canister, _due: Literal[True]) -> None:
@@ -115,6 +117,7 @@ class Upkeep:
     # -------------------------------------------------------------------------------------- counting
 
     def find_counted_queries(self, canister: Canister, now: int) -> QueryStats | None:
+        """The queries of an epoch that is over."""
         return self.query_statistics.due(canister.id, now)
 
     async def count_queries(self, canister: Canister, counted: QueryStats) -> None:

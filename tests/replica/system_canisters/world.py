@@ -20,7 +20,7 @@ from icmigrate.replica.state.settings import Settings
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.subnet.native_canister import NativeCall
 from icmigrate.replica.subnet.subnet import Subnet
-from icmigrate.replica.system_canisters.installation import system_canisters
+from icmigrate.replica.system_canisters.installed import system_canisters
 from icmigrate.replica.system_canisters.system_canister import NativeMethod
 
 SUBNET = Principal.self_authenticating(b"subnet")
