@@ -50,11 +50,11 @@ class ManagementCanister:
     def effective_canister_id(self, method_name: str, arg: bytes, *, is_query: bool) -> Principal | None:
         """The principal that the URL has to name; None when any will do. Raises Rejected when none would."""
         method = METHODS.get(method_name)
-        caller = From.QUERY if is_query else From.INGRESS
+        via = From.QUERY if is_query else From.INGRESS
         if method is None and (is_query or method_name not in UNAVAILABLE):
             not_found = rejects.management_query_not_found if is_query else rejects.management_method_not_found
             raise Rejected(not_found(method_name))
-        if method is None or caller not in method.callable_from:
+        if method is None or via not in method.callable_from:
             if is_query:
                 raise Rejected(rejects.management_query_not_found(method_name))
             raise Rejected(rejects.not_callable_by_ingress(method_name))
@@ -69,13 +69,13 @@ class ManagementCanister:
 
     async def execute(self, call: NativeCall, changes: Changes) -> Response | Deferred:
         """One replicated call, from a canister or by ingress, inside the transaction `changes`."""
-        caller: From = From.INGRESS if isinstance(call.origin, IngressOrigin) else From.CANISTER
-        if caller is From.CANISTER and call.method_name in UNAVAILABLE:
+        via: From = From.INGRESS if isinstance(call.origin, IngressOrigin) else From.CANISTER
+        if via is From.CANISTER and call.method_name in UNAVAILABLE:
             return UNAVAILABLE[call.method_name](call.method_name)
         method = METHODS.get(call.method_name)
         if method is None or method.callable_from is From.QUERY:
             return rejects.management_method_not_found(call.method_name)
-        if not caller & method.callable_from:
+        if not via & method.callable_from:
             return rejects.not_callable_by_ingress(call.method_name)
         return await self._run(method, call, changes)
 
