@@ -24,7 +24,7 @@ from icmigrate.replica.gateway import response_verification
 from icmigrate.replica.gateway.certificate_expression import ExpressionError, parse_expression
 from icmigrate.replica.gateway.errors import GatewayError
 from icmigrate.replica.http.authentication import authenticated
-from icmigrate.replica.http.requests import BadRequest, parse_call
+from icmigrate.replica.http.requests import BadRequest, EffectiveId, parse_call
 from icmigrate.replica.management import candid_types as management_types
 from icmigrate.replica.state.limits import Limits
 from icmigrate.replica.wasm.module import check
@@ -47,7 +47,7 @@ class Target:
 
 def request(data: bytes) -> None:
     parsed = authenticated(data, "call", NOW, certified.ROOT_KEY)
-    parse_call(parsed)
+    parse_call(parsed, EffectiveId(parsed.sender))
 
 
 def read_cbor(data: bytes) -> None:

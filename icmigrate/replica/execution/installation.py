@@ -16,7 +16,7 @@ from icmigrate.replica.errors.canister_errors import (
 )
 from icmigrate.replica.errors.system_rejects import invalid_persistence_option, missing_persistence_option, not_empty
 from icmigrate.replica.execution.admission import no_module, out_of_cycles
-from icmigrate.replica.execution.charging import charge_resources, spend
+from icmigrate.replica.execution.charging import available, charge_resources, spend
 from icmigrate.replica.execution.commit_or_rollback import Executor, Outcome
 from icmigrate.replica.execution.effects import log, settle
 from icmigrate.replica.execution.instance import Instance
@@ -176,7 +176,7 @@ class _Run:
         memory = replace(self.canister.memory, heap_pages=instance.heap.pages, stable_pages=instance.stable.pages)
         after = self.canister.with_(memory=memory)
         size = after.memory_size - before.memory_size
-        missing = self.executor.fees.freezing_limit(after) - after.reserved_cycles - after.cycles
+        missing = -available(self.executor.fees, after)
         if size > 0 and missing > 0:
             told = missing if self.wanted.sender in after.settings.controllers else None
             raise _Failed(self.canister, InsufficientCyclesInMemoryGrow(size, told), self.instructions)

@@ -123,7 +123,7 @@ class Endpoints:
     async def _call(self, request: web.Request) -> Ingress | Reject:
         """The message of a call request, ready to be submitted, or why the ingress filter refuses it."""
         parsed, target, size = await self._read(request, "call")
-        call = parse_call(parsed)
+        call = parse_call(parsed, target)
         largest = self.subnet.limits.ingress_payload
         if size > largest:
             raise BadRequest(
@@ -131,29 +131,19 @@ class Endpoints:
                 f"Request 0x{call.request_id.hex()} is too large. Message byte size {size} is larger than the "
                 f"max allowed {largest}.",
             )
-        message = Ingress(
-            request_id=call.request_id,
-            sender=call.sender,
-            canister_id=call.canister_id,
-            method_name=call.method_name,
-            arg=call.arg,
-            ingress_expiry=call.ingress_expiry,
-            effective_canister_id=target.id,
-            sender_info=call.sender_info,
-        )
         try:
             self.filter.check_target(call, target, is_query=False)
             # What was accepted once is only asked about again: its answer stands.
             if self.subnet.ingress_status(call.request_id) is None:
-                await self.filter.check_call(message)
+                await self.filter.check_call(call)
         except Rejected as rejected:
             return rejected.reject
-        return message
+        return call
 
     async def query(self, request: web.Request) -> web.Response:
         """Section "Request: Query call"."""
         parsed, target, _ = await self._read(request, "query")
-        call = parse_call(parsed)
+        call = parse_call(parsed, target)
         try:
             self.filter.check_target(call, target, is_query=True)
             response = await self.subnet.query(

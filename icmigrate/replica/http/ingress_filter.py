@@ -12,7 +12,7 @@ from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
 from icmigrate.replica.errors import system_rejects
 from icmigrate.replica.errors.rejected import Rejected
 from icmigrate.replica.execution.admission import no_module, not_running, out_of_cycles
-from icmigrate.replica.http.requests import BadRequest, CallContent, EffectiveId
+from icmigrate.replica.http.requests import BadRequest, EffectiveId
 from icmigrate.replica.management.canister import ManagementCanister
 from icmigrate.replica.state.calls import Ingress
 from icmigrate.replica.state.canister import Canister
@@ -34,7 +34,7 @@ class IngressFilter:
         self._management = management
         self._natives = frozenset(natives)
 
-    def check_target(self, call: CallContent, target: EffectiveId, *, is_query: bool) -> None:
+    def check_target(self, call: Ingress, target: EffectiveId, *, is_query: bool) -> None:
         """Section "Effective canister id": raises BadRequest unless the URL names what the request goes to.
 
         Raises Rejected for a management call that would be rejected whatever the URL names.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from icmigrate.protocol.envelope import Envelope
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
-from icmigrate.replica.state.calls import SenderInfo
+from icmigrate.replica.state.calls import Ingress, SenderInfo
 from icmigrate.replica.state.canister_ids import in_canister_ranges
 
 
@@ -29,19 +29,6 @@ class EffectiveId:
     is_subnet: bool = False
 
 
-@dataclass(frozen=True)
-class CallContent:
-    """The content of a call or query request."""
-
-    request_id: bytes
-    sender: Principal
-    ingress_expiry: int
-    canister_id: Principal
-    method_name: str
-    arg: bytes
-    sender_info: SenderInfo | None = None
-
-
 def parse_target(text: str, *, is_subnet: bool, subnet_id: Principal) -> EffectiveId:
     """The principal in a URL. Raises BadRequest when it is none, or not one of this subnet."""
     try:
@@ -53,20 +40,21 @@ def parse_target(text: str, *, is_subnet: bool, subnet_id: Principal) -> Effecti
     return EffectiveId(principal, is_subnet)
 
 
-def parse_call(parsed: Envelope) -> CallContent:
-    """The fields of a call or query. Raises BadRequest."""
+def parse_call(parsed: Envelope, target: EffectiveId) -> Ingress:
+    """The call that a call or query request to a URL asks for. Raises BadRequest."""
     match parsed.content:
         case {"canister_id": bytes(canister_id), "method_name": str(method_name), "arg": bytes(arg)}:
             if len(canister_id) > 29:
                 raise BadRequest(400, "Malformed request: canister_id is not a principal")
-            return CallContent(
-                parsed.request_id,
-                parsed.sender,
-                parsed.ingress_expiry,
-                Principal(canister_id),
-                method_name,
-                arg,
-                _sender_info(parsed),
+            return Ingress(
+                request_id=parsed.request_id,
+                sender=parsed.sender,
+                canister_id=Principal(canister_id),
+                method_name=method_name,
+                arg=arg,
+                ingress_expiry=parsed.ingress_expiry,
+                effective_canister_id=target.id,
+                sender_info=_sender_info(parsed),
             )
     raise BadRequest(400, "Malformed request: canister_id, method_name and arg are required")
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.errors import system_rejects
 from icmigrate.replica.errors.rejected import Rejected
-from icmigrate.replica.execution.charging import charge_resources
+from icmigrate.replica.execution.charging import available, charge_resources
 from icmigrate.replica.execution.installation import Installation, install
 from icmigrate.replica.execution.low_memory import watch_memory
 from icmigrate.replica.execution.result import CallAnswer
@@ -121,7 +121,7 @@ class CanisterOperations:
             compute = limits.subnet_compute_percent - 1 - used
             if wanted.compute_allocation > compute:
                 raise Rejected(rejects.subnet_compute_oversubscribed(wanted.compute_allocation, compute))
-        missing = self._fees.freezing_limit(canister) - canister.reserved_cycles - canister.cycles
+        missing = -available(self._fees, canister)
         if missing <= 0:
             return
         for what in ("compute", "memory"):
@@ -267,7 +267,7 @@ class CanisterOperations:
     def check_growth(self, before: Canister, after: Canister) -> None:
         """Raises Rejected when a canister that needs more memory now has not the cycles for it."""
         size = after.memory_size - before.memory_size
-        missing = self._fees.freezing_limit(after) - after.reserved_cycles - after.cycles
+        missing = -available(self._fees, after)
         if size > 0 and missing > 0:
             raise Rejected(rejects.insufficient_cycles_in_memory_grow(size, missing))
 

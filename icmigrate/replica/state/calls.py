@@ -19,7 +19,7 @@ class SenderInfo:
 
 @dataclass(frozen=True, slots=True)
 class Ingress:
-    """An authenticated update call from outside (section "Request: Call")."""
+    """An authenticated call from outside (section "Request: Call"); a query of a query method has the same content."""
 
     request_id: bytes
     sender: Principal
