@@ -12,8 +12,7 @@ from icmigrate.replica.management import rejects
 from icmigrate.replica.management import settings as management_settings
 from icmigrate.replica.management.candid_types import Record, given
 from icmigrate.replica.management.management_call import ManagementCall
-from icmigrate.replica.state.canister import CycleUse
-from icmigrate.replica.state.settings import CREATED_WASM_MEMORY_LIMIT, Settings
+from icmigrate.replica.state.settings import CREATED_WASM_MEMORY_LIMIT
 from icmigrate.replica.subnet.native_canister import Deferred
 
 
@@ -22,14 +21,13 @@ async def create_canister(call: ManagementCall, record: Record) -> Record:
     sent = call.received.cycles
     if sent < required:
         raise Rejected(rejects.insufficient_cycles_for_create_canister(sent, required))
-    settings = _initial_settings(call, record, CREATED_WASM_MEMORY_LIMIT)
+    limits, given_settings = call.subnet.limits, record["settings"]
+    settings = management_settings.initial(call.caller, given_settings, limits, CREATED_WASM_MEMORY_LIMIT)
     call.received.accept(sent)
     origin = call.change_origin(record)
     canister_id = call.canisters.create_canister(
-        call.changes, settings, sent - required, origin, variables_hash=_variables_hash(record)
+        call.changes, settings, sent, origin, fee=required, variables_hash=_variables_hash(record)
     )
-    made = call.changes.existing(canister_id)
-    call.changes.put(made.consuming(CycleUse.CANISTER_CREATION, required))
     return {"canister_id": canister_id}
 
 
@@ -37,7 +35,7 @@ async def provisional_create_canister_with_cycles(call: ManagementCall, record: 
     amount = given(record["amount"])
     canister_id = call.canisters.create_canister(
         call.changes,
-        _initial_settings(call, record),
+        management_settings.initial(call.caller, record["settings"], call.subnet.limits),
         call.subnet.fees.default_provisional_balance if amount is None else amount,
         call.change_origin(record),
         given(record["specified_id"]),
@@ -52,13 +50,6 @@ def _variables_hash(record: Record) -> bytes | None:
         for variables in settings["environment_variables"]:
             return hash_of_map({variable["name"]: variable["value"] for variable in variables})
     return None
-
-
-def _initial_settings(call: ManagementCall, record: Record, wasm_memory_limit: int = 0) -> Settings:
-    settings = Settings(controllers=(call.caller,), wasm_memory_limit=wasm_memory_limit)
-    for changed in record["settings"]:
-        settings = management_settings.updated(settings, changed, call.subnet.limits)
-    return settings
 
 
 async def update_settings(call: ManagementCall, record: Record) -> None:

@@ -18,7 +18,7 @@ from icmigrate.replica.execution.low_memory import watch_memory
 from icmigrate.replica.execution.result import CallAnswer
 from icmigrate.replica.management import rejects
 from icmigrate.replica.state.calls import StopCall
-from icmigrate.replica.state.canister import Canister, CanisterStatus
+from icmigrate.replica.state.canister import Canister, CanisterStatus, CycleUse
 from icmigrate.replica.state.canister_ids import canister_id, in_canister_ranges
 from icmigrate.replica.state.fees import MAX_CYCLES
 from icmigrate.replica.state.history import ChangeOrigin, HistoryEntry
@@ -54,11 +54,13 @@ class CanisterOperations:
         origin: ChangeOrigin,
         specified_id: Principal | None = None,
         *,
+        fee: int = 0,
         variables_hash: bytes | None = None,
     ) -> Principal:
-        """Makes an empty canister holding `cycles`; `specified_id` has to be one of the subnet's and not taken.
+        """Makes an empty canister of `cycles`, of which `fee` are for making it.
 
-        `variables_hash` is for the history, where environment variables were given.
+        `specified_id` has to be one of the subnet's and not taken. `variables_hash` is for the history, where
+        environment variables were given.
         """
         if specified_id is not None:
             chosen = specified_id
@@ -74,7 +76,8 @@ class CanisterOperations:
             id=chosen,
             settings=settings,
             created_at=changes.time_ns,
-            cycles=min(cycles, MAX_CYCLES),
+            cycles=min(cycles - fee, MAX_CYCLES),
+            consumed={CycleUse.CANISTER_CREATION: fee} if fee else {},
             charged_until=changes.time_ns,
         )
         self._check_allocations(canister, Settings(settings.controllers))

@@ -53,6 +53,14 @@ def updated(settings: Settings, given: Record, limits: Limits) -> Settings:
     return replace(settings, **changes)  # type: ignore[arg-type]
 
 
+def initial(creator: Principal, given: list[Record], limits: Limits, wasm_memory_limit: int = 0) -> Settings:
+    """Those of a new canister: `creator` controls it unless the records of `given` say otherwise. Raises Rejected."""
+    settings = Settings(controllers=(creator,), wasm_memory_limit=wasm_memory_limit)
+    for record in given:
+        settings = updated(settings, record, limits)
+    return settings
+
+
 def _visibility(value: Record, limits: Limits) -> Visibility:
     ((kind, viewers),) = value.items()
     if kind != LogVisibility.ALLOWED_VIEWERS:

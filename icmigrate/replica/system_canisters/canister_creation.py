@@ -11,9 +11,8 @@ from icmigrate.replica.management import rejects
 from icmigrate.replica.management import settings as management_settings
 from icmigrate.replica.management.candid_types import CANISTER_SETTINGS, Record, given
 from icmigrate.replica.management.operations import CanisterOperations
-from icmigrate.replica.state.canister import CycleUse
 from icmigrate.replica.state.history import CanisterChange
-from icmigrate.replica.state.settings import CREATED_WASM_MEMORY_LIMIT, Settings
+from icmigrate.replica.state.settings import CREATED_WASM_MEMORY_LIMIT
 from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.subnet.subnet import Subnet
 
@@ -56,17 +55,14 @@ def create_canister(
     try:
         if cycles < required:
             raise Rejected(rejects.insufficient_cycles_for_create_canister(cycles, required))
-        chosen = Settings(controllers=(creator,), wasm_memory_limit=CREATED_WASM_MEMORY_LIMIT)
-        for record in settings:
-            chosen = management_settings.updated(chosen, record, operations.subnet.limits)
+        limits = operations.subnet.limits
+        chosen = management_settings.initial(creator, settings, limits, CREATED_WASM_MEMORY_LIMIT)
         origin = CanisterChange(CYCLES_MINTING_CANISTER)
-        canister_id = operations.create_canister(changes, chosen, cycles - required, origin)
+        return operations.create_canister(changes, chosen, cycles, origin, fee=required)
     except Rejected as refused:
         reject, subnet = refused.reject, operations.subnet.subnet_id.to_str()
         text = f"Creating canister in subnet {subnet} failed with code {reject.code.value}: {reject.message}"
         raise CreationFailed(text) from None
-    changes.put(changes.existing(canister_id).consuming(CycleUse.CANISTER_CREATION, required))
-    return canister_id
 
 
 def _check_selection(subnet: Subnet, creator: Principal, selection: Record | None) -> None:
