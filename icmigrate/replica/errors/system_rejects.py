@@ -1,7 +1,7 @@
 """Interface Specification, "Error codes": why the system itself rejects a call.
 
 Codes and texts are those of the IC's own replica, because tools match on them. What canister code does wrong is in
-`canister_errors.py`, what the management canister refuses in `management/rejects.py`.
+`canister_errors.py`, why the management canister rejects in `management/rejects.py`.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from icmigrate.replica.system_api.stable_memory import DIRTY_PAGE_INSTRUCTIONS
 from icmigrate.replica.system_api.system_api import SystemApi
 
 _IN_64_BIT_HEAPS = 4
-"""How many times as much a written page counts there."""
+"""In heaps of 64 bit modules a written page counts as so many."""
 _FORGOTTEN = frozenset(mode for mode in ExecutionMode if not mode.replicated) | {ExecutionMode.REPLICATED_QUERY}
 """The executions whose memory is not kept; the pages of the heap that they write count nothing."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from icmigrate.protocol.principal import Principal
 from icmigrate.replica.errors import system_rejects
 from icmigrate.replica.errors.canister_errors import CanisterError
 from icmigrate.replica.execution.admission import entry_point, not_running, out_of_cycles
@@ -27,7 +26,6 @@ class ReplicatedCall:
     """A replicated call to a canister method, from outside or from a canister."""
 
     origin: Origin
-    caller: Principal
     method_name: str
     arg: bytes
     cycles: int = 0
@@ -43,33 +41,33 @@ def execute_call(executor: Executor, canister: Canister, call: ReplicatedCall, n
     """An update call, or a query method called in replicated mode."""
     canister = charge_resources(executor.fees, canister, now)
 
-    def refuse(reject: Reject, unchanged: Canister) -> Result:
+    def rejected(reject: Reject, unchanged: Canister) -> Result:
         return Result(unchanged, [], [CallAnswer(call.origin, reject, call.cycles)])
 
     reject = not_running(canister)
     if reject is not None:
-        return refuse(reject, canister)
+        return rejected(reject, canister)
     if call.induction_fee:
-        reject = out_of_cycles(executor.fees, canister, call.induction_fee, call.caller)
+        reject = out_of_cycles(executor.fees, canister, call.induction_fee, call.origin.caller)
         if reject is not None:
-            return refuse(reject, canister)
+            return rejected(reject, canister)
         canister = spend(canister, call.induction_fee, use=CycleUse.INGRESS_INDUCTION)
     minimum = canister.settings.minimum_incoming_canister_call_cycles
-    if isinstance(call.origin, CanisterOrigin) and call.caller != canister.id and call.cycles < minimum:
-        return refuse(system_rejects.too_few_cycles_in_call(canister.id, call.cycles, minimum), canister)
+    if isinstance(call.origin, CanisterOrigin) and call.origin.caller != canister.id and call.cycles < minimum:
+        return rejected(system_rejects.too_few_cycles_in_call(canister.id, call.cycles, minimum), canister)
     try:
         export, mode = entry_point(canister, call.method_name)
     except CanisterError as error:
-        return refuse(error.reject(canister.id), canister)
+        return rejected(error.reject(canister.id), canister)
     if mode is ExecutionMode.COMPOSITE_QUERY:
-        return refuse(system_rejects.composite_in_replicated_mode(), canister)
+        return rejected(system_rejects.composite_in_replicated_mode(), canister)
     limit = executor.limits.update_instructions
     prepaid = executor.fees.execution(limit)
-    reject = out_of_cycles(executor.fees, canister, prepaid, call.caller)
+    reject = out_of_cycles(executor.fees, canister, prepaid, call.origin.caller)
     if reject is not None:
-        return refuse(reject, canister)
+        return rejected(reject, canister)
 
-    api = executor.api(mode, canister, call.caller, now, limit)
+    api = executor.api(mode, canister, call.origin.caller, now, limit)
     api.balance = canister.cycles - prepaid
     api.arg = call.arg
     api.method_name = call.method_name
@@ -81,7 +79,7 @@ def execute_call(executor: Executor, canister: Canister, call: ReplicatedCall, n
     used = executor.fees.execution(outcome.instructions)
     if outcome.error is not None:
         failed = spend(log(canister, outcome), used)
-        return refuse(outcome.error.reject(canister.id), failed)
+        return rejected(outcome.error.reject(canister.id), failed)
 
     call_context = CallContext(
         id=canister.next_id,

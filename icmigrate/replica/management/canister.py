@@ -36,7 +36,7 @@ class ManagementCanister:
         self._snapshots = Snapshots(self._canisters)
 
     def target(self, method_name: str, arg: bytes) -> Principal | None:
-        """The canister that a call works on; None when there is none or the call will be refused anyway."""
+        """The canister that a call works on; None when there is none or the call will be rejected anyway."""
         method = METHODS.get(method_name)
         if method is None:
             return None

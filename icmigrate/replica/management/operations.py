@@ -1,6 +1,6 @@
 """Interface Specification, "The IC management canister": what its methods do to a canister.
 
-Every operation works on a transaction (`Changes`) and raises Rejected where the IC refuses. Who may call is
+Every operation works on a transaction (`Changes`) and raises Rejected where the IC rejects. Who may call is
 judged before (permissions.py).
 """
 
@@ -29,7 +29,7 @@ from icmigrate.replica.subnet.native_canister import Deferred, NativeCall
 from icmigrate.replica.subnet.subnet import Subnet
 
 
-def _refused(error_code: str, text: str) -> Rejected:
+def _rejected(error_code: str, text: str) -> Rejected:
     return Rejected(Reject(RejectCode.CANISTER_ERROR, text, error_code))
 
 
@@ -201,7 +201,7 @@ class CanisterOperations:
         """Deletes a stopped canister; its cycles are gone."""
         canister = changes.existing(canister_id)
         if canister.status is not CanisterStatus.STOPPED:
-            raise _refused(
+            raise _rejected(
                 "IC0510",
                 f"Canister {canister_id.to_str()} must be stopped before it is deleted.",
             )
@@ -227,7 +227,7 @@ class CanisterOperations:
         """Stores a chunk of at most `limits.chunk_size` bytes; returns its SHA-256."""
         canister = changes.existing(canister_id)
         if len(chunk) > self._limits.chunk_size:
-            raise _refused(
+            raise _rejected(
                 "IC0504",
                 "Error from Wasm chunk store: Wasm chunk size exceeds the maximum chunk size of "
                 f"{self._limits.chunk_size}.",
@@ -235,7 +235,7 @@ class CanisterOperations:
         digest = hashlib.sha256(chunk).digest()
         if digest not in canister.chunks:
             if canister.wasm_chunk_store_size + self._limits.chunk_size > self._limits.chunk_store:
-                raise _refused(
+                raise _rejected(
                     "IC0504",
                     "Error from Wasm chunk store: Wasm chunk store has already reached maximum capacity of "
                     f"{self._limits.chunk_store} bytes.",

@@ -1,4 +1,4 @@
-"""Interface Specification, "Error codes": why the management canister and the ingress filter refuse.
+"""Interface Specification, "Error codes": why the management canister and the ingress filter reject.
 
 Codes and texts are those of the IC's own replica, because tools match on them; the functions are named after
 the replica's errors. What canister code does wrong is in `errors/canister_errors.py`.

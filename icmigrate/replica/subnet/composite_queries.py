@@ -30,7 +30,7 @@ MAX_DEPTH = 6
 
 
 class LimitReached(Exception):
-    """A composite query and what it calls pass a limit: the query from outside is refused as a whole."""
+    """A composite query and what it calls pass a limit: the query from outside is rejected as a whole."""
 
     def __init__(self, error_code: str, text: str) -> None:
         super().__init__(text)

@@ -273,7 +273,7 @@ class Scheduler:
         self._inbox.call_done(canister.id)
 
     def _call_of(self, message: Ingress | CanisterRequest) -> ReplicatedCall:
-        call = ReplicatedCall(message.origin, message.sender, message.method_name, message.arg)
+        call = ReplicatedCall(message.origin, message.method_name, message.arg)
         if isinstance(message, Ingress):
             return replace(call, induction_fee=self._executor.fees.ingress(message.method_name, message.arg))
         return replace(call, cycles=message.cycles)

@@ -67,7 +67,7 @@ class Ticker:
                 self._next_look = self._look(now)
                 seconds = (self._next_look - now) / 1e9
                 await after_look()
-            except Exception as error:  # noqa: BLE001 - for whoever was told to judge it
+            except Exception as error:  # noqa: BLE001 - `failed` judges it
                 failed(error)
                 seconds = RETRY_SECONDS
             with contextlib.suppress(TimeoutError):

@@ -59,8 +59,8 @@ def create_canister(
         chosen = management_settings.initial(creator, settings, limits, CREATED_WASM_MEMORY_LIMIT)
         origin = CanisterChange(CYCLES_MINTING_CANISTER)
         return operations.create_canister(changes, chosen, cycles, origin, fee=required)
-    except Rejected as refused:
-        reject, subnet = refused.reject, operations.subnet.subnet_id.to_str()
+    except Rejected as rejected:
+        reject, subnet = rejected.reject, operations.subnet.subnet_id.to_str()
         text = f"Creating canister in subnet {subnet} failed with code {reject.code.value}: {reject.message}"
         raise CreationFailed(text) from None
 

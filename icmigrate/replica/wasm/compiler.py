@@ -47,7 +47,7 @@ class Compiler:
         try:
             module = wasmtime.Module(shared_engine(), wasm)
         except wasmtime.WasmtimeError as error:
-            raise _refused(str(error)) from None
+            raise _invalid(str(error)) from None
         compiled_files.write(target, module.serialize())
         return module
 
@@ -77,15 +77,15 @@ class Compiler:
             case 0:
                 return
             case code if code == _REFUSED:
-                raise _refused(said.decode())
+                raise _invalid(said.decode())
             case code if code == _NOT_WRITTEN:
                 raise OSError(int(said), os.strerror(int(said)), str(target))
         if self._is_interrupted:
             raise Interrupted
-        raise _refused(f"compiling it takes more than {self._cpu_seconds} s or {MEMORY_BYTES >> 30} GiB of memory")
+        raise _invalid(f"compiling it takes more than {self._cpu_seconds} s or {MEMORY_BYTES >> 30} GiB of memory")
 
 
-def _refused(reason: str) -> InvalidModule:
+def _invalid(reason: str) -> InvalidModule:
     return InvalidModule(f"Wasmtime failed to validate wasm module {reason}")
 
 
