@@ -12,7 +12,8 @@ from icmigrate.protocol import certificate
 from icmigrate.protocol.hash_of_map import hash_of_map
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.certification.keys import Keys
-from icmigrate.replica.certification.state_tree import Path, SystemTree, witness
+from icmigrate.replica.certification.state_tree import SystemTree
+from icmigrate.replica.certification.witness import Path, witness
 from icmigrate.replica.state.responses import Reject, Reply, Response
 from icmigrate.replica.subnet.subnet import Subnet
 

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from icmigrate.protocol import cbor
 from icmigrate.protocol.envelope import Envelope
-from icmigrate.replica.certification import state_tree
+from icmigrate.replica.certification import read_permissions
 from icmigrate.replica.certification.certifier import Certifier
 from icmigrate.replica.errors.rejected import Rejected
 from icmigrate.replica.http.authentication import authenticated
@@ -158,7 +158,7 @@ class Endpoints:
         parsed, target, _ = await self._read(request, "read_state")
         paths = _paths(parsed)
         try:
-            state_tree.authorize(
+            read_permissions.authorize(
                 paths,
                 state=self.subnet.state,
                 sender=parsed.sender,
@@ -168,7 +168,7 @@ class Endpoints:
                 is_v2=request.path.startswith("/api/v2/"),
                 targets=_delegation_targets(parsed),
             )
-        except state_tree.PathRefused as refused:
+        except read_permissions.PathRefused as refused:
             raise BadRequest(refused.status, str(refused)) from None
         certificate = self.certifier.certificate(paths, is_subnet_request=target.is_subnet)
         return _cbor({"certificate": certificate})

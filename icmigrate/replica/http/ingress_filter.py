@@ -19,8 +19,6 @@ from icmigrate.replica.state.canister import Canister
 from icmigrate.replica.subnet.subnet import Subnet
 
 SUBNET_CALLS = ("create_canister", "provisional_create_canister_with_cycles")
-
-
 SUBNET_QUERIES = ("list_canisters",)
 """What can be called without naming a canister: by the id of the subnet, or by `aaaaa-aa`."""
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from icmigrate.protocol.leb128 import encode_unsigned
+
 MAGIC = b"\0asm\1\0\0\0"
 MAX_SECTIONS = 1000
 CUSTOM, TYPE, IMPORT, FUNCTION, TABLE, MEMORY, GLOBAL = range(7)
@@ -309,47 +311,27 @@ _READERS = {
 }
 
 
-def unsigned_leb(value: int) -> bytes:
-    """Unsigned LEB128."""
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def signed_leb(value: int) -> bytes:
-    """Signed LEB128."""
-    out = bytearray()
-    while not -0x40 <= value < 0x40:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value & 0x7F)
-    return bytes(out)
-
-
 def encode_limits(memory: MemoryType) -> bytes:
-    maximum = b"" if memory.maximum is None else unsigned_leb(memory.maximum)
+    maximum = b"" if memory.maximum is None else encode_unsigned(memory.maximum)
     flags = (4 if memory.is_64 else 0) | (1 if maximum else 0)
-    return bytes([flags]) + unsigned_leb(memory.minimum) + maximum
+    return bytes([flags]) + encode_unsigned(memory.minimum) + maximum
 
 
 def encode_exports(exports: Iterable[Export]) -> bytes:
     """The contents of an export section."""
     entries = [
-        unsigned_leb(len(export.name.encode())) + export.name.encode()
-        + bytes([export.kind]) + unsigned_leb(export.index)
+        encode_unsigned(len(export.name.encode())) + export.name.encode()
+        + bytes([export.kind]) + encode_unsigned(export.index)
         for export in exports
     ]  # fmt: skip
-    return unsigned_leb(len(entries)) + b"".join(entries)
+    return encode_unsigned(len(entries)) + b"".join(entries)
 
 
 def appended(section: bytes | None, entries: list[bytes]) -> bytes:
     """The contents of a section, None where there was none, with more entries behind those that it has."""
     reader = Reader(section or b"\0")
     count = reader.unsigned()
-    return unsigned_leb(count + len(entries)) + reader.bytes(reader.end - reader.position) + b"".join(entries)
+    return encode_unsigned(count + len(entries)) + reader.bytes(reader.end - reader.position) + b"".join(entries)
 
 
 _ORDER = (TYPE, IMPORT, FUNCTION, TABLE, MEMORY, GLOBAL, EXPORT, START, ELEMENT, DATA_COUNT, CODE, DATA)
@@ -358,4 +340,4 @@ _ORDER = (TYPE, IMPORT, FUNCTION, TABLE, MEMORY, GLOBAL, EXPORT, START, ELEMENT,
 def encode(sections: Mapping[int, bytes]) -> bytes:
     """The module that consists of these sections."""
     present = ((number, sections[number]) for number in _ORDER if number in sections)
-    return MAGIC + b"".join(bytes([number]) + unsigned_leb(len(body)) + body for number, body in present)
+    return MAGIC + b"".join(bytes([number]) + encode_unsigned(len(body)) + body for number, body in present)

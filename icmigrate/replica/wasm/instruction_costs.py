@@ -6,7 +6,7 @@ format; those behind the prefixes FC and FD come with their LEB128 number.
 
 from __future__ import annotations
 
-from icmigrate.replica.wasm.binary import unsigned_leb
+from icmigrate.protocol.leb128 import encode_unsigned
 
 FUNCTION = 1
 """Entering a function, besides the call."""
@@ -33,7 +33,7 @@ def _opcodes(text: str) -> list[bytes]:
             continue
         first, _, last = word.partition("-")
         codes = range(int(first, 16), int(last or first, 16) + 1)
-        found += [prefix + unsigned_leb(code) if prefix else bytes([code]) for code in codes]
+        found += [prefix + encode_unsigned(code) if prefix else bytes([code]) for code in codes]
     return found
 
 

@@ -15,10 +15,11 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
+from icmigrate.protocol.leb128 import encode_signed, encode_unsigned
 from icmigrate.replica.errors.canister_errors import InvalidModule
 from icmigrate.replica.errors.documentation import documented
 from icmigrate.replica.wasm import instruction_costs as costs
-from icmigrate.replica.wasm.binary import MalformedModule, Reader, signed_leb, unsigned_leb
+from icmigrate.replica.wasm.binary import MalformedModule, Reader
 
 MAX_FUNCTION_SIZE = 1_000_000
 MAX_FUNCTION_COMPLEXITY = 1_000_000
@@ -88,9 +89,9 @@ class Added:
 
     def charge_body(self) -> bytes:
         """charge(n) -> n: takes n from the counter, which stays at the least number if n is too large."""
-        counter = unsigned_leb(self.counter)
+        counter = encode_unsigned(self.counter)
         read = _GLOBAL_GET + counter
-        least = _I64_CONST + signed_leb(-(1 << 63))
+        least = _I64_CONST + encode_signed(-(1 << 63))
         larger = read + _LOCAL_GET_0 + _I64_SUB + b"\x22\x01" + read + b"\x55"  # local.tee 1 ... i64.gt_s
         chosen = b"\x04\x7e" + least + b"\x05" + b"\x20\x01" + b"\x0b"  # if i64 ... else local.get 1 end
         ends = read + _IF_NEGATIVE_TRAP + _LOCAL_GET_0 + b"\x0b"
@@ -99,12 +100,12 @@ class Added:
     def grow_body(self) -> bytes:
         """grow(pages): memory.grow, whose result and argument the replica sees before it counts."""
         grown = _LOCAL_GET_0 + b"\x40\x00" + _LOCAL_GET_0
-        asked = b"\x41\x00\x11" + unsigned_leb(self.replica_type) + unsigned_leb(self.replica_table)
+        asked = b"\x41\x00\x11" + encode_unsigned(self.replica_type) + encode_unsigned(self.replica_table)
         return _sized(b"\x00" + grown + asked + b"\x0b")
 
 
 def _sized(body: bytes) -> bytes:
-    return unsigned_leb(len(body)) + body
+    return encode_unsigned(len(body)) + body
 
 
 class Meter:
@@ -117,15 +118,15 @@ class Meter:
         self.instructions = 0
         self._cost = _Weights(costs.COSTS_64 if is_64 else costs.COSTS)
         self._complexity = _Weights(costs.COMPLEXITY)
-        self._grow = b"\x10" + unsigned_leb(added.grow)
-        charge = b"\x10" + unsigned_leb(added.charge)
+        self._grow = b"\x10" + encode_unsigned(added.grow)
+        charge = b"\x10" + encode_unsigned(added.charge)
         narrow = _EXTEND + charge + _WRAP
         self._charges = {opcode: charge if is_64 and as_wide else narrow for opcode, as_wide in costs.BY_LENGTH.items()}
-        counter = unsigned_leb(added.counter)
+        counter = encode_unsigned(added.counter)
 
         @cache
         def take(cost: int, check: bool) -> bytes:
-            taken = _GLOBAL_GET + counter + _I64_CONST + signed_leb(cost) + _I64_SUB + _GLOBAL_SET + counter
+            taken = _GLOBAL_GET + counter + _I64_CONST + encode_signed(cost) + _I64_SUB + _GLOBAL_SET + counter
             return taken + (_GLOBAL_GET + counter + _IF_NEGATIVE_TRAP if check else b"")
 
         self._take = take
@@ -134,7 +135,7 @@ class Meter:
         """The code section with metered functions and `more` functions behind them."""
         reader = Reader(section)
         count = reader.unsigned()
-        parts = [unsigned_leb(count + len(more))]
+        parts = [encode_unsigned(count + len(more))]
         for index in range(count):
             size = reader.unsigned()
             end = reader.position + size

@@ -16,13 +16,13 @@ from threading import Lock
 
 import wasmtime
 
+from icmigrate.protocol.leb128 import encode_unsigned
 from icmigrate.replica.engine.wasmtime_c_api import shared_engine
 from icmigrate.replica.errors.canister_errors import InvalidModule
 from icmigrate.replica.state.code import InstalledModule
 from icmigrate.replica.state.limits import Limits
 from icmigrate.replica.storage import compiled_files
 from icmigrate.replica.wasm import binary
-from icmigrate.replica.wasm.binary import unsigned_leb
 from icmigrate.replica.wasm.compiler import Compiler
 from icmigrate.replica.wasm.metering import Added, Meter
 from icmigrate.replica.wasm.validation import decode, requirements, unpack, validate
@@ -113,11 +113,11 @@ def rewritten(module: binary.Module, layout: Layout, limits: Limits) -> Rewritte
     charge_type, grow_type, replica_type = range(len(module.types), len(module.types) + 3)
     charge = module.imported_functions + len(module.functions)
     added = Added(len(module.globals), charge, charge + 1, module.tables, replica_type)
-    functions, bodies = [unsigned_leb(charge_type)], [added.charge_body()]
+    functions, bodies = [encode_unsigned(charge_type)], [added.charge_body()]
     sections = dict(module.sections)
     sections.pop(binary.START, None)
     if layout.has_memory:
-        functions.append(unsigned_leb(grow_type))
+        functions.append(encode_unsigned(grow_type))
         bodies.append(added.grow_body())
         sections[binary.MEMORY] = b"\x01" + binary.encode_limits(_capped(module.memories[0], limits))
     meter = Meter(added, layout.is_64)

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from icmigrate.protocol import hash_tree
 from icmigrate.protocol.hash_tree import Absent, Found, FoundTree, Unknown
 from icmigrate.protocol.principal import ANONYMOUS, Principal
-from icmigrate.replica.certification.state_tree import Node, Path, PathRefused, SystemTree, authorize, children, witness
+from icmigrate.replica.certification.read_permissions import PathRefused, authorize
+from icmigrate.replica.certification.state_tree import SystemTree
+from icmigrate.replica.certification.witness import Node, Path, children, witness
 from icmigrate.replica.state.calls import IngressState, IngressStatus
 from icmigrate.replica.state.canister import Canister
 from icmigrate.replica.state.canister_ids import FIRST_CANISTER, LAST_CANISTER, in_canister_ranges
