@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 from weakref import WeakValueDictionary
@@ -273,10 +273,11 @@ class Scheduler:
         self._inbox.call_done(canister.id)
 
     def _call_of(self, message: Ingress | CanisterRequest) -> ReplicatedCall:
-        call = ReplicatedCall(message.origin, message.method_name, message.arg)
         if isinstance(message, Ingress):
-            return replace(call, induction_fee=self._executor.fees.ingress(message.method_name, message.arg))
-        return replace(call, cycles=message.cycles)
+            cycles, fee = 0, self._executor.fees.ingress(message.method_name, message.arg)
+        else:
+            cycles, fee = message.cycles, 0
+        return ReplicatedCall(message.origin, message.method_name, message.arg, cycles, fee)
 
     def _find_long_log(self, canister: Canister, _now: int) -> Literal[True] | None:
         return True if canister.memory.log_length > self._executor.limits.page_log_bytes else None
