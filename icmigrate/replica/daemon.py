@@ -177,15 +177,16 @@ def stop(state_dir: Path) -> bool:
     info = status(state_dir)
     if info is None:
         return False
-    if not _signal(state_dir, info.pid) and _is_held(state_dir / RUNNING):
-        raise ReplicaDaemonError(
-            f"The replica of {state_dir} runs where it cannot be ended from: process {info.pid}, which its record "
-            "names, is not the one that holds the folder.",
-            hint=ELSEWHERE,
-        )
+    is_ours = _signal(state_dir, info.pid)
     gone = threading.Thread(target=_wait_for, args=(state_dir / RUNNING,), daemon=True)
     gone.start()
-    gone.join(STOP_SECONDS)
+    gone.join(STOP_SECONDS if is_ours else ANSWER_SECONDS)  # one that ended in between lets go of one lock first
+    if gone.is_alive() and not is_ours:
+        raise ReplicaDaemonError(
+            f"The replica of {state_dir} cannot be ended from here: process {info.pid}, which its record names, is not "
+            "the one that holds the folder.",
+            hint=ELSEWHERE,
+        )
     if gone.is_alive():
         raise ReplicaDaemonError(f"The replica (process {info.pid}) does not end.")
     return True
@@ -193,18 +194,25 @@ def stop(state_dir: Path) -> bool:
 
 def _signal(state_dir: Path, pid: int) -> bool:
     """Tells the process to end if it is the one that holds the folder; whether it was."""
-    if sys.platform != "linux":
-        if is_ours := _holder(state_dir / PROCESS) == pid:
-            os.kill(pid, signal.SIGTERM)
-        return is_ours
-    try:
-        process = os.pidfd_open(pid)  # means this process from here on, whoever has its number later
-    except OSError:
-        return False
-    try:
-        if is_ours := _holder(state_dir / PROCESS) == pid:
+    with _process(pid) as process:
+        is_ours = _holder(state_dir / PROCESS) == pid
+        if is_ours and process is not None:
             signal.pidfd_send_signal(process, signal.SIGTERM)
-        return is_ours
+        elif is_ours:
+            os.kill(pid, signal.SIGTERM)
+    return is_ours
+
+
+@contextmanager
+def _process(pid: int) -> Iterator[int | None]:
+    """A descriptor that means this process whoever has its number later; None where there are none, or no process."""
+    try:
+        process = os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        yield None
+        return
+    try:
+        yield process
     finally:
         os.close(process)
 
