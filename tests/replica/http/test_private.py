@@ -120,6 +120,17 @@ def test_a_log_that_is_a_link_is_not_written_to(folder: Path, tmp_path: Path) ->
     assert (tmp_path / "profile").read_text() == "mine"
 
 
+def test_a_folder_with_a_link_that_another_user_put_there_is_not_served(folder: Path, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only the superuser makes links of others")
+    folder.mkdir(parents=True)
+    (folder / "state.db").symlink_to(tmp_path / "mine")
+    os.lchown(folder / "state.db", 12345, 12345)
+    with pytest.raises(ReplicaDaemonError, match="another user's"):
+        daemon.start(folder, 0)
+    assert not (tmp_path / "mine").exists()
+
+
 def test_the_secrets_of_whoever_starts_it_are_not_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ICMIGRATE_IDENTITY_PEM", "-----BEGIN PRIVATE KEY-----")
     monkeypatch.setenv("ICMIGRATE_DATABASE_URL", "postgresql://user:password@host/database")
