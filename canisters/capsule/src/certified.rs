@@ -8,11 +8,11 @@
 //! The tree is in the heap and made again from the registry after an upgrade.
 
 use crate::http::certified_data;
-use crate::slots::Slots;
-use crate::types::{Answer, Digest, Error};
+use crate::registry::Registry;
 use ic_certification::hash_tree::labeled_hash;
 use ic_certification::{fork, labeled, pruned, AsHashTree, HashTree, RbTree};
 use ic_stable_structures::Memory as StableMemory;
+use types::{Answer, Digest, Error};
 
 const MANIFEST: &str = "manifest";
 
@@ -24,17 +24,17 @@ pub struct Certified {
 
 impl Certified {
     /// The tree over all certified roots of the registry.
-    pub fn new<M: StableMemory>(slots: &Slots<M>) -> Self {
+    pub fn new<M: StableMemory>(registry: &Registry<M>) -> Self {
         let mut certified = Certified::default();
-        for capsule in slots.ids(None) {
-            certified.update(slots, &capsule);
+        for capsule in registry.ids(None) {
+            certified.update(registry, &capsule);
         }
         certified
     }
 
     /// Takes over what the registry says about one capsule.
-    pub fn update<M: StableMemory>(&mut self, slots: &Slots<M>, capsule: &str) {
-        match slots.find(capsule).and_then(|slot| slot.certified_root) {
+    pub fn update<M: StableMemory>(&mut self, registry: &Registry<M>, capsule: &str) {
+        match registry.find(capsule).and_then(|known| known.certified_root) {
             Some(root) => self.roots.insert(capsule.as_bytes().to_vec(), root.into_vec()),
             None => self.roots.delete(capsule.as_bytes()),
         }
@@ -67,31 +67,24 @@ impl Certified {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory;
-    use crate::slots::Slot;
-    use crate::types::Home;
+    use crate::registry::{Registration, Residence};
     use ic_certification::LookupResult;
     use ic_stable_structures::VectorMemory;
+    use storage::memory;
 
-    fn slot(root: Option<[u8; 32]>) -> Slot {
-        Slot {
-            home: Home::Migrating,
-            generation: 1,
-            made_by: None,
-            token_secret: None,
-            certified_root: root.map(|root| root.to_vec().into()),
-            deleting: false,
-        }
+    fn registration(root: Option<[u8; 32]>) -> Registration {
+        let certified_root = root.map(|root| root.to_vec().into());
+        Registration { certified_root, ..Registration::new(Residence::Frozen, Default::default()) }
     }
 
     #[test]
     fn a_witness_proves_the_root_of_its_capsule_under_the_certified_data() {
-        let mut slots = Slots::init(&memory::manager(VectorMemory::default(), 1));
+        let mut registry = Registry::init(&memory::manager(VectorMemory::default(), 1));
         let http = [7; 32];
         for (id, root) in [("a", Some([1; 32])), ("b", None), ("c", Some([3; 32]))] {
-            slots.put(id, &slot(root));
+            registry.put(id, &registration(root));
         }
-        let mut certified = Certified::new(&slots);
+        let mut certified = Certified::new(&registry);
         let data = certified.digest(&http);
         for (id, root) in [("a", Some([1; 32])), ("b", None), ("c", Some([3; 32]))] {
             let tree = certified.witness(id, &http);
@@ -104,9 +97,9 @@ mod tests {
         }
         let bytes = certified.manifest_witness("a", &http).unwrap();
         assert_eq!(bytes[..6], [0x83, 1, 0x82, 4, 0x58, 32], "a fork whose left side is a pruned hash");
-        slots.put("a", &slot(None));
-        certified.update(&slots, "a");
+        registry.put("a", &registration(None));
+        certified.update(&registry, "a");
         assert_ne!(certified.digest(&http), data);
-        assert_eq!(certified.digest(&http), Certified::new(&slots).digest(&http));
+        assert_eq!(certified.digest(&http), Certified::new(&registry).digest(&http));
     }
 }

@@ -27,15 +27,15 @@
 //! TOTALS  capsule -> records, record bytes, blobs, blob bytes (u64 each)
 //! ```
 
-use crate::keys::Key;
-use crate::limits::{MAX_PAGE, MAX_PAGE_BYTES};
-use crate::memory::{self, Vm};
-use crate::types::{Answer, Digest, Error, ManifestLeaf, ManifestNode, Page, RecordKind};
 use ic_stable_structures::memory_manager::MemoryManager;
 use ic_stable_structures::{Memory, StableBTreeMap};
 use serde_bytes::ByteBuf;
 use sha2::{Digest as _, Sha256};
 use std::ops::Bound;
+use storage::keys::Key;
+use storage::memory::{self, Vm};
+use types::limits::{MAX_PAGE, MAX_PAGE_BYTES};
+use types::{Answer, Digest, Error, ManifestLeaf, ManifestNode, Page, RecordKind};
 
 /// Most leaves of a leaf node.
 const LEAF_SIZE: usize = 16;

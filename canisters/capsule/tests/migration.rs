@@ -2,12 +2,12 @@
 
 mod world;
 
-use capsule::access::Call;
+use access::Call;
 use capsule::import::Import;
 use capsule::store::Store;
-use capsule::types::*;
 use ic_stable_structures::VectorMemory;
 use serde_bytes::ByteBuf;
+use types::*;
 use world::*;
 
 type Personal = (Store<VectorMemory>, Import<VectorMemory>);
@@ -121,16 +121,16 @@ fn every_single_difference_shows_in_the_root() {
         }
     }
     let gallery = records.iter().position(|record| record.kind == RecordKind::Gallery).unwrap();
-    let mut changed: Gallery = capsule::canonical::decode(&records[gallery].bytes).unwrap();
+    let mut changed: Gallery = storage::canonical::decode(&records[gallery].bytes).unwrap();
     changed.items.reverse();
     let mut reordered = records.clone();
-    reordered[gallery].bytes = capsule::canonical::encode(&changed).into();
+    reordered[gallery].bytes = storage::canonical::encode(&changed).into();
     assert_ne!(seal_with(reordered), root.root);
     let entry = records.iter().position(|record| record.kind == RecordKind::AccessEntry).unwrap();
-    let mut changed: AccessEntry = capsule::canonical::decode(&records[entry].bytes).unwrap();
+    let mut changed: AccessEntry = storage::canonical::decode(&records[entry].bytes).unwrap();
     changed.created_at += 1;
     let mut later = records.clone();
-    later[entry].bytes = capsule::canonical::encode(&changed).into();
+    later[entry].bytes = storage::canonical::encode(&changed).into();
     assert_ne!(seal_with(later), root.root);
 }
 
@@ -243,10 +243,10 @@ fn an_upgrade_in_the_middle_of_a_migration_loses_nothing() {
     let root = frozen_root(&mut world);
     let memory = VectorMemory::default();
     let open = |role, me| {
-        let memories = capsule::memory::manager(memory.clone(), 1);
+        let memories = storage::memory::manager(memory.clone(), 1);
         (Store::open(&memories, role, me), Import::init(&memories))
     };
-    let role = capsule::header::Role::Personal;
+    let role = storage::header::Role::Personal;
     let mut fresh = open(role, HOME);
     begin(&world.capsule, &mut fresh);
     drop(fresh);
@@ -272,10 +272,10 @@ fn an_upgrade_in_the_middle_of_a_migration_loses_nothing() {
 #[test]
 #[should_panic(expected = "belongs to another canister")]
 fn the_module_of_the_hub_does_not_take_over_the_memory_of_a_personal_canister() {
-    use capsule::header::Role;
+    use storage::header::Role;
     let memory = VectorMemory::default();
     for role in [Role::Personal, Role::Hub] {
-        Store::open(&capsule::memory::manager(memory.clone(), 1), role, HOME);
+        Store::open(&storage::memory::manager(memory.clone(), 1), role, HOME);
     }
 }
 
@@ -291,9 +291,9 @@ fn only_canonical_bytes_of_this_capsule_come_in() {
     renamed.id = "other".into();
     let mut wrong_kind = folder.clone();
     wrong_kind.kind = RecordKind::Group;
-    let mut foreign: Folder = capsule::canonical::decode(&folder.bytes).unwrap();
+    let mut foreign: Folder = storage::canonical::decode(&folder.bytes).unwrap();
     foreign.capsule_id = "other".into();
-    let foreign = RecordBytes { bytes: capsule::canonical::encode(&foreign).into(), ..folder.clone() };
+    let foreign = RecordBytes { bytes: storage::canonical::encode(&foreign).into(), ..folder.clone() };
     let garbage = RecordBytes { bytes: ByteBuf::from([0x9f; 50_000]), ..folder.clone() };
     let blob = RecordBytes { kind: RecordKind::Blob, ..folder.clone() };
     for record in [padded, renamed, wrong_kind, foreign, garbage, blob] {

@@ -1,22 +1,24 @@
 //! The factory: creates, installs, deletes and hands off personal canisters.
 //!
 //! Each step first looks at what is already done, so that it may be repeated; one step at a time
-//! runs for a capsule. What cannot be undone is written into the journal before it is asked for,
+//! runs for a capsule. What cannot be undone is written into the migrations before it is asked for,
 //! and what came of it at once after the answer.
 
 use crate::management::{self, Creation, Status};
-use crate::state::{call, with, State};
+use crate::Hub;
+use access::Call;
 use candid::Principal;
-use capsule::access::Call;
-use capsule::journal::{wrong_phase, Event};
-use capsule::quote::{quote, Means, CALL_RESERVE, FEES, HUB_FLOOR};
-use capsule::types::*;
 use ic_cdk::api;
 use ic_cdk_management_canister::{CanisterInstallMode, CanisterStatusType};
+use migration::migrations::{wrong_phase, Event};
+use migration::quote::{quote, HubFunds, CALL_RESERVE, HUB_FLOOR};
 use serde_bytes::ByteBuf;
+use shell::Canister;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::future::Future;
+use types::fees::FEES;
+use types::*;
 
 thread_local! {
     /// The capsules that a step is running for.
@@ -37,8 +39,8 @@ struct Turn {
 impl Turn {
     /// A turn for a caller who may migrate the capsule.
     fn take(capsule: &str) -> Answer<Turn> {
-        let call = call();
-        with(|state| state.may_migrate(&call, capsule))?;
+        let call = Hub::call();
+        Hub::with(|hub| hub.may_migrate(&call, capsule))?;
         if !BUSY.with_borrow_mut(|busy| busy.insert(capsule.into())) {
             return Err(Error::Conflict(format!("another step of this migration is running for {capsule}")));
         }
@@ -46,11 +48,11 @@ impl Turn {
     }
 
     fn current(&self) -> Answer<Migration> {
-        with(|state| Ok(state.journal.current(&self.capsule)?.migration))
+        Hub::with(|hub| Ok(hub.migrations.current(&self.capsule)?.migration))
     }
 
     fn apply(&self, event: Event) -> Answer<Migration> {
-        with(|state| state.journal.apply(&self.capsule, event, api::time()))
+        Hub::with(|hub| hub.migrations.apply(&self.capsule, event, api::time()))
     }
 
     /// Waits for a call, which is then paid for when the step is settled.
@@ -80,16 +82,16 @@ impl Drop for Turn {
     }
 }
 
-impl State {
+impl Hub {
     /// Ok for operators and for the owners of the capsule.
     pub fn may_migrate(&self, call: &Call, capsule: &str) -> Answer<()> {
-        self.store.slots.get(capsule)?;
+        self.store.registry.get(capsule)?;
         if call.operator {
             return Ok(());
         }
         let head: Capsule = self.store.records.get(capsule, capsule)?;
         if call.is_anonymous() || !head.owners.iter().any(|owner| owner.person == call.person()) {
-            return Err(capsule::store::unauthorized(call));
+            return Err(access::unauthorized(call));
         }
         Ok(())
     }
@@ -100,7 +102,7 @@ impl State {
     }
 
     fn active(&self, capsule: &str) -> Answer<Option<Migration>> {
-        let newest = self.journal.newest(capsule)?.map(|entry| entry.migration);
+        let newest = self.migrations.newest(capsule)?.map(|entry| entry.migration);
         let is_over = |phase| matches!(phase, MigrationPhase::Aborted | MigrationPhase::HandedOff);
         Ok(newest.filter(|migration| !is_over(migration.phase)))
     }
@@ -110,22 +112,22 @@ impl State {
         let head: Capsule = self.store.records.get(capsule, capsule)?;
         let summary = self.store.summary_of(&head)?;
         let active = self.active(capsule)?;
-        let means = Means {
+        let funds = HubFunds {
             creation_fee: api::cost_create_canister(),
             liquid: api::canister_liquid_cycle_balance(),
-            reserved: self.journal.reserved()?,
+            reserved: self.migrations.reserved()?,
             wasm: self.wasm.info(),
         };
-        Ok(quote(&summary, means, active))
+        Ok(quote(&summary, funds, active))
     }
 }
 
 /// Phase 1: sets the cycles aside. One migration of a capsule at a time.
 pub fn reserve(capsule: &str) -> Answer<Migration> {
     let turn = Turn::take(capsule)?;
-    let call = call();
-    with(|state| {
-        let quote = state.quote(capsule)?;
+    let call = Hub::call();
+    Hub::with(|hub| {
+        let quote = hub.quote(capsule)?;
         if let Some(active) = quote.active {
             return if active.phase == MigrationPhase::CutOver {
                 Err(wrong_phase(&active))
@@ -133,21 +135,21 @@ pub fn reserve(capsule: &str) -> Answer<Migration> {
                 Ok(active)
             };
         }
-        state.store.slots.get(&turn.capsule)?.writable(capsule, state.store.me)?;
+        hub.store.registry.get(&turn.capsule)?.writable(capsule)?;
         if quote.available < quote.budget {
             return Err(Error::OutOfCycles { needed: quote.budget, available: quote.available });
         }
         if !quote.feasible {
             return Err(Error::Conflict(quote.problems.join("; ")));
         }
-        state.journal.reserve(capsule, call.caller, quote.budget, quote.endowment, call.at)
+        hub.migrations.reserve(capsule, call.caller, quote.budget, quote.endowment, call.at)
     })
 }
 
 /// Phase 2: creates the canister, once.
 pub async fn create(capsule: &str) -> Answer<Migration> {
     let turn = Turn::take(capsule)?;
-    let entry = with(|state| state.journal.current(capsule))?;
+    let entry = Hub::with(|hub| hub.migrations.current(capsule))?;
     match entry.migration.phase {
         MigrationPhase::Reserved => {}
         MigrationPhase::Aborted => return Err(wrong_phase(&entry.migration)),
@@ -203,26 +205,26 @@ pub async fn install(capsule: &str) -> Answer<Migration> {
 
 async fn install_module(turn: &Turn, migration: &Migration) -> Answer<()> {
     let canister = canister_of(migration)?;
-    let (info, module) = with(|state| state.wasm.module())
+    let (info, module) = Hub::with(|hub| hub.wasm.module())
         .ok_or_else(|| Error::Conflict("the hub has no personal module: upload it with wasm_begin".into()))?;
-    let hash = capsule::data::check::digest(&info.sha256)?;
+    let hash = types::check::digest(&info.sha256)?;
     let status = turn.calling(0, management::canister_status(canister)).await?;
     let mode = match &status.module_hash {
         Some(found) if *found == info.sha256 => return turn.apply(Event::Installed(hash)).map(drop),
         Some(_) => CanisterInstallMode::Reinstall,
         None => CanisterInstallMode::Install,
     };
-    let arg = with(|state| personal_init(state, migration))?;
+    let arg = Hub::with(|hub| personal_init(hub, migration))?;
     let arg = candid::encode_one(&arg).map_err(|error| Error::Upstream(error.to_string()))?;
     turn.calling(module.len() + arg.len(), management::install_code(canister, mode, module, arg)).await?;
     turn.apply(Event::Installed(hash)).map(drop)
 }
 
-fn personal_init(state: &State, migration: &Migration) -> Answer<PersonalInit> {
-    let secret = state.store.slots.get(&migration.capsule_id)?.token_secret;
+fn personal_init(hub: &Hub, migration: &Migration) -> Answer<PersonalInit> {
+    let secret = hub.store.registry.get(&migration.capsule_id)?.token_secret;
     Ok(PersonalInit {
         capsule_id: migration.capsule_id.clone(),
-        hub: state.store.me,
+        hub: hub.store.me,
         operators: vec![migration.operator],
         token_secret: secret.ok_or_else(|| Error::Conflict("this capsule was handed off".into()))?,
     })
@@ -234,7 +236,7 @@ pub fn freeze(capsule: &str) -> Answer<Migration> {
     let migration = turn.current()?;
     match migration.phase {
         MigrationPhase::Installed => {
-            let generation = with(|state| state.store.freeze(capsule))?;
+            let generation = Hub::with(|hub| hub.store.freeze(capsule))?;
             turn.apply(Event::Frozen { generation })
         }
         MigrationPhase::Frozen => Ok(migration),
@@ -254,11 +256,8 @@ pub fn thaw(capsule: &str) -> Answer<Migration> {
 }
 
 fn unfreeze(turn: &Turn) -> Answer<Migration> {
-    with(|state| {
-        state.store.thaw(&turn.capsule)?;
-        state.recertify(&turn.capsule);
-        Ok::<_, Error>(())
-    })?;
+    Hub::with(|hub| hub.store.thaw(&turn.capsule))?;
+    Hub::recertify(&turn.capsule);
     turn.apply(Event::Thawed)
 }
 
@@ -269,17 +268,14 @@ pub fn build_manifest(capsule: &str) -> Answer<ManifestSummary> {
     match migration.phase {
         MigrationPhase::Frozen => {}
         MigrationPhase::CutOver | MigrationPhase::HandedOff => {
-            return with(|state| state.store.manifest_summary(capsule))
+            return Hub::with(|hub| hub.store.manifest_summary(capsule))
         }
         _ => return Err(wrong_phase(&migration)),
     }
-    let summary = with(|state| {
-        let summary = state.store.build_manifest(capsule);
-        state.recertify(capsule);
-        summary
-    })?;
+    let summary = Hub::with(|hub| hub.store.build_manifest(capsule))?;
+    Hub::recertify(capsule);
     if summary.complete && migration.root.is_none() {
-        turn.apply(Event::ManifestBuilt(capsule::data::check::digest(&summary.root)?))?;
+        turn.apply(Event::ManifestBuilt(types::check::digest(&summary.root)?))?;
     }
     Ok(summary)
 }
@@ -323,11 +319,8 @@ async fn move_over(turn: &Turn, migration: &Migration, root: &ByteBuf) -> Answer
     if activated.state != ImportState::Live {
         return Err(Error::Upstream("the personal canister did not go live".into()));
     }
-    with(|state| {
-        state.store.move_to(&turn.capsule, canister)?;
-        state.recertify(&turn.capsule);
-        Ok::<_, Error>(())
-    })?;
+    Hub::with(|hub| hub.store.move_to(&turn.capsule, canister))?;
+    Hub::recertify(&turn.capsule);
     turn.apply(Event::CutOver).map(drop)
 }
 
@@ -419,7 +412,7 @@ pub async fn handoff(capsule: &str, recovery: Option<Principal>) -> Answer<Migra
 
 async fn give_up(turn: &Turn, migration: &Migration, recovery: Option<Principal>) -> Answer<()> {
     let canister = canister_of(migration)?;
-    let controllers = with(|state| controllers_after(state, &turn.capsule, recovery))?;
+    let controllers = Hub::with(|hub| controllers_after(hub, &turn.capsule, recovery))?;
     let info = turn.calling(0, management::canister_info(canister)).await?;
     let found: BTreeSet<Principal> = info.controllers.into_iter().collect();
     if found.contains(&api::canister_self()) {
@@ -428,19 +421,15 @@ async fn give_up(turn: &Turn, migration: &Migration, recovery: Option<Principal>
     } else if found != controllers {
         return Err(Error::Conflict("the personal canister has other controllers than its owners".into()));
     }
-    with(|state| state.store.slots.change(&turn.capsule, |slot| slot.token_secret = None))?;
+    Hub::with(|hub| hub.store.registry.change(&turn.capsule, |known| known.token_secret = None))?;
     turn.apply(Event::HandedOff).map(drop)
 }
 
 /// The owners that can control a canister, and the recovery principal.
-fn controllers_after(
-    state: &State,
-    capsule: &str,
-    recovery: Option<Principal>,
-) -> Answer<BTreeSet<Principal>> {
+fn controllers_after(hub: &Hub, capsule: &str, recovery: Option<Principal>) -> Answer<BTreeSet<Principal>> {
     /// Most controllers of a canister.
     const MOST: usize = 10;
-    let head: Capsule = state.store.records.get(capsule, capsule)?;
+    let head: Capsule = hub.store.records.get(capsule, capsule)?;
     let owners = head.owners.into_iter().filter_map(|owner| match owner.person {
         PersonRef::Principal(principal) => Some(principal),
         PersonRef::Opaque(_) => None,
@@ -452,8 +441,7 @@ fn controllers_after(
     let is_nobody = |principal: &Principal| {
         *principal == Principal::anonymous() || *principal == Principal::management_canister()
     };
-    if controllers.len() > MOST || controllers.iter().any(is_nobody) || controllers.contains(&state.store.me)
-    {
+    if controllers.len() > MOST || controllers.iter().any(is_nobody) || controllers.contains(&hub.store.me) {
         return Err(Error::Invalid(format!("a canister has at most {MOST} controllers, each somebody else")));
     }
     Ok(controllers)

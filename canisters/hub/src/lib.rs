@@ -3,33 +3,61 @@
 //! Endpoints only: who may do what is in the `capsule` crate, the steps of a migration are in
 //! `factory`.
 
-#[path = "../../endpoints/data.rs"]
-mod data;
 mod factory;
-#[path = "../../endpoints/http.rs"]
-mod http;
 mod management;
-mod state;
-#[path = "../../endpoints/system.rs"]
-mod system;
 
+use access::{unauthorized, Call};
 use candid::Principal;
-use capsule::access::Call;
-use capsule::data::check;
-use capsule::store::unauthorized;
-use capsule::types::*;
-use ic_cdk::{init, inspect_message, post_upgrade, query, update};
+use ic_cdk::{api, init, inspect_message, post_upgrade, query, update};
+use migration::migrations::Migrations;
+use migration::module_store::ModuleStore;
 use serde_bytes::ByteBuf;
-use state::{call, change, read, with, write};
+use shell::{Canister, Memories, StableMemory, Store};
+use storage::header::Role;
+use types::*;
 
-/// Below this many liquid cycles the hub calls itself low.
-const LOW_THRESHOLD: u128 = 2_000_000_000_000;
+/// What the hub has.
+pub struct Hub {
+    store: Store,
+    migrations: Migrations<StableMemory>,
+    wasm: ModuleStore<StableMemory>,
+}
+
+shell::canister!(Hub {
+    const ROLE: Role = Role::Hub;
+    const LOW_THRESHOLD: u128 = 2_000_000_000_000;
+
+    fn open(memories: &Memories, store: Store) -> Self {
+        Hub { store, migrations: Migrations::init(memories), wasm: ModuleStore::init(memories) }
+    }
+
+    fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn store_mut(&mut self) -> &mut Store {
+        &mut self.store
+    }
+
+    /// An operator is a controller of the hub, or was added by an operator.
+    fn is_operator(&self, principal: &Principal) -> bool {
+        api::is_controller(principal) || self.store.operators.contains(principal)
+    }
+
+    fn reserved(&self) -> u128 {
+        self.migrations.reserved().unwrap_or(u128::MAX)
+    }
+});
+
+shell::data_endpoints!(Hub);
+shell::http_endpoints!(Hub);
+shell::system_endpoints!(Hub);
 
 #[init]
 fn init(init: Option<HubInit>) {
-    state::open();
+    Hub::start();
     let operators = init.map(|init| init.operators).unwrap_or_default();
-    let added = with(|state| operators.into_iter().try_for_each(|one| state.store.operators.add(one)));
+    let added = Hub::with(|hub| operators.into_iter().try_for_each(|one| hub.store.operators.add(one)));
     if let Err(error) = added {
         ic_cdk::trap(format!("{error:?}"));
     }
@@ -37,19 +65,19 @@ fn init(init: Option<HubInit>) {
 
 #[post_upgrade]
 fn post_upgrade() {
-    state::open();
+    Hub::start();
 }
 
 /// Refuses early what is refused anyway: nobody pays for strangers. Each method checks again.
 #[inspect_message]
 fn inspect_message() {
-    let call = call();
-    let method = ic_cdk::api::msg_method_name();
+    let call = Hub::call();
+    let method = api::msg_method_name();
     let operators_only = method.starts_with("wasm_") || method.starts_with("operators_");
-    let is_known = || with(|state| state.store.records.index.capsule_reached(&call.person(), "").is_some());
+    let is_known = || Hub::with(|hub| hub.store.records.index.capsule_reached(&call.person(), "").is_some());
     let accepted = call.operator || (!operators_only && (method == "capsules_create" || is_known()));
     if accepted && !call.is_anonymous() {
-        ic_cdk::api::accept_message();
+        api::accept_message();
     }
 }
 
@@ -65,29 +93,29 @@ fn operator(call: &Call) -> Answer<()> {
 
 #[update]
 async fn capsules_create(subject: Option<PersonRef>) -> Answer<Capsule> {
-    let call = call();
+    let call = Hub::call();
     let subject = subject.unwrap_or_else(|| call.person());
-    if let Some(existing) = with(|state| state.store.capsule_of(&call, &subject))? {
+    if let Some(existing) = Hub::with(|hub| hub.store.capsule_of(&call, &subject))? {
         return Ok(existing);
     }
     // the secret that signs the capsule's asset tokens: nobody can foresee it
     let secret = management::random().await?;
-    write("capsules_create", |store, _| store.capsules_create(&call, subject, secret))
+    Hub::write("capsules_create", |store, _| store.capsules_create(&call, subject, secret))
 }
 
 #[query]
 fn capsules_list(after: Option<String>, limit: u32) -> Answer<Page<CapsuleSummary>> {
-    read(|store, call| store.capsules_list(call, after.as_deref(), limit))
+    Hub::read(|store, call| store.capsules_list(call, after.as_deref(), limit))
 }
 
 #[update]
 fn capsules_delete(capsule: String) -> Answer<()> {
-    change("capsules_delete", |state, call| {
-        if state.is_migrating(&capsule)? {
-            state.may_migrate(call, &capsule)?;
+    Hub::change("capsules_delete", |hub, call| {
+        if hub.is_migrating(&capsule)? {
+            hub.may_migrate(call, &capsule)?;
             return Err(Error::Conflict(format!("capsule {capsule} has a migration: abort it first")));
         }
-        state.store.capsules_delete(call, &capsule)
+        hub.store.capsules_delete(call, &capsule)
     })
 }
 
@@ -95,12 +123,12 @@ fn capsules_delete(capsule: String) -> Answer<()> {
 
 #[query]
 fn operators_list() -> Vec<Principal> {
-    read(|store, _| store.operators.list())
+    Hub::read(|store, _| store.operators.list())
 }
 
 #[update]
 fn operators_add(principal: Principal) -> Answer<()> {
-    write("operators_add", |store, call| {
+    Hub::write("operators_add", |store, call| {
         operator(call)?;
         store.operators.add(principal)
     })
@@ -108,77 +136,66 @@ fn operators_add(principal: Principal) -> Answer<()> {
 
 #[update]
 fn operators_remove(principal: Principal) -> Answer<()> {
-    write("operators_remove", |store, call| {
+    Hub::write("operators_remove", |store, call| {
         operator(call)?;
         store.operators.remove(&principal);
         Ok(())
     })
 }
 
-// ---- export, registry, cycles ----------------------------------------------------------------------
+// ---- export, registry ----------------------------------------------------------------------
 
 #[query]
 fn export_records(capsule: String, after: Option<ByteBuf>, max_bytes: u32) -> Answer<RecordPage> {
-    read(|store, call| {
+    Hub::read(|store, call| {
         store.export_records(call, &capsule, after.as_ref().map(|after| after.as_slice()), max_bytes)
     })
 }
 
 #[query]
 fn registry_home(capsule: String) -> Answer<Home> {
-    read(|store, _| Ok(store.slots.get(&capsule)?.home))
-}
-
-#[query]
-fn cycles() -> Cycles {
-    let reserved = with(|state| state.journal.reserved()).unwrap_or(u128::MAX);
-    system::cycles(reserved, LOW_THRESHOLD)
-}
-
-#[query]
-fn cycles_by_operation() -> Vec<OperationCost> {
-    with(|state| state.costs())
+    Hub::read(|store, _| Ok(store.registry.get(&capsule)?.residence.home(store.me)))
 }
 
 // ---- the personal module ---------------------------------------------------------------------------
 
 #[update]
 fn wasm_begin(sha256: ByteBuf, length: u64) -> Answer<UploadStatus> {
-    change("wasm_begin", |state, call| {
+    Hub::change("wasm_begin", |hub, call| {
         operator(call)?;
-        state.wasm.begin(&sha256, length)
+        hub.wasm.begin(&sha256, length)
     })
 }
 
 #[update]
 fn wasm_put_chunk(index: u32, bytes: ByteBuf) -> Answer<()> {
-    change("wasm_put_chunk", |state, call| {
+    Hub::change("wasm_put_chunk", |hub, call| {
         operator(call)?;
-        state.wasm.put_chunk(index, bytes.into_vec())
+        hub.wasm.put_chunk(index, bytes.into_vec())
     })
 }
 
 #[update]
 fn wasm_finish() -> Answer<WasmInfo> {
-    change("wasm_finish", |state, call| {
+    Hub::change("wasm_finish", |hub, call| {
         operator(call)?;
-        state.wasm.finish(call.at)
+        hub.wasm.finish(call.at)
     })
 }
 
 #[query]
 fn wasm_info() -> Option<WasmInfo> {
-    with(|state| state.wasm.info())
+    Hub::with(|hub| hub.wasm.info())
 }
 
 // ---- migration -------------------------------------------------------------------------------------
 
 #[query]
 fn migration_quote(capsule: String) -> Answer<MigrationQuote> {
-    let call = call();
-    with(|state| {
-        state.may_migrate(&call, &capsule)?;
-        state.quote(&capsule)
+    let call = Hub::call();
+    Hub::with(|hub| {
+        hub.may_migrate(&call, &capsule)?;
+        hub.quote(&capsule)
     })
 }
 
@@ -229,18 +246,18 @@ async fn migration_handoff(capsule: String, recovery: Option<Principal>) -> Answ
 
 #[query]
 fn migration_get(capsule: String) -> Answer<Option<Migration>> {
-    let call = call();
-    with(|state| {
-        state.may_migrate(&call, &capsule)?;
-        Ok(state.journal.newest(&capsule)?.map(|entry| entry.migration))
+    let call = Hub::call();
+    Hub::with(|hub| {
+        hub.may_migrate(&call, &capsule)?;
+        Ok(hub.migrations.newest(&capsule)?.map(|entry| entry.migration))
     })
 }
 
 #[query]
 fn migration_list(after: Option<u64>, limit: u32) -> Answer<Page<Migration, u64>> {
-    let call = call();
+    let call = Hub::call();
     operator(&call)?;
-    with(|state| state.journal.list(after, check::limit(limit)?))
+    Hub::with(|hub| hub.migrations.list(after, check::limit(limit)?))
 }
 
 candid::export_service!();

@@ -1,11 +1,11 @@
 //! Calls to the management canister, and to personal canisters; each answers Upstream when refused.
 
 use candid::{CandidType, Nat, Principal};
-use capsule::types::*;
 use ic_cdk::call::{Call, CallFailed};
 use ic_cdk_management_canister as ic;
 use serde::Deserialize;
 use serde_bytes::ByteBuf;
+use types::*;
 
 /// Most reserved cycles of a personal canister: growth beyond the default of 5e12 must not fail.
 const RESERVED_CYCLES_LIMIT: u128 = 100_000_000_000_000;

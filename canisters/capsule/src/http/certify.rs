@@ -15,8 +15,6 @@
 use super::answer::Shown;
 use super::names::tree_path;
 use super::{Assets, Context};
-use crate::blobs::sha256;
-use crate::types::{AssetVariant, Digest, HttpResponse};
 use ic_certification::hash_tree::fork_hash;
 use ic_certification::{fork, pruned};
 use ic_http_certification::utils::{build_v2_certificate_header_value, cbor_encode_to_base64};
@@ -26,6 +24,8 @@ use ic_http_certification::{
     HttpCertificationTreeEntry, Method, StatusCode, CERTIFICATE_EXPRESSION_HEADER_NAME,
     CERTIFICATE_HEADER_NAME,
 };
+use storage::digest::sha256;
+use types::{AssetVariant, Digest, HttpResponse};
 
 type Headers = Vec<(String, String)>;
 

@@ -13,11 +13,8 @@ mod redirect;
 pub use certify::certified_data;
 pub use names::{asset_path, percent_encode, variant_name};
 
-use crate::blobs::{chunk_count, sha256};
-use crate::keys::{Fields, Key};
-use crate::memory::{self, Vm};
+use crate::registry::Residence;
 use crate::tokens::{self, TokenError};
-use crate::types::*;
 use answer::{Choice, Shown};
 use candid::Principal;
 use certify::{Certifier, Proof, HEALTH};
@@ -26,6 +23,10 @@ use ic_stable_structures::memory_manager::MemoryManager;
 use ic_stable_structures::{Memory as StableMemory, StableBTreeMap};
 use names::{percent_decode, query_parameter, variant_of};
 use serde_bytes::ByteBuf;
+use storage::digest::sha256;
+use storage::keys::{Fields, Key};
+use storage::memory::{self, Vm};
+use types::*;
 
 /// The permission bit that fetching an asset needs: view.
 const VIEW: u8 = 1;
@@ -37,7 +38,7 @@ pub trait Assets {
     /// The capsule that has a memory with this id: an id is used once in a canister.
     fn capsule_with(&self, memory: &str) -> Option<String>;
     /// Where a capsule lives; None for an unknown one.
-    fn home(&self, capsule: &str) -> Option<Home>;
+    fn residence(&self, capsule: &str) -> Option<Residence>;
     /// The secret that signs the capsule's tokens.
     fn token_secret(&self, capsule: &str) -> Option<Vec<u8>>;
     fn memory(&self, capsule: &str, memory: &str) -> Option<Memory>;
@@ -133,7 +134,7 @@ fn common_headers(mut headers: Vec<(String, String)>) -> Vec<(String, String)> {
 }
 
 /// An asset that the caller may see, or why not.
-enum Access {
+enum Visibility {
     Shown { capsule: String, shown: Box<Shown>, public: bool },
     Moved(Principal),
     Refused(&'static Fixed),
@@ -236,9 +237,9 @@ impl<M: StableMemory> Http<M> {
             return self.fixed(&ask, if method == "OPTIONS" { &PREFLIGHT } else { &NOT_ALLOWED });
         }
         let Some(wanted) = Wanted::of(request, path, query) else { return self.fixed(&ask, &NOT_FOUND) };
-        match access(&wanted, assets, context) {
-            Access::Refused(answer) => self.fixed(&ask, answer),
-            Access::Moved(to) => {
+        match visibility(&wanted, assets, context) {
+            Visibility::Refused(answer) => self.fixed(&ask, answer),
+            Visibility::Moved(to) => {
                 let location = redirect::moved_location(request, context.me, to);
                 let headers =
                     vec![("Location".into(), location), ("Cache-Control".into(), "no-store".into())];
@@ -246,7 +247,7 @@ impl<M: StableMemory> Http<M> {
                 self.certifier.seal(&mut response, &Proof::Skip, ask.path, sha256(b""), context);
                 response
             }
-            Access::Shown { capsule, shown, public } => {
+            Visibility::Shown { capsule, shown, public } => {
                 let certified =
                     public && self.published.contains_key(&published_key(&capsule, &wanted.memory));
                 self.asset(&ask, &wanted, &shown, certified, assets)
@@ -267,7 +268,7 @@ impl<M: StableMemory> Http<M> {
             variant: variant_of(&token.variant_)?,
             token: token.token.as_deref(),
         };
-        let Access::Shown { shown, .. } = access(&wanted, assets, context) else { return None };
+        let Visibility::Shown { shown, .. } = visibility(&wanted, assets, context) else { return None };
         if shown.sha256[..] != token.sha256[..] || token.index >= chunk_count(shown.length) {
             return None;
         }
@@ -365,43 +366,43 @@ impl<'a> Wanted<'a> {
 
 /// Whether the asset may be seen: by everybody, or with the token. Of a moved one the personal
 /// canister decides.
-fn access<A: Assets>(wanted: &Wanted, assets: &A, context: &Context) -> Access {
+fn visibility<A: Assets>(wanted: &Wanted, assets: &A, context: &Context) -> Visibility {
     let claimed = || wanted.token.and_then(|token| tokens::claims(token).ok()).map(|scope| scope.capsule);
-    // Of a retired capsule only its home is known, and only a token tells which capsule it is.
+    // Of a retired capsule only its residence is known, and only a token tells which capsule it is.
     let capsule = assets.capsule_with(&wanted.memory).or_else(claimed);
-    let home = capsule.as_deref().and_then(|capsule| assets.home(capsule));
-    let (Some(capsule), Some(home)) = (capsule, home) else {
-        return Access::Refused(if wanted.token.is_some() { &TOKEN_REFUSED } else { &TOKEN_NEEDED });
+    let residence = capsule.as_deref().and_then(|capsule| assets.residence(capsule));
+    let (Some(capsule), Some(residence)) = (capsule, residence) else {
+        return Visibility::Refused(if wanted.token.is_some() { &TOKEN_REFUSED } else { &TOKEN_NEEDED });
     };
-    if let Home::Moved(to) = home {
-        return Access::Moved(to);
+    if let Residence::MovedTo(to) = residence {
+        return Visibility::Moved(to);
     }
     if assets.is_public(&capsule, &wanted.memory, context.now) {
         return show(capsule, wanted, true, assets);
     }
-    let Some(token) = wanted.token else { return Access::Refused(&TOKEN_NEEDED) };
-    let Some(secret) = assets.token_secret(&capsule) else { return Access::Refused(&TOKEN_REFUSED) };
+    let Some(token) = wanted.token else { return Visibility::Refused(&TOKEN_NEEDED) };
+    let Some(secret) = assets.token_secret(&capsule) else { return Visibility::Refused(&TOKEN_REFUSED) };
     let (variant, now) = (variant_name(&wanted.variant), context.now / 1_000_000_000);
     match tokens::verify(&secret, token, &wanted.memory, &variant, VIEW, now) {
         Ok(scope) if scope.capsule == capsule => show(capsule, wanted, false, assets),
-        Err(TokenError::Expired) => Access::Refused(&TOKEN_EXPIRED),
-        Ok(_) | Err(TokenError::WrongScope) => Access::Refused(&FORBIDDEN),
-        Err(TokenError::Malformed | TokenError::WrongSignature) => Access::Refused(&TOKEN_REFUSED),
+        Err(TokenError::Expired) => Visibility::Refused(&TOKEN_EXPIRED),
+        Ok(_) | Err(TokenError::WrongScope) => Visibility::Refused(&FORBIDDEN),
+        Err(TokenError::Malformed | TokenError::WrongSignature) => Visibility::Refused(&TOKEN_REFUSED),
     }
 }
 
-fn show<A: Assets>(capsule: String, wanted: &Wanted, public: bool, assets: &A) -> Access {
+fn show<A: Assets>(capsule: String, wanted: &Wanted, public: bool, assets: &A) -> Visibility {
     let memory = assets.memory(&capsule, &wanted.memory);
     let asset =
         memory.and_then(|memory| memory.assets.into_iter().find(|asset| asset.variant_ == wanted.variant));
     match asset.and_then(|asset| Shown::new(asset, public)) {
-        Some(shown) => Access::Shown { capsule, shown: Box::new(shown), public },
-        None => Access::Refused(&NOT_FOUND),
+        Some(shown) => Visibility::Shown { capsule, shown: Box::new(shown), public },
+        None => Visibility::Refused(&NOT_FOUND),
     }
 }
 
 fn is_here<A: Assets>(assets: &A, capsule: &str) -> bool {
-    matches!(assets.home(capsule), Some(Home::Hub | Home::Migrating))
+    assets.residence(capsule).is_some_and(|residence| !matches!(residence, Residence::MovedTo(_)))
 }
 
 fn next_token(wanted: &Wanted, shown: &Shown, index: u32) -> Option<StreamingToken> {

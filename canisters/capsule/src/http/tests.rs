@@ -1,12 +1,12 @@
 use super::*;
-use crate::blobs::Blobs;
-use crate::limits::CHUNK_SIZE;
+use blobs::Blobs;
 use ic_certification::{fork, labeled, leaf, Certificate};
 use ic_response_verification::verify_request_response_pair;
 use ic_stable_structures::VectorMemory;
 use ic_verify_bls_signature::PrivateKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
+use types::limits::CHUNK_SIZE;
 
 const NOW: Time = 1_800_000_000_000_000_000;
 const SECRET: [u8; 32] = [5; 32];
@@ -39,9 +39,11 @@ impl Assets for World {
         self.records.keys().find(|(_, id)| id == memory).map(|(capsule, _)| capsule.clone())
     }
 
-    fn home(&self, capsule: &str) -> Option<Home> {
+    fn residence(&self, capsule: &str) -> Option<Residence> {
         let known = self.records.keys().any(|(id, _)| id == capsule);
-        known.then(|| if self.moved.contains(capsule) { Home::Moved(personal()) } else { Home::Hub })
+        known.then(
+            || if self.moved.contains(capsule) { Residence::MovedTo(personal()) } else { Residence::Hub },
+        )
     }
 
     fn token_secret(&self, _: &str) -> Option<Vec<u8>> {
@@ -89,7 +91,7 @@ impl World {
     /// empty placeholder, and metadata elsewhere.
     fn new() -> (World, Http<VectorMemory>) {
         let memories = VectorMemory::default();
-        let manager = crate::memory::manager(memories.clone(), 16);
+        let manager = storage::memory::manager(memories.clone(), 16);
         let mut blobs = Blobs::init(&manager);
         for bytes in [&LONG[..], b""] {
             let sha = sha256(bytes);
@@ -296,7 +298,7 @@ fn a_public_asset_is_streamed_whole_and_verified() {
         value(&answer, "Content-Disposition"),
         "inline; filename=\"Zo_ at _sea_.jpg\"; filename*=UTF-8''Zo%C3%AB%20at%20%22sea%22.jpg"
     );
-    assert_eq!(value(&answer, "ETag"), format!("\"{}\"", crate::blobs::hex(&sha256(&LONG))));
+    assert_eq!(value(&answer, "ETag"), format!("\"{}\"", storage::digest::hex(&sha256(&LONG))));
 }
 
 #[test]
@@ -324,7 +326,7 @@ fn a_forged_byte_or_header_or_status_of_a_public_asset_is_found() {
 fn every_form_of_request_for_a_public_asset_is_verified() {
     let (mut world, mut http) = World::new();
     world.publish(&mut http);
-    let tag = format!("\"{}\"", crate::blobs::hex(&sha256(&LONG)));
+    let tag = format!("\"{}\"", storage::digest::hex(&sha256(&LONG)));
     let last = LONG.len() - 1;
     let second = CHUNK_SIZE as usize..2 * CHUNK_SIZE as usize;
     for (request, status, body) in [
@@ -399,7 +401,7 @@ fn the_tree_is_the_same_after_an_upgrade() {
     let (mut world, mut http) = World::new();
     world.publish(&mut http);
     let before = http.branch_hash();
-    let mut http = Http::init(&crate::memory::manager(world.memories.clone(), 16));
+    let mut http = Http::init(&storage::memory::manager(world.memories.clone(), 16));
     assert_ne!(http.branch_hash(), before);
     http.restore(&world);
     assert_eq!(http.branch_hash(), before);
@@ -420,7 +422,7 @@ fn what_is_public_for_a_time_only_is_answered_without_certificate() {
 #[test]
 fn a_token_opens_a_private_asset_with_any_range() {
     let (world, http) = World::new();
-    let tag = format!("\"{}\"", crate::blobs::hex(&sha256(&LONG)));
+    let tag = format!("\"{}\"", storage::digest::hex(&sha256(&LONG)));
     let end = LONG.len();
     let window = CHUNK_SIZE as usize;
     for (request, status, body) in [

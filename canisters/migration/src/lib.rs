@@ -1,0 +1,5 @@
+//! The hub's factory: records of migrations, what a migration costs, the module that is installed.
+
+pub mod migrations;
+pub mod module_store;
+pub mod quote;
