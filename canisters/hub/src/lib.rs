@@ -1,63 +1,62 @@
 //! The hub: the shared canister that holds many capsules, the factory and the registry.
 //!
-//! Endpoints only: who may do what is in the `capsule` crate, the steps of a migration are in
-//! `factory`.
+//! Endpoints only: what they do is in the crates `capsule` and `migration`, what they ask of the system
+//! in `runtime`.
 
-mod factory;
-mod management;
+mod runtime;
 
 use access::{unauthorized, Call};
 use candid::Principal;
 use ic_cdk::{api, init, inspect_message, post_upgrade, query, update};
-use migration::migrations::Migrations;
-use migration::module_store::ModuleStore;
+use migration::{factory, Hub};
+use runtime::System;
 use serde_bytes::ByteBuf;
 use shell::{Canister, Memories, StableMemory, Store};
 use storage::header::Role;
 use types::*;
 
-/// What the hub has.
-pub struct Hub {
-    store: Store,
-    migrations: Migrations<StableMemory>,
-    wasm: ModuleStore<StableMemory>,
+/// This canister.
+pub struct SharedHub {
+    hub: Hub<StableMemory>,
 }
 
-shell::canister!(Hub {
+shell::canister!(SharedHub {
     const ROLE: Role = Role::Hub;
     const LOW_THRESHOLD: u128 = 2_000_000_000_000;
 
     fn open(memories: &Memories, store: Store) -> Self {
-        Hub { store, migrations: Migrations::init(memories), wasm: ModuleStore::init(memories) }
+        SharedHub { hub: Hub::init(memories, store) }
     }
 
     fn store(&self) -> &Store {
-        &self.store
+        &self.hub.store
     }
 
     fn store_mut(&mut self) -> &mut Store {
-        &mut self.store
+        &mut self.hub.store
     }
 
     /// An operator is a controller of the hub, or was added by an operator.
     fn is_operator(&self, principal: &Principal) -> bool {
-        api::is_controller(principal) || self.store.operators.contains(principal)
+        api::is_controller(principal) || self.hub.store.operators.contains(principal)
     }
 
     fn reserved(&self) -> u128 {
-        self.migrations.reserved().unwrap_or(u128::MAX)
+        self.hub.migrations.reserved().unwrap_or(u128::MAX)
     }
 });
 
-shell::data_endpoints!(Hub);
-shell::http_endpoints!(Hub);
-shell::system_endpoints!(Hub);
+shell::data_endpoints!(SharedHub);
+shell::http_endpoints!(SharedHub);
+shell::system_endpoints!(SharedHub);
 
 #[init]
 fn init(init: Option<HubInit>) {
-    Hub::start();
+    SharedHub::start();
     let operators = init.map(|init| init.operators).unwrap_or_default();
-    let added = Hub::with(|hub| operators.into_iter().try_for_each(|one| hub.store.operators.add(one)));
+    let added = SharedHub::with(|shared| {
+        operators.into_iter().try_for_each(|one| shared.hub.store.operators.add(one))
+    });
     if let Err(error) = added {
         ic_cdk::trap(format!("{error:?}"));
     }
@@ -65,16 +64,20 @@ fn init(init: Option<HubInit>) {
 
 #[post_upgrade]
 fn post_upgrade() {
-    Hub::start();
+    SharedHub::start();
 }
 
 /// Refuses early what is refused anyway: nobody pays for strangers. Each method checks again.
 #[inspect_message]
 fn inspect_message() {
-    let call = Hub::call();
+    let call = SharedHub::call();
     let method = api::msg_method_name();
     let operators_only = method.starts_with("wasm_") || method.starts_with("operators_");
-    let is_known = || Hub::with(|hub| hub.store.records.index.capsule_reached(&call.person(), "").is_some());
+    let is_known = || {
+        SharedHub::with(|SharedHub { hub }| {
+            hub.store.records.index.capsule_reached(&call.person(), "").is_some()
+        })
+    };
     let accepted = call.operator || (!operators_only && (method == "capsules_create" || is_known()));
     if accepted && !call.is_anonymous() {
         api::accept_message();
@@ -93,42 +96,36 @@ fn operator(call: &Call) -> Answer<()> {
 
 #[update]
 async fn capsules_create(subject: Option<PersonRef>) -> Answer<Capsule> {
-    let call = Hub::call();
+    let call = SharedHub::call();
     let subject = subject.unwrap_or_else(|| call.person());
-    if let Some(existing) = Hub::with(|hub| hub.store.capsule_of(&call, &subject))? {
+    if let Some(existing) = SharedHub::with(|SharedHub { hub }| hub.store.capsule_of(&call, &subject))? {
         return Ok(existing);
     }
     // the secret that signs the capsule's asset tokens: nobody can foresee it
-    let secret = management::random().await?;
-    Hub::write("capsules_create", |store, _| store.capsules_create(&call, subject, secret))
+    let secret = runtime::random().await?;
+    SharedHub::write("capsules_create", |store, _| store.capsules_create(&call, subject, secret))
 }
 
 #[query]
 fn capsules_list(after: Option<String>, limit: u32) -> Answer<Page<CapsuleSummary>> {
-    Hub::read(|store, call| store.capsules_list(call, after.as_deref(), limit))
+    SharedHub::read(|store, call| store.capsules_list(call, after.as_deref(), limit))
 }
 
 #[update]
 fn capsules_delete(capsule: String) -> Answer<()> {
-    Hub::change("capsules_delete", |hub, call| {
-        if hub.is_migrating(&capsule)? {
-            hub.may_migrate(call, &capsule)?;
-            return Err(Error::Conflict(format!("capsule {capsule} has a migration: abort it first")));
-        }
-        hub.store.capsules_delete(call, &capsule)
-    })
+    SharedHub::change("capsules_delete", |SharedHub { hub }, call| hub.delete_capsule(call, &capsule))
 }
 
 // ---- operators -------------------------------------------------------------------------------------
 
 #[query]
 fn operators_list() -> Vec<Principal> {
-    Hub::read(|store, _| store.operators.list())
+    SharedHub::read(|store, _| store.operators.list())
 }
 
 #[update]
 fn operators_add(principal: Principal) -> Answer<()> {
-    Hub::write("operators_add", |store, call| {
+    SharedHub::write("operators_add", |store, call| {
         operator(call)?;
         store.operators.add(principal)
     })
@@ -136,7 +133,7 @@ fn operators_add(principal: Principal) -> Answer<()> {
 
 #[update]
 fn operators_remove(principal: Principal) -> Answer<()> {
-    Hub::write("operators_remove", |store, call| {
+    SharedHub::write("operators_remove", |store, call| {
         operator(call)?;
         store.operators.remove(&principal);
         Ok(())
@@ -147,117 +144,119 @@ fn operators_remove(principal: Principal) -> Answer<()> {
 
 #[query]
 fn export_records(capsule: String, after: Option<ByteBuf>, max_bytes: u32) -> Answer<RecordPage> {
-    Hub::read(|store, call| {
+    SharedHub::read(|store, call| {
         store.export_records(call, &capsule, after.as_ref().map(|after| after.as_slice()), max_bytes)
     })
 }
 
 #[query]
 fn registry_home(capsule: String) -> Answer<Home> {
-    Hub::read(|store, _| Ok(store.registry.get(&capsule)?.residence.home(store.me)))
+    SharedHub::read(|store, _| Ok(store.registry.get(&capsule)?.residence.home(store.me)))
 }
 
 // ---- the personal module ---------------------------------------------------------------------------
 
 #[update]
 fn wasm_begin(sha256: ByteBuf, length: u64) -> Answer<UploadStatus> {
-    Hub::change("wasm_begin", |hub, call| {
+    SharedHub::change("wasm_begin", |SharedHub { hub }, call| {
         operator(call)?;
-        hub.wasm.begin(&sha256, length)
+        hub.modules.begin(&sha256, length)
     })
 }
 
 #[update]
 fn wasm_put_chunk(index: u32, bytes: ByteBuf) -> Answer<()> {
-    Hub::change("wasm_put_chunk", |hub, call| {
+    SharedHub::change("wasm_put_chunk", |SharedHub { hub }, call| {
         operator(call)?;
-        hub.wasm.put_chunk(index, bytes.into_vec())
+        hub.modules.put_chunk(index, bytes.into_vec())
     })
 }
 
 #[update]
 fn wasm_finish() -> Answer<WasmInfo> {
-    Hub::change("wasm_finish", |hub, call| {
+    SharedHub::change("wasm_finish", |SharedHub { hub }, call| {
         operator(call)?;
-        hub.wasm.finish(call.at)
+        hub.modules.finish(call.at)
     })
 }
 
 #[query]
 fn wasm_info() -> Option<WasmInfo> {
-    Hub::with(|hub| hub.wasm.info())
+    SharedHub::with(|SharedHub { hub }| hub.modules.info())
 }
 
 // ---- migration -------------------------------------------------------------------------------------
 
+/// `chunks_present`: how many of the capsule's chunks its personal canister says that it has.
 #[query]
-fn migration_quote(capsule: String) -> Answer<MigrationQuote> {
-    let call = Hub::call();
-    Hub::with(|hub| {
-        hub.may_migrate(&call, &capsule)?;
-        hub.quote(&capsule)
+fn migration_quote(capsule: String, chunks_present: u64) -> Answer<MigrationQuote> {
+    let call = SharedHub::call();
+    let (fee, liquid) = (api::cost_create_canister(), api::canister_liquid_cycle_balance());
+    SharedHub::with(|SharedHub { hub }| {
+        hub.may_ask(&call, &capsule, MigrationStep::Reserve)?;
+        hub.quote(&capsule, chunks_present, fee, liquid)
     })
 }
 
 #[update]
 fn migration_reserve(capsule: String) -> Answer<Migration> {
-    factory::reserve(&capsule)
+    factory::reserve(&System, &SharedHub::call(), &capsule)
 }
 
 #[update]
 async fn migration_create_canister(capsule: String) -> Answer<Migration> {
-    factory::create(&capsule).await
+    factory::create(&System, &SharedHub::call(), &capsule).await
 }
 
 #[update]
 async fn migration_install(capsule: String) -> Answer<Migration> {
-    factory::install(&capsule).await
+    factory::install(&System, &SharedHub::call(), &capsule).await
 }
 
 #[update]
 fn migration_freeze(capsule: String) -> Answer<Migration> {
-    factory::freeze(&capsule)
+    factory::freeze(&System, &SharedHub::call(), &capsule)
 }
 
 #[update]
 fn migration_thaw(capsule: String) -> Answer<Migration> {
-    factory::thaw(&capsule)
+    factory::thaw(&System, &SharedHub::call(), &capsule)
 }
 
 #[update]
 fn migration_build_manifest(capsule: String) -> Answer<ManifestSummary> {
-    factory::build_manifest(&capsule)
+    factory::build_manifest(&System, &SharedHub::call(), &capsule)
 }
 
 #[update]
 async fn migration_cut_over(capsule: String, root: ByteBuf) -> Answer<Migration> {
-    factory::cut_over(&capsule, &root).await
+    factory::cut_over(&System, &SharedHub::call(), &capsule, &root).await
 }
 
 #[update]
 async fn migration_abort(capsule: String) -> Answer<Migration> {
-    factory::abort(&capsule).await
+    factory::abort(&System, &SharedHub::call(), &capsule).await
 }
 
 #[update]
 async fn migration_handoff(capsule: String, recovery: Option<Principal>) -> Answer<Migration> {
-    factory::handoff(&capsule, recovery).await
+    factory::handoff(&System, &SharedHub::call(), &capsule, recovery).await
 }
 
 #[query]
 fn migration_get(capsule: String) -> Answer<Option<Migration>> {
-    let call = Hub::call();
-    Hub::with(|hub| {
-        hub.may_migrate(&call, &capsule)?;
-        Ok(hub.migrations.newest(&capsule)?.map(|entry| entry.migration))
+    let call = SharedHub::call();
+    SharedHub::with(|SharedHub { hub }| {
+        hub.may_ask(&call, &capsule, MigrationStep::Reserve)?;
+        hub.migrations.newest(&capsule)
     })
 }
 
 #[query]
 fn migration_list(after: Option<u64>, limit: u32) -> Answer<Page<Migration, u64>> {
-    let call = Hub::call();
+    let call = SharedHub::call();
     operator(&call)?;
-    Hub::with(|hub| hub.migrations.list(after, check::limit(limit)?))
+    SharedHub::with(|SharedHub { hub }| hub.migrations.list(after, check::limit(limit)?))
 }
 
 candid::export_service!();

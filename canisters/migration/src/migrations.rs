@@ -3,142 +3,118 @@
 //! ```text
 //!  01 id u64 BE            -> the record
 //!  02 capsule id           -> id u64 BE of the newest migration of the capsule
-//!  03 id u64 BE            -> nothing: the migration is under way
+//!  03 id u64 BE            -> nothing: cycles are set aside for the migration
 //! ```
 
+use crate::phases::{self, EventKind};
 use candid::{Nat, Principal};
 use ic_stable_structures::memory_manager::MemoryManager;
 use ic_stable_structures::{Memory as StableMemory, StableBTreeMap};
-use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use storage::canonical;
 use storage::keys::Key;
 use storage::memory::{self, Vm};
 use types::*;
-use MigrationPhase::*;
+use MigrationPhase::{Creating, Reserved};
 
 /// Entries of a ledger; what comes behind is added to the last one.
 const MAX_LEDGER: usize = 200;
 
-/// What happens to a migration.
+/// What happens to a migration. Where each fits, and when it is written down: [`phases::EVENTS`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Before create_canister is called.
-    Creating,
-    /// After create_canister was refused: nothing was created.
+    CanisterRequested,
+    /// Nothing was created.
     CreationRefused,
-    /// At once after create_canister.
-    Created(Principal),
-    /// After the module was found installed.
-    Installed(Digest),
-    /// Together with the freeze of the capsule.
-    Frozen { generation: u64 },
-    /// Together with the end of the freeze.
-    Thawed,
-    /// When the manifest of the frozen capsule is complete.
+    CanisterCreated(Principal),
+    ModuleInstalled(Digest),
+    CapsuleFrozen {
+        generation: u64,
+    },
+    CapsuleThawed,
+    /// The manifest of the frozen capsule is complete.
     ManifestBuilt(Digest),
-    /// Together with the move, after the personal canister went live.
-    CutOver,
-    /// After the owners became the only controllers.
+    /// The personal canister is live, and the capsule's home.
+    CapsuleMoved,
+    /// The owners are the only controllers.
     HandedOff,
-    /// After cycles left the hub for this migration.
-    Spent { operation: &'static str, amount: u128, balance_after: u128 },
-    /// After cycles came back.
-    Returned(u128),
-    /// After the canister, if there was one, was deleted.
+    CyclesSpent {
+        operation: Expense,
+        amount: u128,
+        balance_after: u128,
+    },
+    CyclesReturned(u128),
+    /// The canister, if there was one, is deleted.
     Aborted,
 }
 
-/// A migration as it is stored.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    pub migration: Migration,
-    /// create_canister was called and has not been answered.
-    pub is_creating: bool,
+impl Event {
+    pub fn kind(&self) -> EventKind {
+        match self {
+            Event::CanisterRequested => EventKind::CanisterRequested,
+            Event::CreationRefused => EventKind::CreationRefused,
+            Event::CanisterCreated(_) => EventKind::CanisterCreated,
+            Event::ModuleInstalled(_) => EventKind::ModuleInstalled,
+            Event::CapsuleFrozen { .. } => EventKind::CapsuleFrozen,
+            Event::CapsuleThawed => EventKind::CapsuleThawed,
+            Event::ManifestBuilt(_) => EventKind::ManifestBuilt,
+            Event::CapsuleMoved => EventKind::CapsuleMoved,
+            Event::HandedOff => EventKind::HandedOff,
+            Event::CyclesSpent { .. } => EventKind::CyclesSpent,
+            Event::CyclesReturned(_) => EventKind::CyclesReturned,
+            Event::Aborted => EventKind::Aborted,
+        }
+    }
 }
 
-impl Entry {
-    /// The one place where a migration changes. Conflict where the event does not fit the phase.
-    pub fn apply(&mut self, event: Event, at: Time) -> Answer<()> {
-        let phase = self.migration.phase;
-        let fits = match event {
-            Event::Creating => phase == Reserved && !self.is_creating,
-            Event::CreationRefused | Event::Created(_) => phase == Reserved && self.is_creating,
-            Event::Installed(_) => matches!(phase, Created | Installed),
-            Event::Frozen { .. } => phase == Installed,
-            Event::Thawed | Event::ManifestBuilt(_) | Event::CutOver => phase == Frozen,
-            Event::HandedOff => phase == CutOver,
-            Event::Aborted => matches!(phase, Reserved | Created | Installed),
-            Event::Spent { .. } | Event::Returned(_) => true,
-        };
-        if !fits {
-            return Err(wrong_phase(&self.migration));
+/// The one place where a migration changes. Conflict where the event does not fit the phase.
+pub fn apply(migration: &mut Migration, event: Event, at: Time) -> Answer<()> {
+    migration.phase = phases::next(event.kind(), migration.phase).ok_or_else(|| wrong_phase(migration))?;
+    read_from_tables(migration);
+    match event {
+        Event::CanisterCreated(canister) => migration.canister_id = Some(canister),
+        Event::ModuleInstalled(hash) => migration.module_hash = Some(ByteBuf::from(hash)),
+        Event::CapsuleFrozen { generation } => {
+            migration.generation = generation;
+            migration.frozen_at = Some(at);
+            migration.root = None;
         }
-        let migration = &mut self.migration;
-        match event {
-            Event::Creating => self.is_creating = true,
-            Event::CreationRefused => self.is_creating = false,
-            Event::Created(canister) => {
-                self.is_creating = false;
-                migration.canister_id = Some(canister);
-                migration.phase = Created;
-            }
-            Event::Installed(hash) => {
-                migration.module_hash = Some(ByteBuf::from(hash.to_vec()));
-                migration.phase = Installed;
-            }
-            Event::Frozen { generation } => {
-                migration.generation = generation;
-                migration.frozen_at = Some(at);
-                migration.root = None;
-                migration.phase = Frozen;
-            }
-            Event::Thawed => {
-                migration.frozen_at = None;
-                migration.root = None;
-                migration.phase = Installed;
-            }
-            Event::ManifestBuilt(root) => migration.root = Some(ByteBuf::from(root.to_vec())),
-            Event::CutOver => {
-                migration.cut_over_at = Some(at);
-                migration.phase = CutOver;
-            }
-            Event::HandedOff => {
-                migration.handed_off_at = Some(at);
-                migration.phase = HandedOff;
-            }
-            Event::Spent { operation, amount, balance_after } => {
-                let (amount, balance_after) = (Nat::from(amount), Nat::from(balance_after));
-                let is_full = migration.ledger.len() >= MAX_LEDGER;
-                match migration.ledger.last_mut().filter(|_| is_full) {
-                    Some(last) => {
-                        last.amount += amount;
-                        last.balance_after = balance_after;
-                    }
-                    None => {
-                        let operation = operation.into();
-                        migration.ledger.push(CycleEntry { at, operation, amount, balance_after });
-                    }
+        Event::CapsuleThawed => {
+            migration.frozen_at = None;
+            migration.root = None;
+        }
+        Event::ManifestBuilt(root) => migration.root = Some(ByteBuf::from(root)),
+        Event::CapsuleMoved => migration.cut_over_at = Some(at),
+        Event::HandedOff => migration.handed_off_at = Some(at),
+        Event::CyclesSpent { operation, amount, balance_after } => {
+            let (amount, balance_after) = (Nat::from(amount), Nat::from(balance_after));
+            let is_full = migration.ledger.len() >= MAX_LEDGER;
+            match migration.ledger.last_mut().filter(|_| is_full) {
+                Some(last) => {
+                    last.amount += amount;
+                    last.balance_after = balance_after;
                 }
+                None => migration.ledger.push(CycleEntry { at, operation, amount, balance_after }),
             }
-            Event::Returned(amount) => migration.returned += amount,
-            Event::Aborted => migration.phase = Aborted,
         }
-        Ok(())
+        Event::CyclesReturned(amount) => migration.returned += amount,
+        Event::CanisterRequested | Event::CreationRefused | Event::Aborted => {}
     }
+    Ok(())
+}
 
-    /// Cycles that are still set aside for it.
-    pub fn outstanding(&self) -> Nat {
-        if !matches!(self.migration.phase, Reserved | Created | Installed | Frozen) {
-            return Nat::from(0u8);
-        }
-        let spent = spent(&self.migration);
-        if spent >= self.migration.budget {
-            Nat::from(0u8)
-        } else {
-            self.migration.budget.clone() - spent
-        }
+/// What a record says besides its phase follows from the phase.
+fn read_from_tables(migration: &mut Migration) {
+    migration.is_active = phases::meaning_of(migration.phase).is_active;
+    migration.can_abort = phases::can_abort(migration.phase);
+}
+
+/// Cycles that are still set aside for a migration.
+fn set_aside(migration: &Migration) -> u128 {
+    if !phases::meaning_of(migration.phase).keeps_budget {
+        return 0;
     }
+    cycles(&migration.budget).saturating_sub(cycles(&spent(migration)))
 }
 
 /// All that the ledger of a migration says was spent.
@@ -146,14 +122,17 @@ pub fn spent(migration: &Migration) -> Nat {
     migration.ledger.iter().fold(Nat::from(0u8), |sum, entry| sum + entry.amount.clone())
 }
 
-/// The answer to a step that does not fit the phase.
-pub fn wrong_phase(migration: &Migration) -> Error {
-    Error::Conflict(format!("migration {} is {:?}: this step does not fit", migration.id, migration.phase))
+/// An amount of cycles as a number.
+pub fn cycles(amount: &Nat) -> u128 {
+    u128::try_from(&amount.0).unwrap_or(u128::MAX)
 }
 
-/// Whether the cycles and the capsule are still taken by it.
-fn is_under_way(phase: MigrationPhase) -> bool {
-    matches!(phase, Reserved | Created | Installed | Frozen | CutOver)
+/// The answer to a step that does not fit the phase.
+pub fn wrong_phase(migration: &Migration) -> Error {
+    Error::Conflict(match migration.phase {
+        Creating => "the answer to the creation of the canister was lost: abort this migration".into(),
+        phase => format!("migration {} is {phase:?}: this step does not fit", migration.id),
+    })
 }
 
 pub struct Migrations<M: StableMemory> {
@@ -174,10 +153,8 @@ impl<M: StableMemory> Migrations<M> {
         endowment: Nat,
         at: Time,
     ) -> Answer<Migration> {
-        if let Some(newest) = self.newest(capsule)? {
-            if is_under_way(newest.migration.phase) {
-                return Err(wrong_phase(&newest.migration));
-            }
+        if let Some(active) = self.active(capsule)? {
+            return Err(wrong_phase(&active));
         }
         let last = self.map.range(..Key::tagged(1).end()).next_back();
         let id = last.map_or(1, |entry| number(&entry.key()[1..]) + 1);
@@ -185,6 +162,8 @@ impl<M: StableMemory> Migrations<M> {
             id,
             capsule_id: capsule.into(),
             phase: Reserved,
+            is_active: true,
+            can_abort: true,
             operator,
             canister_id: None,
             module_hash: None,
@@ -199,21 +178,21 @@ impl<M: StableMemory> Migrations<M> {
             cut_over_at: None,
             handed_off_at: None,
         };
-        self.put(&Entry { migration: migration.clone(), is_creating: false });
+        self.put(&migration);
         self.map.insert(Key::tagged(2).text(capsule).into_bytes(), id.to_be_bytes().to_vec());
         Ok(migration)
     }
 
     /// Applies an event to the newest migration of a capsule.
     pub fn apply(&mut self, capsule: &str, event: Event, at: Time) -> Answer<Migration> {
-        let mut entry = self.newest(capsule)?.ok_or_else(|| no_migration(capsule))?;
-        entry.apply(event, at)?;
-        self.put(&entry);
-        Ok(entry.migration)
+        let mut migration = self.current(capsule)?;
+        apply(&mut migration, event, at)?;
+        self.put(&migration);
+        Ok(migration)
     }
 
     /// The newest migration of a capsule.
-    pub fn newest(&self, capsule: &str) -> Answer<Option<Entry>> {
+    pub fn newest(&self, capsule: &str) -> Answer<Option<Migration>> {
         let Some(id) = self.map.get(&Key::tagged(2).text(capsule).into_bytes()) else {
             return Ok(None);
         };
@@ -221,12 +200,17 @@ impl<M: StableMemory> Migrations<M> {
     }
 
     /// The newest migration of a capsule, which there must be.
-    pub fn current(&self, capsule: &str) -> Answer<Entry> {
+    pub fn current(&self, capsule: &str) -> Answer<Migration> {
         self.newest(capsule)?.ok_or_else(|| no_migration(capsule))
     }
 
-    fn get(&self, id: u64) -> Answer<Option<Entry>> {
-        self.map.get(&by_id(1, id)).map(|bytes| canonical::decode(&bytes)).transpose()
+    /// The migration that has taken a capsule.
+    pub fn active(&self, capsule: &str) -> Answer<Option<Migration>> {
+        Ok(self.newest(capsule)?.filter(|migration| migration.is_active))
+    }
+
+    fn get(&self, id: u64) -> Answer<Option<Migration>> {
+        self.map.get(&by_id(1, id)).map(|bytes| decode(&bytes)).transpose()
     }
 
     /// Migrations in id order, from behind `after`.
@@ -239,31 +223,36 @@ impl<M: StableMemory> Migrations<M> {
             if items.len() == limit {
                 return Ok(Page { next: items.last().map(|last| last.id), items });
             }
-            items.push(canonical::decode::<Entry>(&entry.value())?.migration);
+            items.push(decode(&entry.value())?);
         }
         Ok(Page { items, next: None })
     }
 
-    /// Cycles set aside for all migrations under way.
+    /// Cycles set aside for all migrations.
     pub fn reserved(&self) -> Answer<u128> {
-        let mut sum = Nat::from(0u8);
+        let mut sum = 0u128;
         for key in self.map.keys_range(by_id(3, 0)..Key::tagged(3).end()) {
-            if let Some(entry) = self.get(number(&key[1..]))? {
-                sum += entry.outstanding();
+            if let Some(migration) = self.get(number(&key[1..]))? {
+                sum = sum.saturating_add(set_aside(&migration));
             }
         }
-        Ok(u128::try_from(sum.0).unwrap_or(u128::MAX))
+        Ok(sum)
     }
 
-    fn put(&mut self, entry: &Entry) {
-        let id = entry.migration.id;
-        self.map.insert(by_id(1, id), canonical::encode(entry));
-        if is_under_way(entry.migration.phase) {
-            self.map.insert(by_id(3, id), vec![]);
+    fn put(&mut self, migration: &Migration) {
+        self.map.insert(by_id(1, migration.id), canonical::encode(migration));
+        if phases::meaning_of(migration.phase).keeps_budget {
+            self.map.insert(by_id(3, migration.id), vec![]);
         } else {
-            self.map.remove(&by_id(3, id));
+            self.map.remove(&by_id(3, migration.id));
         }
     }
+}
+
+fn decode(bytes: &[u8]) -> Answer<Migration> {
+    let mut migration = canonical::decode(bytes)?;
+    read_from_tables(&mut migration);
+    Ok(migration)
 }
 
 fn by_id(tag: u8, id: u64) -> Vec<u8> {
@@ -283,70 +272,64 @@ mod tests {
     use super::*;
     use ic_stable_structures::VectorMemory;
 
-    const PHASES: [MigrationPhase; 7] = [Reserved, Created, Installed, Frozen, CutOver, HandedOff, Aborted];
+    fn migrations() -> Migrations<VectorMemory> {
+        Migrations::init(&storage::memory::manager(VectorMemory::default(), 1))
+    }
 
-    fn entry(phase: MigrationPhase, is_creating: bool) -> Entry {
-        let mut migrations = Migrations::init(&storage::memory::manager(VectorMemory::default(), 1));
-        let budget = Nat::from(100u8);
-        let migration =
-            migrations.reserve("c", Principal::management_canister(), budget, Nat::from(60u8), 1).unwrap();
-        Entry { migration: Migration { phase, ..migration }, is_creating }
+    fn reserve(migrations: &mut Migrations<VectorMemory>, capsule: &str, budget: u8) -> Answer<Migration> {
+        let operator = Principal::management_canister();
+        migrations.reserve(capsule, operator, Nat::from(budget), Nat::from(60u8), 1)
+    }
+
+    fn calls(amount: u128) -> Event {
+        Event::CyclesSpent { operation: Expense::Calls(MigrationStep::Create), amount, balance_after: 9 }
     }
 
     #[test]
-    fn every_event_fits_the_phases_of_the_table_and_no_other() {
-        let place = Principal::from_slice(&[1]);
-        #[rustfmt::skip]
-        let table: [(Event, &[MigrationPhase], Option<MigrationPhase>); 9] = [
-            (Event::Creating,                      &[Reserved],                     None),
-            (Event::Installed([1; 32]),            &[Created, Installed],           Some(Installed)),
-            (Event::Frozen { generation: 1 },      &[Installed],                    Some(Frozen)),
-            (Event::Thawed,                        &[Frozen],                       Some(Installed)),
-            (Event::ManifestBuilt([2; 32]),        &[Frozen],                       None),
-            (Event::CutOver,                       &[Frozen],                       Some(CutOver)),
-            (Event::HandedOff,                     &[CutOver],                      Some(HandedOff)),
-            (Event::Returned(5),                   &PHASES,                         None),
-            (Event::Aborted,                       &[Reserved, Created, Installed], Some(Aborted)),
+    fn every_event_moves_a_record_as_the_table_says_and_a_refused_one_changes_nothing() {
+        let begun = reserve(&mut migrations(), "c", 100).unwrap();
+        let events = [
+            Event::CanisterRequested,
+            Event::CreationRefused,
+            Event::CanisterCreated(Principal::from_slice(&[1])),
+            Event::ModuleInstalled([1; 32]),
+            Event::CapsuleFrozen { generation: 1 },
+            Event::CapsuleThawed,
+            Event::ManifestBuilt([2; 32]),
+            Event::CapsuleMoved,
+            Event::HandedOff,
+            calls(1),
+            Event::CyclesReturned(5),
+            Event::Aborted,
         ];
-        for (event, fitting, next) in table {
-            for phase in PHASES {
-                let mut entry = entry(phase, false);
-                let before = entry.clone();
-                let applied = entry.apply(event.clone(), 2);
-                assert_eq!(applied.is_ok(), fitting.contains(&phase), "{event:?} in {phase:?}");
-                if applied.is_ok() {
-                    assert_eq!(entry.migration.phase, next.unwrap_or(phase), "{event:?} in {phase:?}");
-                } else {
-                    assert_eq!(entry, before, "a refused event changes nothing");
+        for (event, (kind, _, cells)) in events.into_iter().zip(phases::EVENTS) {
+            assert_eq!(event.kind(), kind);
+            for ((phase, _), next) in phases::PHASES.into_iter().zip(cells) {
+                let mut migration = Migration { phase, ..begun.clone() };
+                let before = migration.clone();
+                let applied = apply(&mut migration, event.clone(), 2);
+                assert_eq!(applied.is_ok(), next.is_some(), "{event:?} in {phase:?}");
+                match next {
+                    Some(next) => {
+                        assert_eq!(migration.phase, next, "{event:?} in {phase:?}");
+                        assert_eq!(migration.is_active, phases::meaning_of(next).is_active);
+                        assert_eq!(migration.can_abort, phases::can_abort(next));
+                    }
+                    None => assert_eq!(migration, before),
                 }
             }
         }
-        for phase in PHASES {
-            assert_eq!(entry(phase, true).apply(Event::Created(place), 2).is_ok(), phase == Reserved);
-            assert!(
-                entry(phase, false).apply(Event::Created(place), 2).is_err(),
-                "nobody asked for a canister"
-            );
-            assert!(
-                entry(phase, true).apply(Event::Creating, 2).is_err(),
-                "a second canister for one record"
-            );
-        }
     }
 
     #[test]
-    fn a_capsule_has_one_migration_under_way() {
-        let mut migrations = Migrations::init(&storage::memory::manager(VectorMemory::default(), 1));
-        let operator = Principal::management_canister();
-        let reserve = |migrations: &mut Migrations<_>| {
-            migrations.reserve("c", operator, Nat::from(100u8), Nat::from(60u8), 1)
-        };
-        let first = reserve(&mut migrations).unwrap();
-        assert!(matches!(reserve(&mut migrations), Err(Error::Conflict(_))));
+    fn a_capsule_has_one_active_migration() {
+        let mut migrations = migrations();
+        let first = reserve(&mut migrations, "c", 100).unwrap();
+        assert!(matches!(reserve(&mut migrations, "c", 100), Err(Error::Conflict(_))));
         migrations.apply("c", Event::Aborted, 2).unwrap();
-        let second = reserve(&mut migrations).unwrap();
+        let second = reserve(&mut migrations, "c", 100).unwrap();
         assert_eq!(second.id, first.id + 1);
-        assert_eq!(migrations.current("c").unwrap().migration.id, second.id);
+        assert_eq!(migrations.current("c").unwrap().id, second.id);
         let page = migrations.list(None, 1).unwrap();
         assert_eq!((page.items[0].id, page.next), (first.id, Some(first.id)));
         assert_eq!(migrations.list(page.next, 1).unwrap().items[0].id, second.id);
@@ -355,15 +338,13 @@ mod tests {
 
     #[test]
     fn what_is_set_aside_is_what_was_not_spent_yet() {
-        let mut migrations = Migrations::init(&storage::memory::manager(VectorMemory::default(), 1));
-        let operator = Principal::management_canister();
-        migrations.reserve("a", operator, Nat::from(100u8), Nat::from(60u8), 1).unwrap();
-        migrations.reserve("b", operator, Nat::from(50u8), Nat::from(10u8), 1).unwrap();
+        let mut migrations = migrations();
+        reserve(&mut migrations, "a", 100).unwrap();
+        reserve(&mut migrations, "b", 50).unwrap();
         assert_eq!(migrations.reserved().unwrap(), 150);
-        let spent = |amount| Event::Spent { operation: "creation", amount, balance_after: 0 };
-        migrations.apply("a", spent(70), 2).unwrap();
+        migrations.apply("a", calls(70), 2).unwrap();
         assert_eq!(migrations.reserved().unwrap(), 80);
-        migrations.apply("a", spent(70), 2).unwrap();
+        migrations.apply("a", calls(70), 2).unwrap();
         assert_eq!(migrations.reserved().unwrap(), 50);
         migrations.apply("b", Event::Aborted, 3).unwrap();
         assert_eq!(migrations.reserved().unwrap(), 0);
@@ -371,11 +352,11 @@ mod tests {
 
     #[test]
     fn a_ledger_stays_bounded_and_loses_nothing() {
-        let mut entry = entry(Reserved, false);
+        let mut migration = reserve(&mut migrations(), "c", 100).unwrap();
         for _ in 0..2 * MAX_LEDGER {
-            entry.apply(Event::Spent { operation: "calls", amount: 3, balance_after: 9 }, 2).unwrap();
+            apply(&mut migration, calls(3), 2).unwrap();
         }
-        assert_eq!(entry.migration.ledger.len(), MAX_LEDGER);
-        assert_eq!(spent(&entry.migration), Nat::from(6 * MAX_LEDGER));
+        assert_eq!(migration.ledger.len(), MAX_LEDGER);
+        assert_eq!(spent(&migration), Nat::from(6 * MAX_LEDGER));
     }
 }

@@ -21,7 +21,7 @@ impl<M: StableMemory> Meter<M> {
     pub fn add(&mut self, method: &'static str, argument_bytes: u64, instructions: u64) {
         let method = method.to_string();
         let (calls, cycles) = self.operations.get(&method).unwrap_or_default();
-        let cost = FEES.update(argument_bytes.into(), instructions.into());
+        let cost = FEES.updates(1, argument_bytes.into(), instructions.into());
         self.operations.insert(method, (calls + 1, cycles.saturating_add(cost)));
     }
 

@@ -28,11 +28,10 @@ pub const FEES: FeeSchedule = FeeSchedule {
 };
 
 impl FeeSchedule {
-    /// Cycles for an update call of this many argument bytes and instructions.
-    pub fn update(&self, bytes: u128, instructions: u128) -> u128 {
-        self.ingress_message
+    /// Cycles for that many update calls, with their argument bytes and instructions in all.
+    pub fn updates(&self, calls: u128, bytes: u128, instructions: u128) -> u128 {
+        calls * (self.ingress_message + self.update_message)
             + self.ingress_byte * bytes
-            + self.update_message
             + self.instruction * instructions
     }
 

@@ -1,4 +1,4 @@
-//! Summaries, migrations (hub) and imports (personal canister).
+//! What hub and personal canister say of a migration: summaries, records, quotes, imports.
 
 use super::{Home, PersonRef, Time};
 use candid::{CandidType, Nat, Principal};
@@ -17,13 +17,18 @@ pub struct CapsuleSummary {
     pub groups: u64,
     pub blobs: u64,
     pub blob_bytes: u64,
+    /// Of all blobs.
+    pub chunks: u64,
     pub record_bytes: u64,
     pub home: Home,
 }
 
+/// How far a migration is. What each phase means is in `migration::phases`.
 #[derive(CandidType, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MigrationPhase {
     Reserved,
+    /// A canister was asked for; nothing is known of it until the answer.
+    Creating,
     Created,
     Installed,
     Frozen,
@@ -32,11 +37,37 @@ pub enum MigrationPhase {
     Aborted,
 }
 
-/// Cycles that the hub spent on a migration.
+/// What is asked of the factory.
+#[derive(CandidType, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MigrationStep {
+    Reserve,
+    Create,
+    Install,
+    Freeze,
+    Thaw,
+    BuildManifest,
+    CutOver,
+    Abort,
+    Handoff,
+}
+
+/// What the hub spent cycles on.
+#[derive(CandidType, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expense {
+    /// What the system took for a new canister.
+    CreationFee,
+    /// What the personal canister was created with.
+    Endowment,
+    /// Both, for a canister of which nothing is known.
+    LostCreation,
+    /// The calls that a step made.
+    Calls(MigrationStep),
+}
+
 #[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct CycleEntry {
     pub at: Time,
-    pub operation: String,
+    pub operation: Expense,
     pub amount: Nat,
     pub balance_after: Nat,
 }
@@ -47,6 +78,9 @@ pub struct Migration {
     pub id: u64,
     pub capsule_id: String,
     pub phase: MigrationPhase,
+    /// The capsule is taken: there is no other migration of it, and it is not deleted.
+    pub is_active: bool,
+    pub can_abort: bool,
     pub operator: Principal,
     pub canister_id: Option<Principal>,
     pub module_hash: Option<ByteBuf>,
@@ -67,6 +101,16 @@ pub struct Migration {
     pub handed_off_at: Option<Time>,
 }
 
+/// What a migration, or the rest of one, has to do, and the cycles that it uses up.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct MigrationWork {
+    pub chunks: u64,
+    /// Of the chunks.
+    pub bytes: u64,
+    pub calls: u64,
+    pub cycles: Nat,
+}
+
 #[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct MigrationQuote {
     pub feasible: bool,
@@ -78,6 +122,10 @@ pub struct MigrationQuote {
     pub available: Nat,
     pub wasm_sha256: Option<ByteBuf>,
     pub active: Option<Migration>,
+    /// From the start.
+    pub whole: MigrationWork,
+    /// From where it stands.
+    pub rest: MigrationWork,
 }
 
 #[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]

@@ -136,6 +136,7 @@ impl<M: StableMemory> Store<M> {
             groups: count(RecordKind::Group),
             blobs: blobs.blobs,
             blob_bytes: blobs.bytes,
+            chunks: blobs.chunks,
             record_bytes: self.records.total(&head.id).bytes,
             home: self.registry.get(&head.id)?.residence.home(self.me),
         })
