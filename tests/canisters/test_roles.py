@@ -183,7 +183,8 @@ async def test_who_may_migrate_a_capsule(world: World, module_wiring: Wiring) ->
         async with agent_of(world, key) as agent:
             hub = HubClient(agent, world.hub_id)
             allowed = {"Ok"} if name in ("owner", "operator") else REFUSALS
-            for method in ("migration_quote", "migration_get", "migration_reserve", "migration_abort"):
+            assert await outcome(hub, "migration_quote", capsule_id, 0) in allowed, name
+            for method in ("migration_get", "migration_reserve", "migration_abort"):
                 assert await outcome(hub, method, capsule_id) in allowed, (name, method)
             if name != "owner":
                 assert await outcome(hub, "capsules_delete", capsule_id) in REFUSALS, name

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from icmigrate.contract.migrations import MigrationPhase
+from icmigrate.contract.migrations import CreationFee, MigrationPhase
 from icmigrate.contract.records import MovedTo
 from icmigrate.networks import embedded
 from tests.migration.proxy import Proxy
@@ -69,7 +69,7 @@ async def check_migrated(world: World, capsule_id: str, chunks: int) -> None:
         assert await wiring.hub.registry_home(capsule_id) == MovedTo(canister_id=migration.canister_id)
         personal = wiring.personal(migration.canister_id)
         assert (await personal.import_status()).root == migration.root
-        assert [entry.operation for entry in migration.ledger].count("create: fee") == 1
+        assert [entry.operation for entry in migration.ledger].count(CreationFee()) == 1
         calls = {cost.operation: cost.calls for cost in await personal.cycles_by_operation()}
         assert calls["import_put_chunk"] <= chunks + WINDOW
         assert (await personal.cycles()).balance <= migration.endowment
