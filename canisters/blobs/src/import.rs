@@ -1,11 +1,11 @@
-//! Import: blobs arrive by declared chunk digests.
+//! Blobs that an import brings, by declared chunk digests.
 //!
 //! A declaration names the digests of all chunks; each chunk that arrives is hashed once and must
 //! have its digest. The bytes of a blob are never hashed as a whole: that the digests belong to the
 //! blob follows from the manifest roots of both sides being equal. The import owns what was
 //! declared until it is released.
 
-use super::layout::{Chunk, Entry};
+use super::layout::{Chunk, StoredBlob};
 use super::{check_chunk, check_length, list_digest, Blobs};
 use ic_stable_structures::Memory;
 use serde_bytes::ByteBuf;
@@ -58,7 +58,7 @@ impl<M: Memory> Blobs<M> {
                 }
                 let owners = replaced.map_or(0, |entry| entry.owners);
                 let content = self.declare_content(&blob.chunk_digests);
-                Entry { content, length: blob.length, missing: count, owners, list_digest }
+                StoredBlob { content, length: blob.length, missing: count, owners, list_digest }
             }
         };
         if self.imported.insert(sha) {

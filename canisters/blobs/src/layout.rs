@@ -1,4 +1,4 @@
-//! What the blob store's stable maps hold. All numbers are little-endian.
+//! The bytes of the blob store's stable maps. All numbers are little-endian.
 //!
 //! ```text
 //! BLOBS       sha256               -> content u64, length u64, missing u32, owners u32, list digest [32]
@@ -21,7 +21,7 @@ use types::{chunk_count, Digest};
 
 /// A blob; it may be read once nothing is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct StoredBlob {
     pub content: u64,
     pub length: u64,
     /// Chunks that were declared and have not arrived.
@@ -132,7 +132,7 @@ const fn fixed(max_size: u32) -> Bound {
 }
 
 storable!(
-    Entry,
+    StoredBlob,
     fixed(56),
     |entry| [
         &entry.content.to_le_bytes()[..],
@@ -142,7 +142,7 @@ storable!(
         &entry.list_digest,
     ]
     .concat(),
-    |reader| Entry {
+    |reader| StoredBlob {
         content: reader.u64(),
         length: reader.u64(),
         missing: reader.u32(),

@@ -15,7 +15,7 @@ pub use layout::Totals;
 
 use ic_stable_structures::memory_manager::MemoryManager;
 use ic_stable_structures::{Memory, StableBTreeMap, StableBTreeSet, StableCell};
-use layout::{Chunk, Entry, References, Upload};
+use layout::{Chunk, References, StoredBlob, Upload};
 use serde_bytes::ByteBuf;
 use sha2::{Digest as _, Sha256};
 use std::ops::Bound;
@@ -28,7 +28,7 @@ use types::{chunk_count, chunk_length, Answer, Blob, Digest, Error, Page};
 
 pub struct Blobs<M: Memory> {
     extents: Extents<M>,
-    blobs: StableBTreeMap<Digest, Entry, Vm<M>>,
+    blobs: StableBTreeMap<Digest, StoredBlob, Vm<M>>,
     chunks: StableBTreeMap<(u64, u32), Chunk, Vm<M>>,
     uploads: StableBTreeMap<Vec<u8>, Upload, Vm<M>>,
     references: StableBTreeMap<Vec<u8>, References, Vm<M>>,
@@ -215,7 +215,7 @@ impl<M: Memory> Blobs<M> {
 
     // ---- contents -----------------------------------------------------------------------------
 
-    fn complete(&self, sha256: &Digest) -> Option<Entry> {
+    fn complete(&self, sha256: &Digest) -> Option<StoredBlob> {
         self.blobs.get(sha256).filter(|entry| entry.missing == 0)
     }
 

@@ -1,4 +1,4 @@
-//! Uploads: a capsule brings a blob chunk by chunk, in any order, each as often as it likes.
+//! Blobs that a capsule uploads, chunk by chunk, in any order, each as often as it likes.
 //!
 //! Each chunk is hashed when it arrives. The SHA-256 of the whole follows the contiguous prefix;
 //! its state is kept between calls, so that finishing is bounded work however long the blob is.
@@ -6,7 +6,7 @@
 //! to find out what other capsules have. An upload never expires; a capsule has at most
 //! `MAX_UPLOADS` that no memory refers to yet.
 
-use super::layout::{Chunk, Entry, Upload};
+use super::layout::{Chunk, StoredBlob, Upload};
 use super::{capsule_key, check_chunk, check_length, list_digest, Blobs};
 use ic_stable_structures::Memory;
 use serde_bytes::ByteBuf;
@@ -108,7 +108,7 @@ impl<M: Memory> Blobs<M> {
                     self.free_content(entry.content);
                     self.incomplete.remove(sha);
                 }
-                let entry = Entry {
+                let entry = StoredBlob {
                     content: upload.content,
                     length: upload.length,
                     missing: 0,

@@ -10,7 +10,7 @@ use storage::canonical;
 use storage::keys::{Fields, Key};
 use storage::memory::{self, Vm};
 use types::limits::MAX_RECORD;
-use types::record_kinds::{kind_of, noun, Record, STORED_KINDS};
+use types::record_kinds::{kind_of, noun, stored_kinds, Record};
 use types::*;
 
 /// How many records, and how many bytes they have.
@@ -155,8 +155,9 @@ impl<M: StableMemory> Records<M> {
 
     /// All kinds together.
     pub fn total(&self, capsule: &str) -> Count {
-        STORED_KINDS.iter().map(|&kind| self.count_of(capsule, kind)).fold(Count::default(), |sum, count| {
-            Count { records: sum.records + count.records, bytes: sum.bytes + count.bytes }
+        stored_kinds().map(|kind| self.count_of(capsule, kind)).fold(Count::default(), |sum, count| Count {
+            records: sum.records + count.records,
+            bytes: sum.bytes + count.bytes,
         })
     }
 

@@ -1,5 +1,7 @@
-//! The registry: where each capsule that this canister knows lives, and what belongs to it besides
-//! its records: the generation of its freezes and the secret that signs its asset tokens.
+//! The registry: where each capsule that this canister knows lives.
+//!
+//! With it is what belongs to a capsule besides its records: the generation of its freezes, the secret
+//! that signs its asset tokens, the manifest root that is certified.
 
 use candid::Principal;
 use ic_stable_structures::memory_manager::MemoryManager;

@@ -14,7 +14,7 @@ use ic_stable_structures::memory_manager::MemoryManager;
 use ic_stable_structures::Memory as StableMemory;
 use storage::canonical;
 use storage::digest::{hex, sha256};
-use storage::header::{Header, Role};
+use storage::header::{CanisterKind, Header};
 use storage::memory;
 use types::record_kinds::{noun, Record};
 use types::*;
@@ -36,10 +36,10 @@ pub struct Store<M: StableMemory> {
 
 impl<M: StableMemory> Store<M> {
     /// Opens what is in stable memory, or begins it where that is empty.
-    pub fn open(memories: &MemoryManager<M>, role: Role, me: Principal) -> Self {
+    pub fn open(memories: &MemoryManager<M>, kind: CanisterKind, me: Principal) -> Self {
         let mut store = Store {
             me,
-            header: Header::init(memories, role),
+            header: Header::init(memories, kind),
             registry: Registry::init(memories),
             records: Records::init(memories),
             blobs: Blobs::init(memories),
@@ -53,10 +53,10 @@ impl<M: StableMemory> Store<M> {
     }
 
     /// The memories of a store as a canister has them: see `memory.rs`.
-    pub fn memories(memory: M, role: Role) -> MemoryManager<M> {
-        let bucket_pages = match role {
-            Role::Hub => memory::HUB_BUCKET_PAGES,
-            Role::Personal => memory::PERSONAL_BUCKET_PAGES,
+    pub fn memories(memory: M, kind: CanisterKind) -> MemoryManager<M> {
+        let bucket_pages = match kind {
+            CanisterKind::Hub => memory::HUB_BUCKET_PAGES,
+            CanisterKind::Personal => memory::PERSONAL_BUCKET_PAGES,
         };
         memory::manager(memory, bucket_pages)
     }

@@ -3,6 +3,7 @@
 mod world;
 
 use access::rules::{rule, Action, Place, MANAGE, OWN, OWNER, VIEW};
+use types::record_kinds::KINDS;
 use types::*;
 use world::*;
 
@@ -101,16 +102,6 @@ fn place(kind: RecordKind, place: Place) -> Resource {
     }
 }
 
-const KINDS: [RecordKind; 8] = [
-    RecordKind::Capsule,
-    RecordKind::Memory,
-    RecordKind::Folder,
-    RecordKind::Gallery,
-    RecordKind::AccessEntry,
-    RecordKind::Connection,
-    RecordKind::Group,
-    RecordKind::Blob,
-];
 const ACTIONS: [Action; 4] = [Action::Read, Action::Create, Action::Change, Action::Delete];
 
 #[test]

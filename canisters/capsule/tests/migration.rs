@@ -242,29 +242,29 @@ fn an_upgrade_in_the_middle_of_a_migration_loses_nothing() {
     let mut world = furnished();
     let root = frozen_root(&mut world);
     let memory = VectorMemory::default();
-    let open = |role, me| {
+    let open = |kind, me| {
         let memories = storage::memory::manager(memory.clone(), 1);
-        (Store::open(&memories, role, me), Import::init(&memories))
+        (Store::open(&memories, kind, me), Import::init(&memories))
     };
-    let role = storage::header::Role::Personal;
-    let mut fresh = open(role, HOME);
+    let kind = storage::header::CanisterKind::Personal;
+    let mut fresh = open(kind, HOME);
     begin(&world.capsule, &mut fresh);
     drop(fresh);
-    let mut personal = open(role, HOME);
+    let mut personal = open(kind, HOME);
     copy_blobs(&world, &mut personal);
     drop(personal);
-    let mut personal = open(role, HOME);
+    let mut personal = open(kind, HOME);
     for record in export(&world) {
         personal.1.put_records(&mut personal.0, &operator(), 1, vec![record]).unwrap();
         drop(personal);
-        personal = open(role, HOME);
+        personal = open(kind, HOME);
     }
     assert_eq!(seal(&mut personal, 1), root);
     drop(personal);
-    let (mut store, mut import) = open(role, HOME);
+    let (mut store, mut import) = open(kind, HOME);
     import.activate(&mut store, &from_hub(), &root.root).unwrap();
     drop((store, import));
-    let (store, _) = open(role, HOME);
+    let (store, _) = open(kind, HOME);
     assert_eq!(store.manifest_summary(&world.capsule), Ok(root));
     assert!(store.read::<Memory>(&by("alice"), &world.capsule, "m1").is_ok());
 }
@@ -272,10 +272,10 @@ fn an_upgrade_in_the_middle_of_a_migration_loses_nothing() {
 #[test]
 #[should_panic(expected = "belongs to another canister")]
 fn the_module_of_the_hub_does_not_take_over_the_memory_of_a_personal_canister() {
-    use storage::header::Role;
+    use storage::header::CanisterKind;
     let memory = VectorMemory::default();
-    for role in [Role::Personal, Role::Hub] {
-        Store::open(&storage::memory::manager(memory.clone(), 1), role, HOME);
+    for kind in [CanisterKind::Personal, CanisterKind::Hub] {
+        Store::open(&storage::memory::manager(memory.clone(), 1), kind, HOME);
     }
 }
 

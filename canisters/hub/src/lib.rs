@@ -1,4 +1,4 @@
-//! The hub: the shared canister that holds many capsules, the factory and the registry.
+//! The hub's endpoints: capsules, operators, the personal module, migrations.
 //!
 //! Endpoints only: what they do is in the crates `capsule` and `migration`, what they ask of the system
 //! in `runtime`.
@@ -12,7 +12,7 @@ use migration::{factory, Hub};
 use runtime::System;
 use serde_bytes::ByteBuf;
 use shell::{Canister, Memories, StableMemory, Store};
-use storage::header::Role;
+use storage::header::CanisterKind;
 use types::*;
 
 /// This canister.
@@ -21,7 +21,7 @@ pub struct SharedHub {
 }
 
 shell::canister!(SharedHub {
-    const ROLE: Role = Role::Hub;
+    const KIND: CanisterKind = CanisterKind::Hub;
     const LOW_THRESHOLD: u128 = 2_000_000_000_000;
 
     fn open(memories: &Memories, store: Store) -> Self {

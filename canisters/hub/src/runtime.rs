@@ -1,5 +1,4 @@
-//! The Internet Computer as the factory's runtime: calls to the management canister and to personal
-//! canisters.
+//! The Internet Computer as the factory's runtime: the management canister, personal canisters, cycles.
 
 use crate::SharedHub;
 use candid::utils::ArgumentEncoder;

@@ -1,4 +1,4 @@
-//! The factory: creates, installs, deletes and hands off personal canisters.
+//! The factory's steps: they create, install, delete and hand off personal canisters.
 //!
 //! Each step first looks at what is already done, so that it may be repeated; one step at a time
 //! runs for a capsule. What fits which phase, and what is written down before and what after its

@@ -1,4 +1,4 @@
-//! The module that the hub installs personal canisters with, uploaded in chunks.
+//! The store of the module that personal canisters are installed with, uploaded in chunks.
 //!
 //! ```text
 //!  00           -> the module that is installed: its WasmInfo

@@ -11,17 +11,26 @@ const BASE_ENDOWMENT: u128 = 1_000_000_000_000;
 const BASE_BYTES: u128 = 64 << 20;
 /// Storage that is paid for in advance, in seconds: 90 days.
 const STORAGE_SECONDS: u128 = 90 * 24 * 60 * 60;
-/// Instructions for a byte that is imported, with room to spare: most of them hash it.
-const ENDOWED_INSTRUCTIONS_PER_BYTE: u128 = 100;
-
 /// Bytes of records in a message of the relay.
 const RECORD_BYTES_PER_MESSAGE: u64 = 1_500_000;
 /// Blobs that are declared in a message.
 const BLOBS_PER_MESSAGE: u64 = 1_000;
 /// Calls that every migration makes, whatever its size.
 const CONTROL_CALLS: u64 = 12;
-const INSTRUCTIONS_PER_CHUNK_BYTE: u128 = 24;
-const INSTRUCTIONS_PER_RECORD: u128 = 400_000;
+
+// Instructions, measured and rounded up, so that a quote is never below what is used up.
+/// Of the hub, for a byte of the module that it sends.
+const PER_MODULE_BYTE_SENT: u128 = 150;
+/// What compiling a module counts as, for a byte of the module as it is stored (gzip).
+const PER_MODULE_BYTE_COMPILED: u128 = 12_700;
+/// For a byte of a chunk: most of them hash it.
+const PER_CHUNK_BYTE: u128 = 85;
+const PER_CHUNK: u128 = 500_000;
+const PER_BLOB: u128 = 1_500_000;
+const PER_RECORD: u128 = 800_000;
+const PER_RECORD_BYTE: u128 = 150;
+/// Calls that the hub makes to create, install and cut over.
+const FACTORY_CALLS: u128 = 6;
 
 /// What the hub keeps for its calls in flight during one migration.
 pub const CALL_RESERVE: u128 = 200_000_000_000;
@@ -72,33 +81,54 @@ pub fn quote(
         endowment: Nat::from(endowment),
         call_reserve: Nat::from(CALL_RESERVE),
         available: Nat::from(available),
+        whole: work(capsule, capsule.chunks, fee + installation(&funds)),
+        rest: rest(capsule, active.as_ref(), chunks_present, &funds),
         wasm_sha256: funds.wasm.map(|wasm| wasm.sha256),
-        whole: work(capsule, capsule.chunks, fee),
-        rest: rest(capsule, active.as_ref(), chunks_present, funds.creation_fee),
         active,
     }
 }
 
 /// What is left to do from where a migration stands.
-fn rest(capsule: &CapsuleSummary, active: Option<&Migration>, present: u64, fee: u128) -> MigrationWork {
+fn rest(
+    capsule: &CapsuleSummary,
+    active: Option<&Migration>,
+    chunks_present: u64,
+    funds: &HubFunds,
+) -> MigrationWork {
     if matches!(capsule.home, Home::Moved(_)) {
         return MigrationWork { chunks: 0, bytes: 0, calls: 0, cycles: Nat::from(0u8) };
     }
     let is_created = active.is_some_and(|migration| migration.canister_id.is_some());
-    work(capsule, capsule.chunks.saturating_sub(present), if is_created { 0 } else { fee })
+    let is_installed = active.is_some_and(|migration| migration.module_hash.is_some());
+    let creation = if is_created { 0 } else { funds.creation_fee };
+    let installation = if is_installed { 0 } else { installation(funds) };
+    work(capsule, capsule.chunks.saturating_sub(chunks_present), creation + installation)
 }
 
-/// The calls that bring all records and these chunks of the blobs, and what they use up with the fee.
-fn work(capsule: &CapsuleSummary, chunks: u64, creation_fee: u128) -> MigrationWork {
-    let share = u128::from(capsule.blob_bytes) * u128::from(chunks) / u128::from(capsule.chunks.max(1));
+/// The calls that bring all records and these chunks of the blobs. They and what is spent besides use
+/// the cycles up.
+fn work(capsule: &CapsuleSummary, chunks: u64, besides: u128) -> MigrationWork {
+    let bytes = u128::from(capsule.blob_bytes) * u128::from(chunks) / u128::from(capsule.chunks.max(1));
     let calls = chunks
         + capsule.record_bytes / RECORD_BYTES_PER_MESSAGE
         + capsule.blobs / BLOBS_PER_MESSAGE
         + CONTROL_CALLS;
-    let instructions =
-        share * INSTRUCTIONS_PER_CHUNK_BYTE + u128::from(records(capsule)) * INSTRUCTIONS_PER_RECORD;
-    let import = FEES.updates(calls.into(), share + u128::from(capsule.record_bytes), instructions);
-    MigrationWork { chunks, bytes: share as u64, calls, cycles: Nat::from(creation_fee + import) }
+    let record_bytes = u128::from(capsule.record_bytes);
+    let instructions = bytes * PER_CHUNK_BYTE
+        + u128::from(chunks) * PER_CHUNK
+        + u128::from(capsule.blobs) * PER_BLOB
+        + u128::from(records(capsule)) * PER_RECORD
+        + record_bytes * PER_RECORD_BYTE;
+    let sent = u128::from(calls) * BYTES_AROUND + bytes + record_bytes;
+    let cycles = besides + FEES.updates(calls.into(), sent, instructions);
+    MigrationWork { chunks, bytes: bytes as u64, calls, cycles: Nat::from(cycles) }
+}
+
+/// What the hub's calls and the compilation of the module use up.
+fn installation(funds: &HubFunds) -> u128 {
+    let length = funds.wasm.as_ref().map_or(0, |wasm| wasm.length.into());
+    FEES.calls(FACTORY_CALLS, length, length * PER_MODULE_BYTE_SENT)
+        + length * PER_MODULE_BYTE_COMPILED * FEES.instruction
 }
 
 /// What the canister of a migration was, or would be, created for.
@@ -116,17 +146,8 @@ fn records(capsule: &CapsuleSummary) -> u64 {
 
 /// Cycles that a personal canister needs to take in a capsule and to keep it for 90 days.
 fn endowment(capsule: &CapsuleSummary) -> u128 {
-    let blob_bytes = u128::from(capsule.blob_bytes);
-    let record_bytes = u128::from(capsule.record_bytes);
-    let bytes = blob_bytes + record_bytes;
-    let messages = capsule.chunks + capsule.record_bytes / RECORD_BYTES_PER_MESSAGE + 1;
-    let import = FEES.updates(
-        messages.into(),
-        u128::from(messages) * BYTES_AROUND + bytes,
-        bytes * ENDOWED_INSTRUCTIONS_PER_BYTE,
-    );
+    let import = cycles(&work(capsule, capsule.chunks, 0).cycles);
     // records and their index take several times their bytes
-    let storage =
-        (BASE_BYTES + blob_bytes + 4 * record_bytes) * FEES.gib_second * STORAGE_SECONDS / (1 << 30);
-    BASE_ENDOWMENT + import + storage
+    let bytes = BASE_BYTES + u128::from(capsule.blob_bytes) + 4 * u128::from(capsule.record_bytes);
+    BASE_ENDOWMENT + import + bytes * FEES.gib_second * STORAGE_SECONDS / (1 << 30)
 }

@@ -1,5 +1,6 @@
-//! The seam to the system: everything that the factory waits for, and what it asks of the clock and the
-//! cycles. In the hub it is the Internet Computer, in tests a small one in memory.
+//! The seam to the system: what the factory waits for, and what it asks of clock and cycles.
+//!
+//! In the hub it is the Internet Computer, in tests a small one in memory.
 
 use crate::Hub;
 use candid::Principal;

@@ -1,4 +1,4 @@
-//! The personal canister: holds exactly one capsule, which its owner controls.
+//! The personal canister's endpoints: its one capsule, and how that comes in.
 //!
 //! Endpoints only: who may do what, and how the capsule comes in, is in the `capsule` crate.
 
@@ -8,7 +8,7 @@ use ic_cdk::{api, init, inspect_message, post_upgrade, query, update};
 use ic_cdk_management_canister::{deposit_cycles, DepositCyclesArgs};
 use serde_bytes::ByteBuf;
 use shell::{Canister, Memories, StableMemory, Store};
-use storage::header::Role;
+use storage::header::CanisterKind;
 use types::*;
 
 /// What stays here when cycles go back to the hub: the call that sends them, and its answer.
@@ -21,7 +21,7 @@ pub struct Personal {
 }
 
 shell::canister!(Personal {
-    const ROLE: Role = Role::Personal;
+    const KIND: CanisterKind = CanisterKind::Personal;
     const LOW_THRESHOLD: u128 = 200_000_000_000;
 
     fn open(memories: &Memories, store: Store) -> Self {

@@ -1,4 +1,4 @@
-//! The data methods, the same in every canister that keeps capsules.
+//! The data endpoints, the same in every canister that keeps capsules.
 //!
 //! Each is a read or a write of the store; all rules are in the domain crates. Attributes are named by
 //! their full paths, so that they are expanded before the interface is exported.

@@ -1,4 +1,4 @@
-//! HTTP, as the HTTP Gateway Protocol hands it to a canister, and tokens for private assets.
+//! The HTTP endpoints, and tokens for private assets.
 
 /// Exports the HTTP methods of a canister.
 #[macro_export]

@@ -1,4 +1,4 @@
-//! A canister's state, and how a method gets at it: with its caller, in stable memory, certified.
+//! The state cell of a canister, and how a method gets at it: with its caller, metered, certified.
 
 use access::Call;
 use candid::Principal;
@@ -10,7 +10,7 @@ use ic_stable_structures::DefaultMemoryImpl;
 use serde_bytes::ByteBuf;
 use std::cell::RefCell;
 use std::thread::LocalKey;
-use storage::header::Role;
+use storage::header::CanisterKind;
 use storage::meter::Meter;
 use types::*;
 
@@ -27,7 +27,7 @@ pub struct State<C> {
 
 /// A canister that keeps capsules.
 pub trait Canister: Sized + 'static {
-    const ROLE: Role;
+    const KIND: CanisterKind;
     /// Below this many liquid cycles the canister calls itself low.
     const LOW_THRESHOLD: u128;
 
@@ -52,8 +52,8 @@ pub trait Canister: Sized + 'static {
 
     /// To be called at install and after every upgrade.
     fn start() {
-        let memories = Store::memories(StableMemory::default(), Self::ROLE);
-        let store = Store::open(&memories, Self::ROLE, api::canister_self());
+        let memories = Store::memories(StableMemory::default(), Self::KIND);
+        let store = Store::open(&memories, Self::KIND, api::canister_self());
         let certified = Certified::new(&store.registry);
         let state =
             State { meter: Meter::init(&memories), certified, canister: Self::open(&memories, store) };

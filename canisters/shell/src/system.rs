@@ -1,4 +1,4 @@
-//! What every canister says about its cycles and its memory.
+//! The endpoints for a canister's cycles and memory.
 
 use crate::Canister;
 use candid::Nat;

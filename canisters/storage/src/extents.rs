@@ -57,7 +57,7 @@ impl<M: Memory> Extents<M> {
         if data.size() > 0 {
             let mut header = [0; HEADER_LENGTH];
             data.read(0, &mut header);
-            assert_eq!(&header[..4], MAGIC, "the data memory does not hold extents");
+            assert_eq!(&header[..4], MAGIC, "the data memory is not one of extents");
             assert_eq!(header[4], VERSION, "extents of another version");
             end = u64::from_le_bytes(header[8..16].try_into().expect("8 bytes"));
             count = u64::from_le_bytes(header[16..24].try_into().expect("8 bytes"));
@@ -73,8 +73,8 @@ impl<M: Memory> Extents<M> {
 
     /// Stores bytes in a new extent, by one write. OutOfStorage when stable memory cannot grow.
     pub fn store(&mut self, bytes: &[u8]) -> Answer<Extent> {
-        let length = u32::try_from(bytes.len())
-            .map_err(|_| Error::Invalid("an extent holds less than 4 GiB".into()))?;
+        let length =
+            u32::try_from(bytes.len()).map_err(|_| Error::Invalid("an extent has less than 4 GiB".into()))?;
         let mut extent = Extent { offset: 0, length };
         extent.offset = match self.take_free(extent.size()) {
             Some(offset) => offset,
@@ -97,7 +97,7 @@ impl<M: Memory> Extents<M> {
         bytes
     }
 
-    /// Gives an extent back. Whoever frees it must hold the only record of it.
+    /// Gives an extent back. Whoever frees it must have the only record of it.
     pub fn free(&mut self, extent: Extent) {
         let (mut offset, mut size) = (extent.offset, extent.size());
         if let Some((before, length)) = self.free_by_offset.range(..offset).next_back().map(|e| e.into_pair())

@@ -1,9 +1,9 @@
-//! The header of a canister's stable memory.
+//! The first bytes of stable memory: whose it is, and which layout it has.
 //!
 //! ```text
 //!  0  "ICMG"              magic
 //!  4  version u16 LE      of the layout in `memory.rs`
-//!  6  role u8             1 hub, 2 personal canister
+//!  6  kind u8             1 hub, 2 personal canister
 //!  7  00
 //!  8  next number u64 LE  for ids made by this canister
 //! ```
@@ -19,7 +19,7 @@ const NUMBER_AT: u64 = 8;
 /// Which canister a stable memory belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Role {
+pub enum CanisterKind {
     Hub = 1,
     Personal = 2,
 }
@@ -33,10 +33,10 @@ impl<M: StableMemory> Header<M> {
     ///
     /// Panics where the memory belongs to something else: an upgrade to the wrong module or from a
     /// later layout must fail as a whole.
-    pub fn init(memories: &MemoryManager<M>, role: Role) -> Self {
+    pub fn init(memories: &MemoryManager<M>, kind: CanisterKind) -> Self {
         let memory = memories.get(memory::HEADER);
         let [low, high] = VERSION.to_le_bytes();
-        let expected = [MAGIC[0], MAGIC[1], MAGIC[2], MAGIC[3], low, high, role as u8, 0];
+        let expected = [MAGIC[0], MAGIC[1], MAGIC[2], MAGIC[3], low, high, kind as u8, 0];
         if memory.size() == 0 {
             assert!(memory.grow(1) >= 0, "no stable memory left");
             memory.write(0, &expected);

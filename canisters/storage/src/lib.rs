@@ -1,4 +1,4 @@
-//! What stable memory holds and how: its table of contents, keys, canonical bytes and plain structures.
+//! What stable memory consists of: its table of contents, keys, canonical bytes, extents, header, meter.
 
 pub mod canonical;
 pub mod digest;

@@ -1,4 +1,4 @@
-//! Stable memory: one table of what is where.
+//! The table of virtual memories: what is where in stable memory.
 //!
 //! A canister's stable memory is cut by a `MemoryManager` into numbered virtual memories. A number
 //! is given once and never given again, not even after its use has ended.

@@ -1,4 +1,4 @@
-//! Access entries and what follows from them.
+//! Types of access: resources, roles, conditions, entries, and pages of what follows from them.
 
 use super::{PersonRef, Time};
 use candid::CandidType;

@@ -1,4 +1,4 @@
-//! Blobs, uploads and the manifest.
+//! Types of blobs, uploads, manifests and exported records; how a blob is cut into chunks.
 
 use crate::limits::CHUNK_SIZE;
 use candid::CandidType;

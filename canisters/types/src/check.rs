@@ -1,4 +1,4 @@
-//! Bounds of what callers hand in. Each check answers Invalid with the field and the bound.
+//! Checks of what callers hand in: each answers Invalid with the field and its bound.
 
 use crate::limits::*;
 use crate::*;

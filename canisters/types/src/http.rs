@@ -1,4 +1,4 @@
-//! HTTP gateway protocol: requests, responses, streaming; asset tokens.
+//! Types of the HTTP gateway protocol and of asset tokens.
 
 use super::{AssetVariant, Time};
 use candid::{define_function, CandidType};

@@ -1,4 +1,4 @@
-//! Bounds of everything that comes from outside.
+//! Bounds, as numbers, of everything that comes from outside.
 
 /// A blob is cut into chunks of this many bytes; the last one may be shorter.
 pub const CHUNK_SIZE: u64 = 1_900_000;

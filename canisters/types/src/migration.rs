@@ -1,4 +1,4 @@
-//! What hub and personal canister say of a migration: summaries, records, quotes, imports.
+//! Types of migrations: summaries, records, steps, quotes, and the state of an import.
 
 use super::{Home, PersonRef, Time};
 use candid::{CandidType, Nat, Principal};

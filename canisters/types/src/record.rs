@@ -1,4 +1,4 @@
-//! Records: capsule, memory, folder, gallery, connection, group.
+//! Types of records (capsule, memory, folder, gallery, connection, group) and of their inputs.
 //!
 //! The order of the fields is the order in the canonical encoding: never change it.
 

@@ -32,8 +32,8 @@ impl Record for Capsule {
     }
 }
 
-/// The kinds that are stored as records; blobs have a store of their own.
-pub const STORED_KINDS: [RecordKind; 7] = [
+/// All kinds, by their byte.
+pub const KINDS: [RecordKind; 8] = [
     RecordKind::Capsule,
     RecordKind::Memory,
     RecordKind::Folder,
@@ -41,7 +41,13 @@ pub const STORED_KINDS: [RecordKind; 7] = [
     RecordKind::AccessEntry,
     RecordKind::Connection,
     RecordKind::Group,
+    RecordKind::Blob,
 ];
+
+/// The kinds that are stored as records; blobs have a store of their own.
+pub fn stored_kinds() -> impl Iterator<Item = RecordKind> {
+    KINDS.into_iter().filter(|&kind| kind != RecordKind::Blob)
+}
 
 /// What a record is called in an error.
 pub fn noun(kind: RecordKind) -> &'static str {
@@ -59,5 +65,5 @@ pub fn noun(kind: RecordKind) -> &'static str {
 
 /// The kind with this byte.
 pub fn kind_of(byte: u8) -> Option<RecordKind> {
-    STORED_KINDS.into_iter().chain([RecordKind::Blob]).find(|&kind| kind as u8 == byte)
+    KINDS.get(byte as usize).copied()
 }

@@ -1,4 +1,4 @@
-//! Access entries.
+//! Access entries: which kinds there are, and that nobody grants more than they could.
 
 use super::{Editable, Stamp, Stamped};
 use crate::store::{Access, Store};

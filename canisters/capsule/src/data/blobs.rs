@@ -1,4 +1,4 @@
-//! Blobs and uploads of a capsule.
+//! The blobs of a capsule: who may upload them, and who may tell that one is there.
 //!
 //! Blobs are shared between the capsules of a canister, but only who may read a memory that uses a
 //! blob, or manages the capsule that has it, can tell that it is there.

@@ -1,4 +1,4 @@
-//! The head of a capsule: create, read, update, delete.
+//! The head of a capsule and the capsule as a whole: create, list, sum up, change, delete.
 
 use crate::registry::{Registration, Residence};
 use crate::store::{Access, Store};
@@ -7,7 +7,7 @@ use access::{unauthorized, Call};
 use ic_stable_structures::Memory as StableMemory;
 use serde_bytes::ByteBuf;
 use types::limits::*;
-use types::record_kinds::STORED_KINDS;
+use types::record_kinds::stored_kinds;
 use types::*;
 
 /// Records that one call of `capsules_delete` deletes.
@@ -204,7 +204,7 @@ impl<M: StableMemory> Store<M> {
         }
         let mut left = DELETED_AT_ONCE;
         // the head goes last: it says who may go on deleting
-        for kind in STORED_KINDS.into_iter().filter(|&kind| kind != RecordKind::Capsule) {
+        for kind in stored_kinds().filter(|&kind| kind != RecordKind::Capsule) {
             let ids: Vec<String> = self.records.ids(capsule, kind, None).take(left).collect();
             for id in &ids {
                 self.remove_kind(capsule, kind, id)?;

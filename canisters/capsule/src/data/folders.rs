@@ -1,4 +1,4 @@
-//! Folders.
+//! Folders: what they may lie in, and what may be put into them.
 
 use super::{stamped, Editable};
 use crate::store::{Access, Store};

@@ -1,4 +1,4 @@
-//! Galleries: memories in an order.
+//! Galleries: memories in an order, opened to all whom the gallery is open to.
 
 use super::folders::may_pass_on;
 use super::{stamped, Editable};

@@ -1,4 +1,4 @@
-//! Memories.
+//! Memories: which folders and blobs they may refer to.
 
 use super::folders::{may_pass_on, parent};
 use super::{Editable, Stamp, Stamped};

@@ -1,4 +1,4 @@
-//! Tokens for private assets, to be fetched over HTTP.
+//! Who is given asset tokens, and for how long.
 
 use crate::http::{asset_path, variant_name};
 use crate::store::Store;

@@ -7,7 +7,7 @@ use capsule::import::Import;
 use capsule::store::Store;
 use ic_stable_structures::VectorMemory;
 use serde_bytes::ByteBuf;
-use storage::header::Role;
+use storage::header::CanisterKind;
 use types::*;
 
 pub const HUB: Principal = Principal::from_slice(&[0, 0, 0, 0, 0, 0, 0, 1, 1, 1]);
@@ -39,14 +39,14 @@ pub struct World {
 
 pub fn hub() -> World {
     let memories = storage::memory::manager(VectorMemory::default(), 1);
-    let mut store = Store::open(&memories, Role::Hub, HUB);
+    let mut store = Store::open(&memories, CanisterKind::Hub, HUB);
     let capsule = store.capsules_create(&by("alice"), person("alice"), [7; 32]).unwrap().id;
     World { store, capsule }
 }
 
 pub fn personal(capsule: &str) -> (Store<VectorMemory>, Import<VectorMemory>) {
     let memories = storage::memory::manager(VectorMemory::default(), 1);
-    let mut personal = (Store::open(&memories, Role::Personal, HOME), Import::init(&memories));
+    let mut personal = (Store::open(&memories, CanisterKind::Personal, HOME), Import::init(&memories));
     begin(capsule, &mut personal);
     personal
 }

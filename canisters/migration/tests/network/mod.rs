@@ -14,7 +14,7 @@ use std::future::{pending, Future};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use storage::digest::sha256;
-use storage::header::Role;
+use storage::header::CanisterKind;
 use types::*;
 
 pub const HUB: Principal = Principal::from_slice(&[0, 0, 0, 0, 0, 0, 0, 1, 1, 1]);
@@ -80,7 +80,7 @@ impl Network {
     /// A hub with the personal module, cycles, and a capsule of alice with a blob of two chunks.
     pub fn new() -> Self {
         let memories = storage::memory::manager(VectorMemory::default(), 1);
-        let mut hub = Hub::init(&memories, Store::open(&memories, Role::Hub, HUB));
+        let mut hub = Hub::init(&memories, Store::open(&memories, CanisterKind::Hub, HUB));
         hub.modules.begin(&sha256(MODULE), MODULE.len() as u64).unwrap();
         hub.modules.put_chunk(0, MODULE.to_vec()).unwrap();
         hub.modules.finish(NOW).unwrap();
@@ -327,7 +327,7 @@ impl Runtime for Network {
         self.manage(canister, |target| {
             assert_eq!(mode == InstallMode::Install, target.module_hash.is_none());
             let memories = storage::memory::manager(VectorMemory::default(), 1);
-            let mut store = Store::open(&memories, Role::Personal, canister);
+            let mut store = Store::open(&memories, CanisterKind::Personal, canister);
             let mut import = Import::init(&memories);
             import.begin(&mut store, candid::decode_one(&arg).unwrap())?;
             target.module_hash = Some(ByteBuf::from(sha256(&module)));
