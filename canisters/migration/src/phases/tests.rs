@@ -48,7 +48,8 @@ Written out from `canisters/migration/src/phases.rs` by its test, which fails wh
 A phase is **active** while the capsule is taken: there is no other migration of it, and it is not deleted. It
 **keeps its budget** while what the hub has not spent of it stays set aside, and is **frozen** while the capsule is
 read-only in the hub. A step **does** its work, answers that it was **done** before, or is refused as a Conflict. An
-event leads to the phase in its cell; where there is none it does not happen.
+event leads to the phase in its cell; where there is none it does not happen. A capsule that has moved is not reserved
+again: the registry says so.
 ";
 
 fn table(text: &mut String, title: &str, header: &[&str], rows: &[Vec<String>]) {
