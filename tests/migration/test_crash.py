@@ -16,6 +16,7 @@ from icmigrate.contract.migrations import CreationFee, MigrationPhase
 from icmigrate.contract.records import MovedTo
 from icmigrate.networks import embedded
 from tests.migration.proxy import Proxy
+from tests.processes import limited
 from tests.world import CHUNK, World, deploy_world, full_capsule
 
 BLOBS = (1_000, 40_000, CHUNK + 1)
@@ -53,7 +54,8 @@ class Run:
 
     async def to_the_end(self) -> int:
         process = self.process or await self.start()
-        _, complaint = await process.communicate()
+        async with limited(process):
+            _, complaint = await process.communicate()
         assert b"Traceback" not in complaint, complaint.decode()
         assert process.returncode is not None
         return process.returncode

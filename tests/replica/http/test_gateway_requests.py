@@ -70,11 +70,12 @@ REFUSED = {
 
 async def sent(client: Client, request: bytes) -> tuple[int, bytes]:
     """Status and body of what comes back for these bytes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", client.running.port)
-    writer.write(request)
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    length = next(int(line.split(": ")[1]) for line in head.splitlines() if line.lower().startswith("content-length"))
-    body = await reader.readexactly(length)
+    async with asyncio.timeout(60):
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.running.port)
+        writer.write(request)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        lines = head.lower().splitlines()
+        body = await reader.readexactly(next(int(line[16:]) for line in lines if line.startswith("content-length: ")))
     writer.close()
     return int(head.split()[1]), body
 

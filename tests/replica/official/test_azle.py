@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import os
 import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,9 @@ from icmigrate.protocol import candid
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.server import RunningReplica, running_replica
+from tests.processes import run
 from tests.replica.http.client import Client, Rejected
-from tests.replica.official.conftest import npm_packages
+from tests.replica.official.conftest import INSTALLING, npm_packages, once
 
 SOURCES = Path(__file__).parent / "azle"
 BLOB = T.Vec(T.Nat8)
@@ -77,12 +77,12 @@ class World:
 def built() -> bytes:
     """The module that Azle's own command makes, compressed: as it is it does not fit a message."""
     folder = npm_packages(SOURCES / "package.json", "--ignore-scripts")
-    shutil.copytree(SOURCES, folder, dirs_exist_ok=True)
     environment = os.environ | {"CANISTER_CANDID_PATH": ".azle/words/words.did"}
-    command = ["npx", "azle", "build", "words"]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return gzip.compress((folder / ".azle/words/words.wasm").read_bytes(), mtime=0)
+    with once(folder):
+        shutil.copytree(SOURCES, folder, dirs_exist_ok=True)
+        ended = run(["npx", "azle", "build", "words"], seconds=INSTALLING, cwd=folder, env=environment)
+        assert ended.returncode == 0, ended.stderr
+        return gzip.compress((folder / ".azle/words/words.wasm").read_bytes(), mtime=0)
 
 
 @pytest_asyncio.fixture(scope="module")
