@@ -77,7 +77,7 @@ async def check_migrated(world: World, capsule_id: str, chunks: int) -> None:
         assert (await personal.cycles()).balance <= migration.endowment
 
 
-async def test_killed_at_every_call_the_next_run_ends_it(world: World, tmp_path: Path) -> None:
+async def test_a_migration_killed_at_any_call_is_ended_by_the_next_run(world: World, tmp_path: Path) -> None:
     """Kills the toolkit at call after call, in turns before it arrives and before it is answered.
 
     Every second call is struck: neighbours are pages of one list or chunks of one window.

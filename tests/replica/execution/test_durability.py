@@ -58,7 +58,7 @@ async def counts(world: World) -> list[int]:
     return found
 
 
-async def test_killed_at_any_moment_it_comes_back_with_all_that_it_acknowledged(tmp_path: Path) -> None:
+async def test_a_replica_killed_at_any_moment_comes_back_with_all_that_it_acknowledged(tmp_path: Path) -> None:
     random.seed(7)
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     acknowledged = [0, 0, 0]

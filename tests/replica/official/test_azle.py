@@ -92,7 +92,7 @@ async def world() -> AsyncIterator[World]:
         yield World(running, Client(running, session), module)
 
 
-async def test_updates_queries_and_calls_between_canisters(world: World) -> None:
+async def test_it_answers_updates_and_queries_and_calls_other_canisters(world: World) -> None:
     script, other = await world.script(), await world.script("from the other")
     assert await script("add", "world") == 2
     assert await script("all") == ["hello", "world"]
@@ -130,7 +130,7 @@ async def test_a_trap_after_an_await_undoes_only_what_came_after_it(world: World
     assert await other("all") == ["hello", "before"]
 
 
-async def test_refusals(world: World) -> None:
+async def test_a_rejection_of_its_own_and_one_by_inspect_message_reach_the_caller(world: World) -> None:
     script = await world.script()
     with pytest.raises(Rejected) as refused:
         await script("refusing")

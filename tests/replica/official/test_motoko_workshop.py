@@ -106,7 +106,7 @@ async def test_finally_runs_after_what_was_caught_and_after_a_trap(world: World)
     assert (await workshop("history"))[1] == ["caught", "finally", "before", "cleaned"]
 
 
-async def test_nested_async_computations(world: World) -> None:
+async def test_async_computations_can_be_nested(world: World) -> None:
     workshop = await world.workshop()
     assert await workshop("nested", 5) == 32
 
