@@ -5,15 +5,14 @@ Every program leads a process group of its own, so that what it started ends wit
 
 from __future__ import annotations
 
-import asyncio
 import os
 import queue
 import select
 import signal
 import subprocess
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -123,17 +122,6 @@ def started(
         raise
     if not end(process, grace):
         raise TookTooLong(f"{shown(command)} ignored SIGTERM and was killed")
-
-
-@asynccontextmanager
-async def limited(process: asyncio.subprocess.Process, seconds: float = SECONDS) -> AsyncIterator[None]:
-    """The body has so long; the process is killed afterwards, however the body ends."""
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
 
 
 def end(process: subprocess.Popen[str], grace: float = GRACE) -> bool:

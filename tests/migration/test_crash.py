@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 
-from icmigrate.contract.migrations import CreationFee, MigrationPhase
-from icmigrate.contract.records import MovedTo
-from icmigrate.networks import embedded
+from icmigrate import embedded
+from icmigrate.records import MigrationPhase
+from tests.migration import program
 from tests.migration.proxy import Proxy
-from tests.processes import limited
+from tests.processes import SECONDS, TookTooLong
 from tests.world import CHUNK, World, deploy_world, full_capsule
 
 BLOBS = (1_000, 40_000, CHUNK + 1)
@@ -32,33 +32,48 @@ class Run:
     capsule_id: str
     url: str
     state_dir: Path
-    process: asyncio.subprocess.Process | None = None
+    process: BaseProcess | None = None
 
-    async def start(self) -> asyncio.subprocess.Process:
+    def start(self) -> BaseProcess:
         key = self.state_dir / "operator.pem"
         if not key.exists():
             key.write_text(self.world.operator.to_pem())
             key.chmod(0o600)
-        self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "icmigrate", "migrate", self.capsule_id, "--json"),
-            *("--network", self.url, "--hub", self.world.hub_id, "--identity", str(key)),
-            env=os.environ | {"ICMIGRATE_STATE_DIR": str(self.state_dir), "ICMIGRATE_WINDOW": str(WINDOW)},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+        self.process = program.started(
+            [
+                "migrate",
+                self.capsule_id,
+                "--json",
+                "--network",
+                self.url,
+                "--hub",
+                self.world.hub_id,
+                "--identity",
+                key,
+            ],
+            {"ICMIGRATE_STATE_DIR": str(self.state_dir), "ICMIGRATE_WINDOW": str(WINDOW)},
+            self.complaints,
         )
         return self.process
 
+    @property
+    def complaints(self) -> Path:
+        return self.state_dir / "standard-error"
+
     def kill(self) -> None:
-        if self.process is not None and self.process.returncode is None:
-            self.process.send_signal(signal.SIGKILL)
+        if self.process is not None and self.process.is_alive():
+            self.process.kill()
 
     async def to_the_end(self) -> int:
-        process = self.process or await self.start()
-        async with limited(process):
-            _, complaint = await process.communicate()
-        assert b"Traceback" not in complaint, complaint.decode()
-        assert process.returncode is not None
-        return process.returncode
+        process = self.process or self.start()
+        await asyncio.to_thread(process.join, SECONDS)
+        if process.is_alive():
+            process.kill()
+            raise TookTooLong(f"a migration has not ended after {SECONDS:g} s")
+        complaint = self.complaints.read_text()
+        assert "Traceback" not in complaint, complaint
+        assert process.exitcode is not None
+        return process.exitcode
 
 
 async def check_migrated(world: World, capsule_id: str, chunks: int) -> None:
@@ -90,7 +105,7 @@ async def test_a_migration_killed_at_any_call_is_ended_by_the_next_run(world: Wo
             capsule_id = await full_capsule(wiring.hub, blobs=BLOBS)
             run = Run(world, capsule_id, proxy.url, tmp_path)
             strike_at(proxy, number, run, answered=number % 4 == 0)
-            await run.start()
+            run.start()
             finished = await run.to_the_end() == 0
             again = Run(world, capsule_id, world.network.url, tmp_path)
             assert await again.to_the_end() == 0
