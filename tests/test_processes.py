@@ -80,3 +80,29 @@ def test_what_a_program_says_is_read_to_its_end() -> None:
 def test_a_process_that_does_not_end_is_not_waited_for() -> None:
     with pytest.raises(TookTooLong):
         gone(os.getpid(), seconds=0.1)
+
+
+HANGING = """
+import asyncio, os, time
+
+async def test_a_task_that_is_never_done():
+    await asyncio.Event().wait()
+
+async def test_a_loop_that_never_ends():
+    while True:
+        await asyncio.sleep(0)
+
+def test_a_pipe_that_nobody_writes_to():
+    os.read(os.pipe()[0], 1)
+
+async def test_the_next_one():
+    await asyncio.sleep(0)
+"""
+
+
+def test_a_test_that_hangs_fails_and_the_next_ones_run(tmp_path: Path) -> None:
+    (tmp_path / "test_hanging.py").write_text(HANGING)
+    configuration = ["-c", str(Path(__file__).parents[1] / "pyproject.toml"), "--rootdir", str(tmp_path)]
+    command = [sys.executable, "-m", "pytest", *configuration, "-p", "no:cacheprovider", "--timeout=1", "--tb=line"]
+    told = run(command, cwd=tmp_path).stdout
+    assert "3 failed, 1 passed" in told.splitlines()[-1], told

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -16,7 +15,7 @@ from icmigrate import embedded
 from icmigrate.records import MigrationPhase
 from tests.migration import program
 from tests.migration.proxy import Proxy
-from tests.processes import SECONDS, TookTooLong
+from tests.processes import SECONDS, TookTooLong, gone
 from tests.world import CHUNK, World, deploy_world, full_capsule
 
 BLOBS = (1_000, 40_000, CHUNK + 1)
@@ -154,6 +153,5 @@ def restart_replica(state_dir: Path) -> None:
     info = embedded.running(state_dir)
     if info is not None:
         os.kill(info.pid, signal.SIGKILL)
-        with suppress(ChildProcessError):  # somebody has waited for it already
-            os.waitpid(info.pid, 0)
+        gone(info.pid)
         embedded.start(state_dir, info.port)

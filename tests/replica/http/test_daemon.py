@@ -60,7 +60,7 @@ def test_files_in_the_current_folder_are_not_taken_for_its_own_modules(
 
 def test_a_second_start_answers_the_running_one_also_at_the_same_moment(folder: Path) -> None:
     found: list[DaemonInfo] = []
-    starts = [threading.Thread(target=lambda: found.append(daemon.start(folder, 0))) for _ in range(3)]
+    starts = [threading.Thread(target=lambda: found.append(daemon.start(folder, 0)), daemon=True) for _ in range(3)]
     for start in starts:
         start.start()
     for start in starts:

@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +28,11 @@ from tests.replica.http.canisters import KEEPER
 from tests.replica.http.client import Client, Target
 
 CLIENTS = Path(__file__).parent / "clients"
+CANISTERS = Path(__file__).parent / "canisters"
 BUILD = Path(__file__).parents[3] / "scripts/build-foreign-canisters"
 NO_RUST = 69
 INSTALLING, BUILDING = 600, 1500
 """Seconds that the first use of a client or of a canister may take."""
-LEFT_OUT = "it takes long to build: ICMIGRATE_ALL_FOREIGN=1 has it built"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -81,19 +81,22 @@ def npm_clients() -> Path:
     return folder
 
 
-def is_left_out(rare: bool) -> bool:
-    """Whether what takes long to build is not built now. It is used all the same where it has been built."""
-    return rare and not os.environ.get("ICMIGRATE_ALL_FOREIGN")
+def built_rarely() -> None:
+    """Skips the test that would have to build what takes long, unless all is to be built."""
+    if not os.environ.get("ICMIGRATE_ALL_FOREIGN"):
+        pytest.skip("it takes long to build: ICMIGRATE_ALL_FOREIGN=1 has it built")
+    if os.environ.get("ICMIGRATE_NO_RUST"):
+        missing("Rust is not to be used here")
 
 
 def foreign_module(name: str) -> bytes:
     """The module of a canister in canisters/; the first use of it builds it, which takes a minute or two."""
-    rare = "\nrare = true" in (BUILD.parents[1] / f"tests/replica/official/canisters/{name}/Cargo.toml").read_text()
-    without = {"ICMIGRATE_NO_RUST": "1"} if is_left_out(rare) else {}
-    built = run([BUILD, name], seconds=BUILDING, env=os.environ | without)
+    rare = "\nrare = true" in (CANISTERS / name / "Cargo.toml").read_text()
+    built = run([BUILD, name], seconds=BUILDING, env=os.environ | ({"ICMIGRATE_NO_RUST": "1"} if rare else {}))
+    if rare and built.returncode == NO_RUST:
+        built_rarely()
+        built = run([BUILD, name], seconds=BUILDING)
     if built.returncode == NO_RUST:
-        if without:
-            pytest.skip(LEFT_OUT)
         missing("there is no Rust here to build canisters of public crates with")
     assert built.returncode == 0, built.stderr
     return Path(built.stdout.strip()).read_bytes()
@@ -102,6 +105,29 @@ def foreign_module(name: str) -> bytes:
 def run_script(folder: Path, script: str, *arguments: object) -> str:
     """What one of our scripts beside the official packages prints; it has to succeed."""
     return done(["node", script, *map(str, arguments)], seconds=300, cwd=folder)
+
+
+def digest_of(paths: Iterable[Path], *words: str) -> str:
+    """A name for what is made of these files, and of the files in these folders, in the way that `words` say."""
+    digest = hashlib.sha256("\n".join(words).encode())
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                digest.update(f"\n{file.name} {file.stat().st_size}\n".encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def compile_motoko(npm_clients: Path, persistence: str, program: str, folder: Path, *versions: str) -> None:
+    """Puts the modules VERSION.wasm of a program in clients/motoko into the folder. Each is compiled once."""
+    source = CLIENTS / "motoko" / program
+    made_of = [source.parent, CLIENTS / "motoko.mjs", CLIENTS / "package.json"]
+    modules = cache_folder() / "motoko" / digest_of(made_of, persistence, program, *versions)
+    with once(modules) as needed:
+        if needed:
+            run_script(npm_clients, "motoko.mjs", persistence, source, modules, *versions)
+            (modules / "installed").touch()
+    for version in versions:
+        shutil.copy(modules / f"{version}.wasm", folder)
 
 
 @dataclass(frozen=True)
@@ -147,7 +173,7 @@ def keeper(replica: Daemon) -> Principal:
 def greeter_module(npm_clients: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Motoko canister with an interface of its own."""
     folder = tmp_path_factory.mktemp("greeter")
-    run_script(npm_clients, "motoko.mjs", "enhanced", CLIENTS / "motoko/greeter.mo", folder, "one")
+    compile_motoko(npm_clients, "enhanced", "greeter.mo", folder, "one", "two")
     return folder / "one.wasm"
 
 

@@ -21,7 +21,7 @@ from icmigrate.protocol.principal import Principal
 from icmigrate.replica.server import RunningReplica, running_replica
 from tests.processes import run
 from tests.replica.http.client import Client, Rejected
-from tests.replica.official.conftest import INSTALLING, npm_packages, once
+from tests.replica.official.conftest import INSTALLING, cache_folder, digest_of, npm_packages, once
 
 SOURCES = Path(__file__).parent / "azle"
 BLOB = T.Vec(T.Nat8)
@@ -76,13 +76,17 @@ class World:
 
 def built() -> bytes:
     """The module that Azle's own command makes, compressed: as it is it does not fit a message."""
-    folder = npm_packages(SOURCES / "package.json", "--ignore-scripts")
-    environment = os.environ | {"CANISTER_CANDID_PATH": ".azle/words/words.did"}
-    with once(folder):
-        shutil.copytree(SOURCES, folder, dirs_exist_ok=True)
-        ended = run(["npx", "azle", "build", "words"], seconds=INSTALLING, cwd=folder, env=environment)
-        assert ended.returncode == 0, ended.stderr
-        return gzip.compress((folder / ".azle/words/words.wasm").read_bytes(), mtime=0)
+    folder = cache_folder() / f"azle-{digest_of([SOURCES])}"
+    with once(folder) as needed:
+        if needed:
+            packages = npm_packages(SOURCES / "package.json", "--ignore-scripts")
+            shutil.copytree(SOURCES, packages, dirs_exist_ok=True)
+            environment = os.environ | {"CANISTER_CANDID_PATH": ".azle/words/words.did"}
+            ended = run(["npx", "azle", "build", "words"], seconds=INSTALLING, cwd=packages, env=environment)
+            assert ended.returncode == 0, ended.stderr
+            shutil.copy(packages / ".azle/words/words.wasm", folder)
+            (folder / "installed").touch()
+    return gzip.compress((folder / "words.wasm").read_bytes(), mtime=0)
 
 
 @pytest_asyncio.fixture(scope="module")
