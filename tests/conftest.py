@@ -1,4 +1,4 @@
-"""Plumbing: one replica process and one hub for all tests of canisters and migrations."""
+"""One replica process and one hub for all tests of canisters and migrations."""
 
 from __future__ import annotations
 

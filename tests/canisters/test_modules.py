@@ -1,4 +1,4 @@
-"""Plumbing: the shipped Wasm modules and what they were built from."""
+"""The shipped Wasm modules and what they were built from."""
 
 import gzip
 import shutil

@@ -22,6 +22,8 @@ BLOBS = (1_000, 40_000, CHUNK + 1)
 CHUNKS = 4
 WINDOW = 2
 
+pytestmark = pytest.mark.timeout(1800)  # each is many migrations
+
 
 @dataclass
 class Run:

@@ -1,4 +1,4 @@
-"""Plumbing: the Candid codec, against ic-py's and against the Candid specification."""
+"""The Candid codec, against ic-py's and against the Candid specification."""
 
 from __future__ import annotations
 

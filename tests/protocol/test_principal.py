@@ -1,4 +1,4 @@
-"""Plumbing: principals."""
+"""Principals and their textual form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plumbing: HTTP, and what can go wrong with it."""
+"""HTTP, and what can go wrong with it."""
 
 from __future__ import annotations
 

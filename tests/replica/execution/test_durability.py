@@ -1,4 +1,4 @@
-"""Plumbing under test: what was acknowledged survives SIGKILL, and nothing is there by halves."""
+"""What was acknowledged survives SIGKILL, and nothing is there by halves."""
 
 from __future__ import annotations
 
