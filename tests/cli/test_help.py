@@ -13,8 +13,9 @@ import tomli
 import typer
 
 from icmigrate import errors
-from icmigrate.cli import COMMON, app
-from icmigrate.config import Settings
+from icmigrate.cli import app
+from icmigrate.commands.command import COMMON
+from icmigrate.settings.config import Settings
 from tests.processes import run
 
 README = (Path(__file__).parents[2] / "README.md").read_text()

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from icmigrate import embedded
-from icmigrate.records import MigrationPhase
+from icmigrate.contract.migrations import CreationFee, MigrationPhase
+from icmigrate.contract.records import MovedTo
+from icmigrate.networks import embedded
 from tests.migration import program
 from tests.migration.proxy import Proxy
 from tests.processes import SECONDS, TookTooLong, gone

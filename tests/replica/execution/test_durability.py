@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from icmigrate.replica.limits import Limits
-from icmigrate.replica.replica import StateInUse
-from icmigrate.replica.state import IngressState, Reject
+from icmigrate.replica.state.calls import IngressState
+from icmigrate.replica.state.limits import Limits
+from icmigrate.replica.state.responses import Reject
+from icmigrate.replica.storage.errors import StateInUse
 from tests.processes import started
 from tests.replica.execution.planner import PLANNER, Plan
 from tests.replica.execution.world import TRILLION, World, open_world, wasm
@@ -129,8 +130,8 @@ async def test_a_call_between_canisters_goes_on_after_the_restart(tmp_path: Path
         first, "go", Plan(callee=second, attach=TRILLION, then=Plan(accept=TRILLION)).encode()
     )
     async with asyncio.timeout(30):
-        while not world.replica.state.messages:
-            await world.replica.wait(request_id, 0.01)
+        while not world.subnet.state.messages:
+            await world.subnet.wait(request_id, 0.01)
     lock.release()
     world.subnet.suspend()
     await world.subnet.close()
@@ -147,10 +148,10 @@ async def test_a_runaway_message_does_not_hold_up_closing_and_begins_anew_afterw
     canister_id = await world.canister(spinning)
     request_id = await world.send(canister_id, "spin")
     async with asyncio.timeout(30):
-        while not world.replica.scheduler.lock(canister_id).locked():
+        while not world.subnet.scheduler.lock(canister_id).locked():
             await asyncio.sleep(0)
-        await world.replica.close()
-    assert world.replica.ingress_status(request_id).state is IngressState.RECEIVED  # type: ignore[union-attr]
+        await world.subnet.close()
+    assert world.subnet.ingress_status(request_id).state is IngressState.RECEIVED  # type: ignore[union-attr]
 
     world = await open_world(tmp_path, limits=Limits(update_instructions=1_000_000))
     answer = await world.answer(request_id)

@@ -27,7 +27,7 @@ async def test_three_hundred_canisters_share_a_module_and_few_stay_in_memory(tmp
     await world.subnet.close()
 
     world = await open_world(tmp_path)
-    assert not world.replica.executor._warm
+    assert not world.subnet.executor.instances._warm
     assert await world.call(canisters[123], "count") == struct.pack("<I", 2)
     await world.subnet.close()
 

@@ -148,7 +148,7 @@ async def test_a_client_that_leaves_does_not_stop_its_call(running: RunningRepli
     _, writer = await raw(running, head(keeper.to_str(), len(body)) + body)
     request_id = envelope.request_id(content)
     async with asyncio.timeout(60):
-        while running.replica.ingress_status(request_id) is None:
+        while running.subnet.ingress_status(request_id) is None:
             await client.get("/api/v2/status")
     writer.close()
     await running.subnet.wait(request_id, 10)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from icmigrate.protocol.principal import Principal
-from icmigrate.replica.response_verification import HttpExchange, VerificationError, verify
+from icmigrate.replica.gateway.response_verification import HttpExchange, VerificationError, verify
 from tests.processes import done
 from tests.replica.http.certified_response import (
     CANISTER,
