@@ -11,7 +11,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload([__name__, "icmigrate.cli", "icmigrate.migration.migrate", "icmigrate.session"])
+_FORKS.set_forkserver_preload(
+    [__name__, "icmigrate.cli", "icmigrate.migration.migrate", "icmigrate.engine.engine", "icmigrate.commands.session"]
+)
 
 
 def started(arguments: Sequence[object], environment: Mapping[str, str], errors: Path) -> BaseProcess:
