@@ -6,6 +6,7 @@
 use crate::index::Indexed;
 use crate::records::check_length;
 use crate::registry::{Registration, Residence};
+use crate::relocation::FORMS_AT_ONCE;
 use crate::store::Store;
 use access::{unauthorized, Call};
 use candid::Principal;
@@ -187,7 +188,7 @@ impl<M: StableMemory> Import<M> {
         let arriving = |record| arrival(&state.capsule_id, record);
         let arrivals: Vec<Arrival<M>> = records.into_iter().map(arriving).collect::<Answer<_>>()?;
         if generation > state.generation {
-            store.http.withdraw(&state.capsule_id);
+            store.http.reset();
             store.records.clear();
             store.manifest.reset();
             store.registry.change(&state.capsule_id, |known| known.generation = generation)?;
@@ -329,7 +330,14 @@ fn arrival_of<R: Indexed + 'static, M: StableMemory>(
     }
     check::id(value.id())?;
     check_length::<R>(&record.bytes)?;
-    Ok(Box::new(move |store| store.put_bytes(&value, record.bytes.into_vec())))
+    Ok(Box::new(move |store| {
+        store.put_bytes(&value, record.bytes.into_vec())?;
+        // certified at the seal: its blobs may come later, and many records may be about one memory
+        if let Some(memory) = value.shown_memory() {
+            store.http.withdraw(value.capsule_id(), memory);
+        }
+        Ok(())
+    }))
 }
 
 impl<M: StableMemory> Store<M> {
@@ -338,6 +346,7 @@ impl<M: StableMemory> Store<M> {
         let after = Some(after).filter(|after| !after.is_empty());
         let ids = self.records.ids(capsule, RecordKind::Memory, after).take(MEMORIES_AT_ONCE);
         let ids: Vec<String> = ids.collect();
+        let mut forms = 0;
         for id in &ids {
             let memory: Memory = self.records.get(capsule, id)?;
             for (blob, length) in memory.blobs() {
@@ -353,7 +362,10 @@ impl<M: StableMemory> Store<M> {
                 }
             }
             // what is certified of a long public asset needs the digests of its chunks
-            self.refresh_http(&memory);
+            forms += self.refresh_memory(capsule, id);
+            if forms >= FORMS_AT_ONCE {
+                return Ok(Seal::Attaching(id.clone()));
+            }
         }
         Ok(match ids.last() {
             Some(last) if ids.len() == MEMORIES_AT_ONCE => Seal::Attaching(last.clone()),

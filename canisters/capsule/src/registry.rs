@@ -52,6 +52,8 @@ pub struct Registration {
     pub certified_root: Option<ByteBuf>,
     /// Its content is being deleted, in steps.
     pub deleting: bool,
+    /// Public answers of the frozen capsule were taken out of the certified tree, so that it can move.
+    pub withdrawn: bool,
 }
 
 impl Registration {
@@ -64,6 +66,7 @@ impl Registration {
             token_secret: Some(token_secret),
             certified_root: None,
             deleting: false,
+            withdrawn: false,
         }
     }
 }

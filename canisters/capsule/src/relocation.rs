@@ -11,6 +11,10 @@ use types::*;
 
 /// Inner nodes of a manifest that one call computes: about 10e9 instructions.
 const NODES_AT_ONCE: u32 = 5_000;
+/// Certified answers that one call works out, besides those of one memory.
+pub(crate) const FORMS_AT_ONCE: usize = 5_000;
+/// Memories whose certified answers one call takes back, or that one call looks at to certify them.
+const MEMORIES_AT_ONCE: usize = 1_000;
 
 impl<M: StableMemory> Store<M> {
     /// Makes the capsule read-only and answers the generation of this freeze; a frozen one stays so.
@@ -32,9 +36,33 @@ impl<M: StableMemory> Store<M> {
         if registration.residence == Residence::Frozen {
             registration.residence = Residence::Hub;
             registration.certified_root = None;
+            if std::mem::take(&mut registration.withdrawn) {
+                self.http.publish_from(capsule, "");
+            }
             self.registry.put(capsule, &registration);
+            self.publish_some();
         }
         Ok(())
+    }
+
+    /// Certifies again some of the public answers that were taken back, of a capsule that did not move
+    /// in the end. Until it has come to a memory, that is answered without a certificate.
+    pub fn publish_some(&mut self) {
+        let Some((capsule, after)) = self.http.next_unpublished() else { return };
+        let after = Some(after.as_str()).filter(|after| !after.is_empty());
+        let ids = self.records.ids(&capsule, RecordKind::Memory, after).take(MEMORIES_AT_ONCE);
+        let ids: Vec<String> = ids.collect();
+        let mut forms = 0;
+        for id in &ids {
+            forms += self.refresh_memory(&capsule, id);
+            if forms >= FORMS_AT_ONCE {
+                return self.http.publish_from(&capsule, id);
+            }
+        }
+        match ids.last() {
+            Some(last) if ids.len() == MEMORIES_AT_ONCE => self.http.publish_from(&capsule, last),
+            _ => self.http.published(&capsule),
+        }
     }
 
     /// Works on the manifest of a frozen or imported capsule. When it is complete its root is the
@@ -49,11 +77,25 @@ impl<M: StableMemory> Store<M> {
         self.manifest_summary(capsule)
     }
 
-    /// The frozen capsule's home is another canister from now on.
+    /// Takes back some of the frozen capsule's certified answers, so that none outlives the move: a
+    /// gateway would take it for the current one. True when none is left, else call again.
+    pub fn withdraw_some(&mut self, capsule: &str) -> Answer<bool> {
+        let mut registration = self.frozen(capsule)?;
+        if !registration.withdrawn {
+            registration.withdrawn = true;
+            self.registry.put(capsule, &registration);
+        }
+        Ok(self.http.withdraw_some(capsule, MEMORIES_AT_ONCE) < MEMORIES_AT_ONCE)
+    }
+
+    /// The frozen capsule's home is another canister from now on. Conflict while an answer of it is
+    /// certified here.
     pub fn move_to(&mut self, capsule: &str, canister: Principal) -> Answer<()> {
         let moved = Registration { residence: Residence::MovedTo(canister), ..self.frozen(capsule)? };
+        if self.http.is_certified(capsule) {
+            return Err(Error::Conflict(format!("public answers of capsule {capsule} are still certified")));
+        }
         self.registry.put(capsule, &moved);
-        self.http.withdraw(capsule);
         Ok(())
     }
 

@@ -35,9 +35,10 @@ pub struct Store<M: StableMemory> {
 }
 
 impl<M: StableMemory> Store<M> {
-    /// Opens what is in stable memory, or begins it where that is empty.
+    /// Opens what is in stable memory, or begins it where that is empty. What it costs does not depend on
+    /// how much is there: a canister that has grown can still be upgraded.
     pub fn open(memories: &MemoryManager<M>, kind: CanisterKind, me: Principal) -> Self {
-        let mut store = Store {
+        Store {
             me,
             header: Header::init(memories, kind),
             registry: Registry::init(memories),
@@ -46,10 +47,7 @@ impl<M: StableMemory> Store<M> {
             manifest: Manifest::init(memories),
             operators: Operators::init(memories),
             http: Http::init(memories),
-        };
-        let Store { http, registry, records, blobs, .. } = &mut store;
-        http.restore(&VisibleAssets { registry, records, blobs });
-        store
+        }
     }
 
     /// The memories of a store as a canister has them: see `memory.rs`.
@@ -126,17 +124,19 @@ impl<M: StableMemory> Store<M> {
         for (blob, length) in self.records.new_blobs(record) {
             self.attach(record.capsule_id(), &blob, length)?;
         }
-        self.put_bytes(record, bytes)
+        self.put_bytes(record, bytes)?;
+        self.refresh_http(record);
+        Ok(())
     }
 
-    /// The same with the record's canonical bytes at hand, and without a look at new blobs.
+    /// The same with the record's canonical bytes at hand, and without a look at new blobs and public
+    /// answers.
     pub(crate) fn put_bytes<R: Indexed>(&mut self, record: &R, bytes: Vec<u8>) -> Answer<()> {
         let capsule = record.capsule_id();
         let (digest, length) = (sha256(&bytes), bytes.len() as u64);
         let ceased = self.records.put_bytes(record, bytes)?;
         self.manifest.put(capsule, R::KIND, record.id(), &digest, length);
         self.detach(capsule, ceased);
-        self.refresh_http(record);
         Ok(())
     }
 
@@ -149,11 +149,16 @@ impl<M: StableMemory> Store<M> {
         Ok(())
     }
 
-    pub(crate) fn refresh_http<R: Indexed>(&mut self, record: &R) {
+    fn refresh_http<R: Indexed>(&mut self, record: &R) {
         if let Some(memory) = record.shown_memory() {
-            let Store { http, registry, records, blobs, .. } = self;
-            http.refresh(&VisibleAssets { registry, records, blobs }, record.capsule_id(), memory);
+            self.refresh_memory(record.capsule_id(), memory);
         }
+    }
+
+    /// Certifies what everybody may see of a memory, and no more than that. Answers how many forms.
+    pub(crate) fn refresh_memory(&mut self, capsule: &str, memory: &str) -> usize {
+        let Store { http, registry, records, blobs, .. } = self;
+        http.refresh(&VisibleAssets { registry, records, blobs }, capsule, memory)
     }
 
     /// Makes a capsule refer to a blob that it uses.

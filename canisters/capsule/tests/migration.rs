@@ -149,6 +149,9 @@ fn a_frozen_capsule_is_read_only_and_a_moved_one_is_elsewhere() {
     world.store.create::<Folder>(&alice, &capsule, folder_input("new", None)).unwrap();
     assert!(matches!(world.store.move_to(&capsule, HOME), Err(Error::Conflict(_))), "only from a freeze");
     assert_eq!(world.store.freeze(&capsule), Ok(2));
+    let moved = world.store.move_to(&capsule, HOME);
+    assert!(matches!(moved, Err(Error::Conflict(_))), "an answer of it is still certified");
+    assert_eq!(world.store.withdraw_some(&capsule), Ok(true));
     world.store.move_to(&capsule, HOME).unwrap();
     assert_eq!(world.store.read::<Memory>(&alice, &capsule, "m1"), Err(Error::Moved(HOME)));
     let write = world.store.create::<Folder>(&alice, &capsule, folder_input("newer", None));
@@ -329,6 +332,7 @@ fn a_token_given_out_by_the_hub_is_good_at_the_personal_canister() {
     assert_eq!((here.status_code, there.status_code), (200, 200));
     assert_eq!(here.body, there.body);
     assert_eq!(get(&personal.0, "/asset/m2/original").status_code, 200, "everybody may view it");
+    assert_eq!(world.store.withdraw_some(&world.capsule), Ok(true));
     world.store.move_to(&world.capsule.clone(), HOME).unwrap();
     let moved = get(&world.store, &token.path);
     assert_eq!(moved.status_code, 308);

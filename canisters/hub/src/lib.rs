@@ -44,6 +44,10 @@ shell::canister!(SharedHub {
     fn reserved(&self) -> u128 {
         self.hub.migrations.reserved().unwrap_or(u128::MAX)
     }
+
+    fn tidy(&mut self) {
+        self.hub.store.publish_some();
+    }
 });
 
 shell::data_endpoints!(SharedHub);

@@ -260,6 +260,30 @@ pub async fn cut_over<R: Runtime>(
 
 async fn move_over<R: Runtime>(step: &Step<'_, R>, migration: &Migration, root: &ByteBuf) -> Answer<()> {
     let canister = canister_of(migration)?;
+    // each answer begins a message of its own, which takes back a bounded number of certified answers
+    loop {
+        check_sealed(step, migration, root, canister).await?;
+        let withdrawn = step.runtime.with(|hub| hub.store.withdraw_some(step.capsule))?;
+        step.runtime.recertify(step.capsule);
+        if withdrawn {
+            break;
+        }
+    }
+    let activated = step.calling(32, step.runtime.import_activate(canister, root)).await?;
+    if activated.state != ImportState::Live {
+        return Err(Error::Upstream("the personal canister did not go live".into()));
+    }
+    step.runtime.with(|hub| hub.store.move_to(step.capsule, canister))?;
+    step.runtime.recertify(step.capsule);
+    step.apply(Event::CapsuleMoved).map(drop)
+}
+
+async fn check_sealed<R: Runtime>(
+    step: &Step<'_, R>,
+    migration: &Migration,
+    root: &ByteBuf,
+    canister: Principal,
+) -> Answer<()> {
     let status = step.calling(0, step.runtime.import_status(canister)).await?;
     if status.capsule_id != step.capsule || status.generation != migration.generation {
         return Err(Error::Conflict(format!(
@@ -273,13 +297,7 @@ async fn move_over<R: Runtime>(step: &Step<'_, R>, migration: &Migration, root: 
     if status.root.as_ref() != Some(root) {
         return Err(Error::DigestMismatch("the personal canister has another manifest root".into()));
     }
-    let activated = step.calling(32, step.runtime.import_activate(canister, root)).await?;
-    if activated.state != ImportState::Live {
-        return Err(Error::Upstream("the personal canister did not go live".into()));
-    }
-    step.runtime.with(|hub| hub.store.move_to(step.capsule, canister))?;
-    step.runtime.recertify(step.capsule);
-    step.apply(Event::CapsuleMoved).map(drop)
+    Ok(())
 }
 
 /// Undoes everything before the cut-over: the capsule is writable again, the personal canister's

@@ -150,6 +150,44 @@ fn a_capsule_that_went_live_unheard_is_not_taken_back() {
     assert_eq!(network.migration().phase, MigrationPhase::CutOver);
 }
 
+/// No message takes back more certified answers than it can, and no capsule moves before all are.
+#[test]
+fn a_cut_over_that_stops_between_two_of_its_messages_is_undone_or_goes_on() {
+    for goes_on in [true, false] {
+        let network = Network::new();
+        network.publish(1_001);
+        network.reach(MigrationPhase::Frozen);
+        network.copy();
+        network.strike(1, Fault::LostBefore);
+        assert_eq!(network.ask(CutOver), None, "half of them are taken back");
+        assert!(network.heal());
+        let capsule = network.capsule.clone();
+        let is_certified = || network.with(|hub| hub.store.http.is_certified(&capsule));
+        assert!(is_certified());
+        if !goes_on {
+            network.ask(Thaw).unwrap().unwrap();
+            network.with(|hub| hub.store.publish_some());
+            assert_eq!(network.with(|hub| hub.store.http.next_unpublished()), None);
+            network.ask(Freeze).unwrap().unwrap();
+            network.reopen();
+            network.copy();
+        }
+        network.strike(if goes_on { 2 } else { 3 }, Fault::LostAfter);
+        network.ask(CutOver).unwrap().unwrap();
+        assert!(!network.heal(), "a question for each thousand, and the activation");
+        assert!(!is_certified());
+        let canister = network.migration().canister_id.unwrap();
+        assert_eq!(network.home(), Home::Moved(canister));
+        assert!(network.canisters.borrow()[&canister]
+            .personal
+            .as_ref()
+            .unwrap()
+            .0
+            .http
+            .is_certified(&capsule));
+    }
+}
+
 #[test]
 fn one_step_runs_at_a_time_and_one_that_is_gone_is_in_nobodys_way() {
     let network = at(MigrationPhase::Reserved);

@@ -22,7 +22,7 @@ pub type Store = capsule::store::Store<StableMemory>;
 pub struct State<C> {
     canister: C,
     meter: Meter<StableMemory>,
-    certified: Certified,
+    certified: Certified<StableMemory>,
 }
 
 /// A canister that keeps capsules.
@@ -54,9 +54,8 @@ pub trait Canister: Sized + 'static {
     fn start() {
         let memories = Store::memories(StableMemory::default(), Self::KIND);
         let store = Store::open(&memories, Self::KIND, api::canister_self());
-        let certified = Certified::new(&store.registry);
-        let state =
-            State { meter: Meter::init(&memories), certified, canister: Self::open(&memories, store) };
+        let (meter, certified) = (Meter::init(&memories), Certified::init(&memories));
+        let state = State { meter, certified, canister: Self::open(&memories, store) };
         Self::cell().set(Some(state));
         with(State::<Self>::certify);
     }
@@ -112,7 +111,8 @@ pub trait Canister: Sized + 'static {
             Error::Conflict("a certificate comes with queries only: call this as a query".into())
         })?;
         let witness = with(|state: &mut State<Self>| {
-            state.certified.manifest_witness(capsule, &state.canister.store().http.branch_hash())
+            let store = state.canister.store();
+            state.certified.manifest_witness(&store.registry, capsule, &store.http.branch_hash())
         })?;
         Ok((certificate.into(), witness.into()))
     }

@@ -13,7 +13,7 @@ use ic_stable_structures::memory_manager::MemoryManager;
 use ic_stable_structures::Memory as StableMemory;
 
 const MAGIC: [u8; 4] = *b"ICMG";
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 const NUMBER_AT: u64 = 8;
 
 /// Which canister a stable memory belongs to.

@@ -59,8 +59,13 @@ memories! {
     MANIFEST_LEAVES = 42;
     MANIFEST_NODES = 43;
     MANIFEST_TOTALS = 44;
-    PUBLIC_ASSETS = 45;
+    // 45 was given up
     BLOB_IMPORTED = 46;
+    PUBLISHED = 47;
+    ASSET_LABELS = 48;
+    UNPUBLISHED = 49;
+    CERTIFIED_ROOTS = 50;
+    CERTIFIED_FORMS = 51;
 }
 
 /// Pages of 64 KiB that a virtual memory grows by in a personal canister: at most 64 GiB in all.

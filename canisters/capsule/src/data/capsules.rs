@@ -202,7 +202,9 @@ impl<M: StableMemory> Store<M> {
             self.writable(call, capsule)?;
             self.registry.change(capsule, |known| known.deleting = true)?;
         }
+        // first what is certified, which is shown for as long as that is so
         let mut left = DELETED_AT_ONCE;
+        left -= self.http.withdraw_some(capsule, left);
         // the head goes last: it says who may go on deleting
         for kind in stored_kinds().filter(|&kind| kind != RecordKind::Capsule) {
             let ids: Vec<String> = self.records.ids(capsule, kind, None).take(left).collect();

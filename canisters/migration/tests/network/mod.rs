@@ -104,6 +104,31 @@ impl Network {
         }
     }
 
+    /// Public memories in alice's capsule.
+    pub fn publish(&self, count: usize) {
+        let alice = by("alice");
+        for number in 0..count {
+            let mut memory = photo(&[0; 32], 0);
+            memory.id = Some(format!("public-{number}"));
+            memory.assets[0].location = AssetLocation::Inline(ByteBuf::from(b"small".to_vec()));
+            let entry = AccessInput {
+                id: None,
+                resource: Resource::Memory(format!("public-{number}")),
+                person: None,
+                role: types::Role::Guest,
+                permissions: 1,
+                source: GrantSource::User,
+                source_id: None,
+                condition: AccessCondition::Immediate,
+                is_public: true,
+            };
+            self.with(|hub| {
+                hub.store.create::<Memory>(&alice, &self.capsule, memory).unwrap();
+                hub.store.create::<AccessEntry>(&alice, &self.capsule, entry).unwrap();
+            });
+        }
+    }
+
     /// The call behind the next `after` ones goes wrong.
     pub fn strike(&self, after: usize, fault: Fault) {
         self.fault.set(Some((self.calls.get() + after + 1, fault)));
@@ -190,6 +215,14 @@ impl Network {
         self.ask(MigrationStep::Freeze).unwrap().unwrap();
         self.copy();
         self.ask(MigrationStep::CutOver).unwrap().unwrap();
+    }
+
+    /// Opens the sealed import again, for what a later freeze has.
+    pub fn reopen(&self) {
+        let canister = self.migration().canister_id.unwrap();
+        let mut canisters = self.canisters.borrow_mut();
+        let (store, import) = canisters.get_mut(&canister).unwrap().personal.as_mut().unwrap();
+        import.reopen(store, &operator()).unwrap();
     }
 
     /// What the relay does while the capsule is frozen: everything is copied and sealed.
