@@ -1,9 +1,10 @@
-"""Plumbing: one replica process and one hub for all tests of canisters and migrations."""
+"""One replica process and one hub for all tests of canisters and migrations."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 
+import hypothesis
 import pytest
 import pytest_asyncio
 
@@ -11,6 +12,12 @@ from icmigrate.migration.context import Wiring
 from icmigrate.networks import embedded
 from icmigrate.networks.network import Network
 from tests.world import World, deploy_world
+
+# How fast a machine is says nothing about the code.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

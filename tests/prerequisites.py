@@ -1,4 +1,4 @@
-"""Plumbing: what tests need of the machine."""
+"""What tests need of the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plumbing: a test whose prerequisite is missing is skipped, or fails where everything must be there."""
+"""A test whose prerequisite is missing is skipped, or fails where everything must be there."""
 
 from __future__ import annotations
 

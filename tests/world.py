@@ -1,4 +1,4 @@
-"""Plumbing: a hub on an embedded replica of its own, and capsules filled with everything that a capsule can hold."""
+"""The world of migrations: a hub on an embedded replica of its own, and capsules filled with all that they can hold."""
 
 from __future__ import annotations
 

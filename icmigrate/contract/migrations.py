@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import ClassVar, Literal
 
-from icmigrate.contract.record import Record
+from icmigrate.contract.record import Case, Record
 from icmigrate.errors import PreflightRefused
 
 
@@ -13,6 +13,7 @@ class MigrationPhase(StrEnum):
     """How far the hub says a migration has come."""
 
     RESERVED = "Reserved"
+    CREATING = "Creating"
     CREATED = "Created"
     INSTALLED = "Installed"
     FROZEN = "Frozen"
@@ -21,9 +22,53 @@ class MigrationPhase(StrEnum):
     ABORTED = "Aborted"
 
 
+class MigrationStep(StrEnum):
+    """What is asked of the hub's factory."""
+
+    RESERVE = "Reserve"
+    CREATE = "Create"
+    INSTALL = "Install"
+    FREEZE = "Freeze"
+    THAW = "Thaw"
+    BUILD_MANIFEST = "BuildManifest"
+    CUT_OVER = "CutOver"
+    ABORT = "Abort"
+    HANDOFF = "Handoff"
+
+
+class CreationFee(Case):
+    """What the system took for a new canister."""
+
+    label: ClassVar[str] = "CreationFee"
+
+
+class Endowment(Case):
+    """What the personal canister was created with."""
+
+    label: ClassVar[str] = "Endowment"
+
+
+class LostCreation(Case):
+    """Fee and endowment of a canister of which nothing is known."""
+
+    label: ClassVar[str] = "LostCreation"
+
+
+class Calls(Case):
+    """The calls that a step made."""
+
+    label: ClassVar[str] = "Calls"
+    payload: ClassVar[str] = "step"
+
+    step: MigrationStep
+
+
+Expense = CreationFee | Endowment | LostCreation | Calls
+
+
 class CycleEntry(Record):
     at: int
-    operation: str
+    operation: Expense
     amount: int
     balance_after: int
 
@@ -34,6 +79,9 @@ class Migration(Record):
     id: int
     capsule_id: str
     phase: MigrationPhase
+    is_active: bool
+    """The capsule is taken: there is no other migration of it, and it is not deleted."""
+    can_abort: bool
     operator: str
     canister_id: str | None
     module_hash: bytes | None
@@ -59,13 +107,8 @@ class Migration(Record):
         return self.canister_id
 
     @property
-    def is_active(self) -> bool:
-        """Neither finished nor given up."""
-        return self.phase not in (MigrationPhase.CUT_OVER, MigrationPhase.HANDED_OFF, MigrationPhase.ABORTED)
-
-    @property
     def is_cut_over(self) -> bool:
-        return self.phase in (MigrationPhase.CUT_OVER, MigrationPhase.HANDED_OFF)
+        return self.cut_over_at is not None
 
     @property
     def spent(self) -> int:
@@ -73,7 +116,18 @@ class Migration(Record):
         return sum(entry.amount for entry in self.ledger) - self.returned
 
 
+class MigrationWork(Record):
+    """What a migration, or the rest of one, has to do, and the cycles that it uses up; `bytes` of the chunks."""
+
+    chunks: int
+    bytes: int
+    calls: int
+    cycles: int
+
+
 class MigrationQuote(Record):
+    """`whole` is from the start, `rest` from where the migration stands."""
+
     feasible: bool
     problems: list[str]
     budget: int
@@ -83,6 +137,8 @@ class MigrationQuote(Record):
     available: int
     wasm_sha256: bytes | None
     active: Migration | None
+    whole: MigrationWork
+    rest: MigrationWork
 
 
 class WasmInfo(Record):

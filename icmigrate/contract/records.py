@@ -98,6 +98,7 @@ class CapsuleSummary(Record):
     groups: int
     blobs: int
     blob_bytes: int
+    chunks: int
     record_bytes: int
     home: Home
 

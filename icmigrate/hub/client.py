@@ -57,8 +57,8 @@ class HubClient(CapsuleClient):
     async def registry_home(self, capsule_id: str, *, certified: bool = False) -> records.Home:
         return await self._value(HOME, "registry_home", capsule_id, certified=certified)
 
-    async def migration_quote(self, capsule_id: str) -> MigrationQuote:
-        return await self._record(MigrationQuote, "migration_quote", capsule_id)
+    async def migration_quote(self, capsule_id: str, chunks_present: int = 0) -> MigrationQuote:
+        return await self._record(MigrationQuote, "migration_quote", capsule_id, chunks_present)
 
     async def migration_get(self, capsule_id: str, *, certified: bool = False) -> Migration | None:
         return await self._value(MIGRATION, "migration_get", capsule_id, certified=certified)

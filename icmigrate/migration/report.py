@@ -8,7 +8,7 @@ from icmigrate.contract.record import Record
 from icmigrate.copy.count import CopyCount
 from icmigrate.errors import PreflightRefused
 from icmigrate.migration.context import Wiring
-from icmigrate.migration.plan import Plan, chunk_count, quoted_from_the_start, spent
+from icmigrate.migration.plan import Plan, spent
 from icmigrate.proof.http import HttpReport
 from icmigrate.proof.verify import VerifyReport
 
@@ -51,7 +51,7 @@ async def report(
     summary = await personal.capsules_summary(capsule_id)
     cycles = await personal.cycles()
     frozen = migration.frozen_at and migration.cut_over_at and migration.cut_over_at - migration.frozen_at
-    chunks = await chunk_count(personal, capsule_id)
+    quote = await wiring.hub.migration_quote(capsule_id, summary.chunks)
     counted = copied.chunks_sent + copied.chunks_skipped
     return MigrationReport(
         capsule=capsule_id,
@@ -61,10 +61,10 @@ async def report(
         blobs=summary.blobs,
         bytes=summary.blob_bytes,
         chunks_sent=copied.chunks_sent,
-        chunks_skipped=copied.chunks_skipped if counted else chunks,
+        chunks_skipped=copied.chunks_skipped if counted else summary.chunks,
         seconds=round(time.time() - started_at, 3),
         frozen_seconds=round((frozen or 0) / 1e9, 3),
-        cycles_quoted=quoted_from_the_start(summary, chunks, migration),
+        cycles_quoted=quote.whole.cycles,
         cycles_spent=spent(migration, cycles.balance),
         persons_and_resources=verified.persons_and_resources if verified else 0,
         http_requests=http.requests if http else 0,

@@ -35,9 +35,9 @@ async def status(wiring: Wiring, capsule_id: str) -> MigrationStatus:
 
 
 def _next_step(capsule_id: str, migration: Migration | None) -> str:
-    if migration is None or (not migration.is_active and not migration.is_cut_over):
+    if migration is None or not (migration.can_abort or migration.is_cut_over):
         return f"icmigrate migrate {capsule_id}"
-    if migration.is_active:
+    if migration.can_abort:
         return f"icmigrate migrate {capsule_id}, or icmigrate abort {capsule_id}"
     if migration.handed_off_at is None:
         return f"icmigrate handoff {capsule_id}"

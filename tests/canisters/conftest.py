@@ -1,4 +1,4 @@
-"""Plumbing: a wiring for the whole of a module, so that what is built with it can be shared by its tests."""
+"""A wiring for the whole of a module, so that what is built with it can be shared by its tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plumbing: a capsule at a stage of its migration, all that can be seen of it, and people who want something of it."""
+"""A capsule at a stage of its migration, all that can be seen of it, and people who want something of it."""
 
 from __future__ import annotations
 

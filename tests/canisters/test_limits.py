@@ -120,7 +120,7 @@ OF_ONE_CAPSULE: list[tuple[str, list[Any]]] = [
     ("export_records", [None, 1]),
     ("manifest_root", []),
     ("registry_home", []),
-    ("migration_quote", []),
+    ("migration_quote", [0]),
     ("migration_reserve", []),
     ("migration_create_canister", []),
     ("migration_freeze", []),

@@ -1,4 +1,4 @@
-"""Plumbing: the shipped Wasm modules and what they were built from."""
+"""The shipped Wasm modules and what they were built from."""
 
 import gzip
 import shutil
@@ -36,12 +36,12 @@ def test_every_source_file_counts_and_native_tests_do_not(tmp_path: Path) -> Non
     shutil.copytree(CANISTERS, copy, ignore=shutil.ignore_patterns("target"))
     before = sources.digest("hub", copy)
     assert before == sources.digest("hub", CANISTERS)
-    for path in ["Cargo.toml", "Cargo.lock", "hub/hub.did", "hub/src/lib.rs", "capsule/src/blobs/mod.rs"]:
+    for path in ["Cargo.toml", "Cargo.lock", "hub/hub.did", "hub/src/lib.rs", "blobs/src/lib.rs"]:
         original = (copy / path).read_bytes()
         (copy / path).write_bytes(original + b"\n")
         assert sources.digest("hub", copy) != before, path
         (copy / path).write_bytes(original)
-    (copy / "capsule/src/blobs/tests.rs").write_bytes(b"")
+    (copy / "blobs/src/tests.rs").write_bytes(b"")
     (copy / "personal/src/lib.rs").write_bytes(b"")
     assert sources.digest("hub", copy) == before
 

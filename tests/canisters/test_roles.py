@@ -175,7 +175,7 @@ async def test_everybody_may_do_what_the_rules_say_and_no_more(house: House) -> 
     assert wrong == []
 
 
-async def test_who_may_migrate_a_capsule(world: World, module_wiring: Wiring) -> None:
+async def test_a_capsule_is_migrated_only_by_those_who_may(world: World, module_wiring: Wiring) -> None:
     keys = {name: Ed25519Identity.generate() for name in CAST} | {"operator": world.operator}
     capsule_id = await private_capsule(module_wiring.hub, keys["owner"])
     await invite(world, module_wiring.hub, capsule_id, keys)
@@ -183,7 +183,8 @@ async def test_who_may_migrate_a_capsule(world: World, module_wiring: Wiring) ->
         async with agent_of(world, key) as agent:
             hub = HubClient(agent, world.hub_id)
             allowed = {"Ok"} if name in ("owner", "operator") else REFUSALS
-            for method in ("migration_quote", "migration_get", "migration_reserve", "migration_abort"):
+            assert await outcome(hub, "migration_quote", capsule_id, 0) in allowed, name
+            for method in ("migration_get", "migration_reserve", "migration_abort"):
                 assert await outcome(hub, method, capsule_id) in allowed, (name, method)
             if name != "owner":
                 assert await outcome(hub, "capsules_delete", capsule_id) in REFUSALS, name

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from icmigrate.protocol.identity import Ed25519Identity
+from tests.processes import Running, run, started
 
 PROGRAM = Path(sys.executable).with_name("icmigrate")
 
@@ -37,15 +39,13 @@ class Shell:
 
     def plain(self, *arguments: object) -> subprocess.CompletedProcess[str]:
         """Runs a command as a person would, without a terminal."""
-        return subprocess.run(
-            self.command(*arguments), cwd=self.folder, env=environment(), capture_output=True, text=True, timeout=120
-        )
+        return run(self.command(*arguments), cwd=self.folder, env=environment())
 
     def lines(self, *arguments: object, code: int = 0) -> list[Line]:
         """Runs a command with JSON lines; its exit code must be `code`, its last line the result."""
-        run = self.plain(*arguments, "--json")
-        assert run.returncode == code, run.stdout + run.stderr
-        lines = [json.loads(line) for line in run.stdout.splitlines()]
+        ended = self.plain(*arguments, "--json")
+        assert ended.returncode == code, ended.stdout + ended.stderr
+        lines = [json.loads(line) for line in ended.stdout.splitlines()]
         assert [line["event"] for line in lines].count("result") == 1
         assert lines[-1]["event"] == "result"
         assert lines[-1]["ok"] == (code == 0)
@@ -54,16 +54,9 @@ class Shell:
     def result(self, *arguments: object, code: int = 0) -> Line:
         return self.lines(*arguments, code=code)[-1]
 
-    def start(self, *arguments: object) -> subprocess.Popen[str]:
+    def start(self, *arguments: object) -> AbstractContextManager[Running]:
         """Starts a command with JSON lines."""
-        return subprocess.Popen(
-            self.command(*arguments, "--json"),
-            cwd=self.folder,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return started(self.command(*arguments, "--json"), cwd=self.folder, env=environment())
 
 
 def environment() -> dict[str, str]:

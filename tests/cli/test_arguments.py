@@ -72,12 +72,11 @@ def test_a_replica_is_started_found_and_stopped(empty: Shell) -> None:
 
 
 def test_a_replica_in_the_foreground_says_where_it_listens_and_ends_when_told(empty: Shell) -> None:
-    with empty.start("replica", "start", "--foreground", "--port", "0") as process:
-        assert process.stdout is not None
-        assert '"url": "http://127.0.0.1:' in process.stdout.readline()
+    with empty.start("replica", "start", "--foreground", "--port", "0") as running:
+        assert '"url": "http://127.0.0.1:' in running.line()
         assert empty.result("replica", "stop")["stopped"] is True
-        assert '"event": "result"' in process.stdout.read()
-        assert process.wait(30) == 0
+        assert '"event": "result"' in "".join(running.lines())
+        assert running.ends() == 0
 
 
 def test_the_doctor_says_what_is_missing(empty: Shell) -> None:

@@ -1,4 +1,4 @@
-"""What lies in a folder, and what is known about each file, before any canister is asked."""
+"""What is found in a folder, and what is known about each file."""
 
 from __future__ import annotations
 

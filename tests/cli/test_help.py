@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from icmigrate import errors
 from icmigrate.cli import app
 from icmigrate.commands.command import COMMON
 from icmigrate.settings.config import Settings
+from tests.processes import run
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 SLOW = {"dbos", "wasmtime", "rich", "pydantic", "aiohttp", "PIL", "sqlalchemy", "ic", "cryptography", "asyncio.run"}
@@ -81,6 +81,7 @@ def test_help_imports_nothing_slow(arguments: list[str]) -> None:
         "except SystemExit as end: assert not end.code\n"
         "print(*sys.modules, file=sys.stderr)"
     )
-    run = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
-    assert "Usage: icmigrate" in run.stdout
-    assert not SLOW & set(run.stderr.split()) - ({"pydantic"} if len(arguments) > 1 else set())
+    ended = run([sys.executable, "-c", program, *arguments])
+    assert ended.returncode == 0, ended.stderr
+    assert "Usage: icmigrate" in ended.stdout
+    assert not SLOW & set(ended.stderr.split()) - ({"pydantic"} if len(arguments) > 1 else set())

@@ -1,4 +1,4 @@
-"""The package as it is installed elsewhere: what it imports it declares."""
+"""The package as it is installed elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plumbing: fuzzes one target with atheris, which follows what the code does with its input.
+"""Fuzzes one target with atheris, which follows what the code does with its input.
 
 python -m tests.fuzz TARGET [libFuzzer's options and folders]
 """

@@ -1,4 +1,4 @@
-"""Plumbing: what is fed with arbitrary bytes, the errors it may answer with, and inputs to begin from."""
+"""What is fed with arbitrary bytes, the errors it may answer with, and inputs to begin from."""
 
 from __future__ import annotations
 

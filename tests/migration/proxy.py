@@ -1,4 +1,4 @@
-"""Plumbing: a real HTTP proxy in front of a replica that can forge one answer or strike at one request."""
+"""A real HTTP proxy in front of a replica that can forge one answer or strike at one request."""
 
 from __future__ import annotations
 

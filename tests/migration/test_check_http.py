@@ -76,7 +76,7 @@ async def test_what_somebody_between_answers_is_no_difference(world: World, wiri
     weather = Weather(world.network.url, status=status)
     async with weather.running():
         network = replace(wiring.network, url=weather.url)
-        retrying = RetryingGateway(wiring.gateway, Retry(attempts=5, first_pause=0.01))
+        retrying = RetryingGateway(wiring.gateway, Retry(attempts=20, first_pause=0.01))
         report = await migrate(replace(wiring, network=network, gateway=retrying), capsule_id)
     assert weather.asked > 20
     assert report.http_requests > 10

@@ -5,22 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
-from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 
-from icmigrate.contract.migrations import MigrationPhase
+from icmigrate.contract.migrations import CreationFee, MigrationPhase
 from icmigrate.contract.records import MovedTo
 from icmigrate.networks import embedded
+from tests.migration import program
 from tests.migration.proxy import Proxy
+from tests.processes import SECONDS, TookTooLong, gone
 from tests.world import CHUNK, World, deploy_world, full_capsule
 
 BLOBS = (1_000, 40_000, CHUNK + 1)
 CHUNKS = 4
 WINDOW = 2
+
+pytestmark = pytest.mark.timeout(1800)  # each is many migrations
 
 
 @dataclass
@@ -31,32 +34,48 @@ class Run:
     capsule_id: str
     url: str
     state_dir: Path
-    process: asyncio.subprocess.Process | None = None
+    process: BaseProcess | None = None
 
-    async def start(self) -> asyncio.subprocess.Process:
+    def start(self) -> BaseProcess:
         key = self.state_dir / "operator.pem"
         if not key.exists():
             key.write_text(self.world.operator.to_pem())
             key.chmod(0o600)
-        self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "icmigrate", "migrate", self.capsule_id, "--json"),
-            *("--network", self.url, "--hub", self.world.hub_id, "--identity", str(key)),
-            env=os.environ | {"ICMIGRATE_STATE_DIR": str(self.state_dir), "ICMIGRATE_WINDOW": str(WINDOW)},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+        self.process = program.started(
+            [
+                "migrate",
+                self.capsule_id,
+                "--json",
+                "--network",
+                self.url,
+                "--hub",
+                self.world.hub_id,
+                "--identity",
+                key,
+            ],
+            {"ICMIGRATE_STATE_DIR": str(self.state_dir), "ICMIGRATE_WINDOW": str(WINDOW)},
+            self.complaints,
         )
         return self.process
 
+    @property
+    def complaints(self) -> Path:
+        return self.state_dir / "standard-error"
+
     def kill(self) -> None:
-        if self.process is not None and self.process.returncode is None:
-            self.process.send_signal(signal.SIGKILL)
+        if self.process is not None and self.process.is_alive():
+            self.process.kill()
 
     async def to_the_end(self) -> int:
-        process = self.process or await self.start()
-        _, complaint = await process.communicate()
-        assert b"Traceback" not in complaint, complaint.decode()
-        assert process.returncode is not None
-        return process.returncode
+        process = self.process or self.start()
+        await asyncio.to_thread(process.join, SECONDS)
+        if process.is_alive():
+            process.kill()
+            raise TookTooLong(f"a migration has not ended after {SECONDS:g} s")
+        complaint = self.complaints.read_text()
+        assert "Traceback" not in complaint, complaint
+        assert process.exitcode is not None
+        return process.exitcode
 
 
 async def check_migrated(world: World, capsule_id: str, chunks: int) -> None:
@@ -69,13 +88,13 @@ async def check_migrated(world: World, capsule_id: str, chunks: int) -> None:
         assert await wiring.hub.registry_home(capsule_id) == MovedTo(canister_id=migration.canister_id)
         personal = wiring.personal(migration.canister_id)
         assert (await personal.import_status()).root == migration.root
-        assert [entry.operation for entry in migration.ledger].count("create: fee") == 1
+        assert [entry.operation for entry in migration.ledger].count(CreationFee()) == 1
         calls = {cost.operation: cost.calls for cost in await personal.cycles_by_operation()}
         assert calls["import_put_chunk"] <= chunks + WINDOW
         assert (await personal.cycles()).balance <= migration.endowment
 
 
-async def test_killed_at_every_call_the_next_run_ends_it(world: World, tmp_path: Path) -> None:
+async def test_a_migration_killed_at_any_call_is_ended_by_the_next_run(world: World, tmp_path: Path) -> None:
     """Kills the toolkit at call after call, in turns before it arrives and before it is answered.
 
     Every second call is struck: neighbours are pages of one list or chunks of one window.
@@ -88,7 +107,7 @@ async def test_killed_at_every_call_the_next_run_ends_it(world: World, tmp_path:
             capsule_id = await full_capsule(wiring.hub, blobs=BLOBS)
             run = Run(world, capsule_id, proxy.url, tmp_path)
             strike_at(proxy, number, run, answered=number % 4 == 0)
-            await run.start()
+            run.start()
             finished = await run.to_the_end() == 0
             again = Run(world, capsule_id, world.network.url, tmp_path)
             assert await again.to_the_end() == 0
@@ -137,6 +156,5 @@ def restart_replica(state_dir: Path) -> None:
     info = embedded.running(state_dir)
     if info is not None:
         os.kill(info.pid, signal.SIGKILL)
-        with suppress(ChildProcessError):  # somebody has waited for it already
-            os.waitpid(info.pid, 0)
+        gone(info.pid)
         embedded.start(state_dir, info.port)

@@ -1,4 +1,4 @@
-"""Plumbing: fixtures around a replica with one small canister."""
+"""Fixtures around a replica with one small canister."""
 
 from __future__ import annotations
 

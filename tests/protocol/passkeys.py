@@ -1,4 +1,4 @@
-"""Plumbing: authenticators that sign as browsers and security keys do."""
+"""Authenticators that sign as browsers and security keys do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plumbing: the agent against the embedded replica, over HTTP, on networks good and bad."""
+"""The agent against the embedded replica, over HTTP, on networks good and bad."""
 
 from __future__ import annotations
 

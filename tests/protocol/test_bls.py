@@ -1,4 +1,4 @@
-"""Plumbing: BLS signatures."""
+"""BLS signatures and their keys: which are good, and which only look so."""
 
 from __future__ import annotations
 

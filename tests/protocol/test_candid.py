@@ -1,10 +1,11 @@
-"""Plumbing: the Candid codec, against ic-py's and against the Candid specification."""
+"""The Candid codec, against ic-py's and against the Candid specification."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-import time
+import sys
+from types import FrameType
 from typing import Any
 
 import ic.candid
@@ -322,11 +323,10 @@ def test_what_the_specification_refuses_is_refused(types: list[Type], hex_: str)
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("types", [[], [T.Reserved], [T.Opt(T.Nat)], None])
-def test_a_bomb_is_refused_at_once(story: str, hex_: str, types: list[Type] | None) -> None:
-    begun = time.perf_counter()
+@pytest.mark.timeout(60)
+def test_a_bomb_is_refused_before_it_goes_off(story: str, hex_: str, types: list[Type] | None) -> None:
     with pytest.raises(CandidError):
         decode(b"DIDL" + bytes.fromhex(hex_), types)
-    assert time.perf_counter() - begun < 2
 
 
 def test_field_ids_are_the_specification_s_hash() -> None:
@@ -396,15 +396,22 @@ BLOB = bytes(range(256)) * 7422  # 1.9 MB
 
 
 @pytest.mark.parametrize("blob", [BLOB, bytearray(BLOB), memoryview(BLOB)], ids=["bytes", "bytearray", "memoryview"])
-def test_a_blob_of_a_chunk_takes_milliseconds_however_deep_it_lies(blob: object) -> None:
+def test_a_blob_of_a_chunk_is_never_taken_byte_by_byte_however_deep_it_lies(blob: object) -> None:
     types = [T.Vec(T.Record({"put": T.Opt(T.Variant({"chunk": T.Vec(T.Nat8), "none": T.Null}))}))]
-    encode(types, [[{"put": [{"chunk": b""}]}]])
-    begun = time.perf_counter()
-    encoded = encode(types, [[{"put": [{"chunk": blob}]}]])
-    values = decode(memoryview(encoded), types)
-    took = time.perf_counter() - begun
+    calls = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(count)
+    try:
+        encoded = encode(types, [[{"put": [{"chunk": blob}]}]])
+        values = decode(memoryview(encoded), types)
+    finally:
+        sys.setprofile(None)
     assert values == [[{"put": [{"chunk": BLOB}]}]]
-    assert took < 0.05
+    assert calls < 10_000
 
 
 def test_a_part_of_a_message_nested_too_deep_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Plumbing: CBOR."""
+"""CBOR: every value survives, and what nobody sends is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plumbing: certificates."""
+"""Certificates: for which canisters and for how long they are good, and when they are not believed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plumbing: signed requests and who sent them."""
+"""Signed requests and who sent them."""
 
 from __future__ import annotations
 

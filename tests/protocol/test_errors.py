@@ -1,4 +1,4 @@
-"""Plumbing: the error tree is the one that is drawn, and every error says what to do."""
+"""The error tree is the one that is drawn, and every error says what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plumbing: hash trees."""
+"""Hash trees and witnesses: what they prove, and what they leave open."""
 
 from __future__ import annotations
 

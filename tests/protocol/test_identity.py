@@ -1,4 +1,4 @@
-"""Plumbing: identities and where their keys are kept."""
+"""Identities and where their keys are kept."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Plumbing: principals."""
+"""Principals and their textual form."""
 
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import sys
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icmigrate.protocol.principal import ANONYMOUS, MANAGEMENT_CANISTER, Principal
+from tests.processes import done
 
 
 @pytest.mark.parametrize(
@@ -70,5 +70,5 @@ def test_importing_the_protocol_does_not_import_the_rest_of_ic_py() -> None:
         "print([name for name in ('httpx', 'antlr4', 'cbor2', 'aiohttp') if name in sys.modules]);"
         "import ic; print(ic.Client.__name__, ic.Principal.__name__)"
     )
-    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    output = done([sys.executable, "-c", program])
     assert output.split("\n")[:2] == ["[]", "Client Principal"]

@@ -1,4 +1,4 @@
-"""Plumbing: a replica with one small canister, and a network between it and the agent that can be disturbed."""
+"""The world of the agent: a replica with one small canister, and a network between both that can be disturbed."""
 
 from __future__ import annotations
 

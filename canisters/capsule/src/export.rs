@@ -2,15 +2,15 @@
 //!
 //! It goes on after the capsule has moved, for as long as its records are here.
 
-use crate::access::rules::{rule, Action};
-use crate::access::{Access, Call};
-use crate::data::check;
-use crate::kinds::kind_of;
-use crate::limits::MAX_PAGE_BYTES;
+use crate::store::Access;
 use crate::store::Store;
-use crate::types::*;
+use access::rules::{rule, Action};
+use access::Call;
 use ic_stable_structures::Memory as StableMemory;
 use serde_bytes::ByteBuf;
+use types::limits::MAX_PAGE_BYTES;
+use types::record_kinds::kind_of;
+use types::*;
 
 /// Records on one page at most.
 const MAX_RECORDS: usize = 5_000;
@@ -18,7 +18,7 @@ const MAX_RECORDS: usize = 5_000;
 impl<M: StableMemory> Store<M> {
     /// The access rules of a capsule that the caller may export.
     pub fn exporting(&self, call: &Call, capsule: &str) -> Answer<Access<'_, M>> {
-        self.slots.get(capsule)?;
+        self.registry.get(capsule)?;
         let access = Access::new(&self.records, capsule, call.at)?;
         let (_, needed) = rule(RecordKind::Blob, Action::Read);
         self.allow_read(call, &access, &Resource::Capsule, needed)?;
@@ -78,7 +78,7 @@ impl<M: StableMemory> Store<M> {
             let (_, needed) = rule(RecordKind::AccessEntry, Action::Read);
             self.allow_read(call, &access, resource, needed)?;
         }
-        let access = access.with_filler(None);
+        let access = access.with_provisioner(None);
         match access.effective(Some(person), resource) {
             // a stranger learns the same of a resource that is there and of one that is not
             Err(Error::NotFound(_)) if *person == call.person() => {
@@ -90,7 +90,7 @@ impl<M: StableMemory> Store<M> {
 
     /// The resources on which the caller is granted something by name.
     pub fn access_reach(&self, call: &Call, after: Option<&Reach>, limit: u32) -> Answer<Page<Reach, Reach>> {
-        self.records.reach(&call.person(), after, check::limit(limit)?, call.at)
+        access::reach(&self.records, &call.person(), after, check::limit(limit)?, call.at)
     }
 }
 

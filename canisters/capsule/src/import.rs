@@ -3,28 +3,29 @@
 //! Importing: blobs and records come in, in any order, each as often as somebody sends it.
 //! Sealed: read-only; the manifest is certified. Live: the capsule's home; importers are refused.
 
-use crate::access::Call;
-use crate::canonical;
-use crate::data::check;
 use crate::index::Indexed;
-use crate::kinds::noun;
-use crate::memory::{self, Vm};
 use crate::records::check_length;
-use crate::slots::Slot;
-use crate::store::{unauthorized, Store};
-use crate::types::*;
+use crate::registry::{Registration, Residence};
+use crate::relocation::FORMS_AT_ONCE;
+use crate::store::Store;
+use access::{unauthorized, Call};
 use candid::Principal;
 use ic_stable_structures::memory_manager::MemoryManager;
 use ic_stable_structures::{Memory as StableMemory, StableCell};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
+use storage::canonical;
+use storage::memory::{self, Vm};
+use types::check;
+use types::record_kinds::noun;
+use types::*;
 
-/// Blobs let go of, and memories looked at, by one call of `import_seal`.
+/// Blobs released, and memories looked at, by one call of `import_seal`.
 const BLOBS_AT_ONCE: usize = 2_000;
 const MEMORIES_AT_ONCE: usize = 1_000;
 /// Blobs in one declaration, and records in one call.
 const MAX_ITEMS: usize = 10_000;
-/// Declared blobs without a memory that one later call lets go of.
+/// Declared blobs without a memory that one later call releases.
 const RELEASED_AT_ONCE: usize = 500;
 
 /// How far a seal is.
@@ -34,9 +35,9 @@ enum Seal {
     #[default]
     Begun,
     /// Memories up to this id have their blobs.
-    Holding(String),
+    Attaching(String),
     /// All memories have their blobs.
-    Held,
+    Attached,
 }
 
 #[derive(Serialize, Deserialize, Clone, Debug)]
@@ -67,15 +68,8 @@ impl<M: StableMemory> Import<M> {
         for operator in init.operators {
             store.operators.add(operator)?;
         }
-        let slot = Slot {
-            home: Home::Migrating,
-            generation: 0,
-            made_by: None,
-            token_secret: Some(init.token_secret),
-            certified_root: None,
-            deleting: false,
-        };
-        store.slots.put(&init.capsule_id, &slot);
+        let arriving = Registration::new(Residence::Frozen, init.token_secret);
+        store.registry.put(&init.capsule_id, &arriving);
         self.put(&State {
             capsule_id: init.capsule_id,
             hub: init.hub,
@@ -194,10 +188,10 @@ impl<M: StableMemory> Import<M> {
         let arriving = |record| arrival(&state.capsule_id, record);
         let arrivals: Vec<Arrival<M>> = records.into_iter().map(arriving).collect::<Answer<_>>()?;
         if generation > state.generation {
-            store.http.withdraw(&state.capsule_id);
+            store.http.reset();
             store.records.clear();
             store.manifest.reset();
-            store.slots.change(&state.capsule_id, |slot| slot.generation = generation)?;
+            store.registry.change(&state.capsule_id, |known| known.generation = generation)?;
             state.generation = generation;
         }
         state.seal = Seal::Begun;
@@ -226,13 +220,13 @@ impl<M: StableMemory> Import<M> {
             if !store.blobs.detach_all(&capsule, BLOBS_AT_ONCE) {
                 return store.manifest_summary(&capsule);
             }
-            state.seal = Seal::Holding(String::new());
+            state.seal = Seal::Attaching(String::new());
         }
-        if let Seal::Holding(after) = &state.seal {
-            state.seal = store.hold_imported(&capsule, after)?;
+        if let Seal::Attaching(after) = &state.seal {
+            state.seal = store.attach_imported(&capsule, after)?;
             self.put(&state);
         }
-        if state.seal != Seal::Held {
+        if state.seal != Seal::Attached {
             return store.manifest_summary(&capsule);
         }
         let summary = store.build_manifest(&capsule)?;
@@ -251,7 +245,7 @@ impl<M: StableMemory> Import<M> {
             state.state = ImportState::Importing;
             state.root = None;
             state.seal = Seal::Begun;
-            store.slots.change(&state.capsule_id, |slot| slot.certified_root = None)?;
+            store.registry.change(&state.capsule_id, |known| known.certified_root = None)?;
             self.put(&state);
         }
         self.status(store)
@@ -271,8 +265,7 @@ impl<M: StableMemory> Import<M> {
         }
         if state.state == ImportState::Sealed {
             state.state = ImportState::Live;
-            let me = store.me;
-            store.slots.change(&state.capsule_id, |slot| slot.home = Home::Moved(me))?;
+            store.registry.change(&state.capsule_id, |known| known.residence = Residence::Personal)?;
             self.put(&state);
         }
         self.status(store)
@@ -337,20 +330,28 @@ fn arrival_of<R: Indexed + 'static, M: StableMemory>(
     }
     check::id(value.id())?;
     check_length::<R>(&record.bytes)?;
-    Ok(Box::new(move |store| store.put_bytes(&value, record.bytes.into_vec())))
+    Ok(Box::new(move |store| {
+        store.put_bytes(&value, record.bytes.into_vec())?;
+        // certified at the seal: its blobs may come later, and many records may be about one memory
+        if let Some(memory) = value.shown_memory() {
+            store.http.withdraw(value.capsule_id(), memory);
+        }
+        Ok(())
+    }))
 }
 
 impl<M: StableMemory> Store<M> {
-    /// Holds the blobs of the next memories behind an id. Conflict where chunks are missing.
-    fn hold_imported(&mut self, capsule: &str, after: &str) -> Answer<Seal> {
+    /// Refers to the blobs of the next memories behind an id. Conflict where chunks are missing.
+    fn attach_imported(&mut self, capsule: &str, after: &str) -> Answer<Seal> {
         let after = Some(after).filter(|after| !after.is_empty());
         let ids = self.records.ids(capsule, RecordKind::Memory, after).take(MEMORIES_AT_ONCE);
         let ids: Vec<String> = ids.collect();
+        let mut forms = 0;
         for id in &ids {
             let memory: Memory = self.records.get(capsule, id)?;
             for (blob, length) in memory.blobs() {
                 if self.records.index.users_of_blob(capsule, &blob).next().as_deref() == Some(&memory.id) {
-                    self.hold(capsule, &blob, length).map_err(|error| match error {
+                    self.attach(capsule, &blob, length).map_err(|error| match error {
                         Error::NotFound(what) => {
                             Error::Conflict(format!("{what}, of memory {id}, is not complete"))
                         }
@@ -361,11 +362,14 @@ impl<M: StableMemory> Store<M> {
                 }
             }
             // what is certified of a long public asset needs the digests of its chunks
-            self.refresh_http(&memory);
+            forms += self.refresh_memory(capsule, id);
+            if forms >= FORMS_AT_ONCE {
+                return Ok(Seal::Attaching(id.clone()));
+            }
         }
         Ok(match ids.last() {
-            Some(last) if ids.len() == MEMORIES_AT_ONCE => Seal::Holding(last.clone()),
-            _ => Seal::Held,
+            Some(last) if ids.len() == MEMORIES_AT_ONCE => Seal::Attaching(last.clone()),
+            _ => Seal::Attached,
         })
     }
 }

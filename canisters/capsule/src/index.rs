@@ -17,13 +17,14 @@
 //! ```
 //! Owners and controllers are GRANTs on the capsule with an empty entry id.
 
-use crate::keys::{Fields, Key};
-use crate::kinds::Record;
-use crate::memory::{self, Vm};
-use crate::types::*;
+use access::Grantee;
 use ic_stable_structures::memory_manager::MemoryManager;
 use ic_stable_structures::{Memory as StableMemory, StableBTreeSet};
 use std::collections::{BTreeMap, BTreeSet};
+use storage::keys::{Fields, Key};
+use storage::memory::{self, Vm};
+use types::record_kinds::Record;
+use types::*;
 
 const GRANT: u8 = 1;
 const MEMBER: u8 = 2;
@@ -34,37 +35,6 @@ const BLOB_USE: u8 = 6;
 const SUBJECT: u8 = 7;
 const MEMORY_IN: u8 = 8;
 
-/// To whom an access entry grants.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Grantee {
-    Everybody,
-    Person(PersonRef),
-    Group(String),
-    /// A magic link that nobody has redeemed.
-    Nobody,
-}
-
-impl Grantee {
-    pub fn of(entry: &AccessEntry) -> Self {
-        match (&entry.person, entry.is_public, entry.source, &entry.source_id) {
-            (Some(person), ..) => Grantee::Person(person.clone()),
-            (None, true, ..) => Grantee::Everybody,
-            (None, false, GrantSource::Group, Some(group)) => Grantee::Group(group.clone()),
-            (None, false, ..) => Grantee::Nobody,
-        }
-    }
-
-    fn key(&self) -> Option<Key> {
-        let key = Key::tagged(GRANT);
-        match self {
-            Grantee::Everybody => Some(key.bytes(&[0])),
-            Grantee::Person(person) => Some(key.bytes(&[1]).person(person)),
-            Grantee::Group(group) => Some(key.bytes(&[2]).text(group)),
-            Grantee::Nobody => None,
-        }
-    }
-}
-
 /// A record whose facts are in the index.
 pub trait Indexed: Record {
     fn facts(&self) -> BTreeSet<Vec<u8>>;
@@ -72,9 +42,20 @@ pub trait Indexed: Record {
     fn blobs(&self) -> BTreeMap<Digest, u64> {
         BTreeMap::new()
     }
-    /// The memory whose public face it has a part in.
+    /// The memory whose certified public answers depend on it.
     fn shown_memory(&self) -> Option<&str> {
         None
+    }
+}
+
+/// The front of the GRANT facts of a grantee; None for nobody.
+fn grants_to(grantee: &Grantee) -> Option<Key> {
+    let key = Key::tagged(GRANT);
+    match grantee {
+        Grantee::Everybody => Some(key.bytes(&[0])),
+        Grantee::Person(person) => Some(key.bytes(&[1]).person(person)),
+        Grantee::Group(group) => Some(key.bytes(&[2]).text(group)),
+        Grantee::Nobody => None,
     }
 }
 
@@ -90,9 +71,9 @@ fn child(capsule: &str, folder: &Option<String>, kind: RecordKind, id: &str) -> 
 
 impl Indexed for Capsule {
     fn facts(&self) -> BTreeSet<Vec<u8>> {
-        let holders = self.owners.iter().map(|owner| &owner.person);
-        let holders = holders.chain(self.controllers.iter().map(|controller| &controller.person));
-        let grants = holders.filter_map(|person| Grantee::Person(person.clone()).key());
+        let persons = self.owners.iter().map(|owner| &owner.person);
+        let persons = persons.chain(self.controllers.iter().map(|controller| &controller.person));
+        let grants = persons.filter_map(|person| grants_to(&Grantee::Person(person.clone())));
         let grants = grants.map(|key| key.text(&self.id).resource(&Resource::Capsule));
         facts(grants.chain([Key::tagged(SUBJECT).person(&self.subject).bytes(self.id.as_bytes())]))
     }
@@ -138,8 +119,7 @@ impl Indexed for Gallery {
 
 impl Indexed for AccessEntry {
     fn facts(&self) -> BTreeSet<Vec<u8>> {
-        let grant = Grantee::of(self)
-            .key()
+        let grant = grants_to(&Grantee::of(self))
             .map(|key| key.text(&self.capsule_id).resource(&self.resource).bytes(self.id.as_bytes()));
         let on =
             Key::tagged(ENTRY_ON).text(&self.capsule_id).resource(&self.resource).bytes(self.id.as_bytes());
@@ -214,7 +194,7 @@ impl<M: StableMemory> Index<M> {
         capsule: &str,
         resource: &Resource,
     ) -> impl Iterator<Item = String> + 'a {
-        let key = grantee.key().map(|key| key.text(capsule).resource(resource));
+        let key = grants_to(grantee).map(|key| key.text(capsule).resource(resource));
         key.into_iter().flat_map(|key| self.ids(key)).filter(|id| !id.is_empty())
     }
 
@@ -230,7 +210,7 @@ impl<M: StableMemory> Index<M> {
 
     /// Whether an entry grants something to this group.
     pub fn is_granted_to_group(&self, capsule: &str, group: &str) -> bool {
-        let key = Grantee::Group(group.into()).key().expect("a group is a grantee");
+        let key = grants_to(&Grantee::Group(group.into())).expect("a group is a grantee");
         self.tails(key.text(capsule)).next().is_some()
     }
 
@@ -263,9 +243,9 @@ impl<M: StableMemory> Index<M> {
         self.ids(Key::tagged(MEMORY_IN).text(memory))
     }
 
-    /// The first capsule, from `from` on, where a person holds a grant or is in a group.
+    /// The first capsule, from `from` on, where a person has a grant or is in a group.
     pub fn capsule_reached(&self, person: &PersonRef, from: &str) -> Option<String> {
-        let grants = Grantee::Person(person.clone()).key().expect("a person is a grantee");
+        let grants = grants_to(&Grantee::Person(person.clone())).expect("a person is a grantee");
         let first = |prefix: Key| {
             let end = prefix.end();
             let skip = prefix.clone().into_bytes().len();
@@ -282,7 +262,7 @@ impl<M: StableMemory> Index<M> {
         capsule: &str,
         after: Option<&Resource>,
     ) -> Option<Resource> {
-        let prefix = grantee.key()?.text(capsule);
+        let prefix = grants_to(grantee)?.text(capsule);
         let skip = prefix.clone().into_bytes().len();
         let start = match after {
             Some(resource) => prefix.clone().resource(resource).end(),

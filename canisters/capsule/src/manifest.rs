@@ -27,31 +27,20 @@
 //! TOTALS  capsule -> records, record bytes, blobs, blob bytes (u64 each)
 //! ```
 
-use crate::keys::Key;
-use crate::limits::{MAX_PAGE, MAX_PAGE_BYTES};
-use crate::memory::{self, Vm};
-use crate::types::{Answer, Digest, Error, ManifestLeaf, ManifestNode, Page, RecordKind};
 use ic_stable_structures::memory_manager::MemoryManager;
 use ic_stable_structures::{Memory, StableBTreeMap};
 use serde_bytes::ByteBuf;
 use sha2::{Digest as _, Sha256};
 use std::ops::Bound;
+use storage::keys::Key;
+use storage::memory::{self, Vm};
+use types::limits::{MAX_PAGE, MAX_PAGE_BYTES};
+use types::record_kinds::kind_of;
+use types::{Answer, Digest, Error, ManifestLeaf, ManifestNode, Page, RecordKind};
 
 /// Most leaves of a leaf node.
 const LEAF_SIZE: usize = 16;
 const EMPTY: Digest = [0; 32];
-/// The kinds by their byte.
-const KINDS: [RecordKind; 8] = [
-    RecordKind::Capsule,
-    RecordKind::Memory,
-    RecordKind::Folder,
-    RecordKind::Gallery,
-    RecordKind::AccessEntry,
-    RecordKind::Connection,
-    RecordKind::Group,
-    RecordKind::Blob,
-];
-
 pub struct Manifest<M: Memory> {
     leaves: StableBTreeMap<Vec<u8>, Vec<u8>, Vm<M>>,
     nodes: StableBTreeMap<Vec<u8>, Digest, Vm<M>>,
@@ -307,7 +296,7 @@ impl Leaf {
         let (head, id) = bytes.split_first_chunk::<41>().expect("a leaf has 41 bytes and an id");
         Leaf {
             key_hash,
-            kind: KINDS[head[0] as usize],
+            kind: kind_of(head[0]).expect("the kind of a leaf"),
             digest: head[1..33].try_into().expect("32 bytes"),
             size: u64::from_be_bytes(head[33..].try_into().expect("8 bytes")),
             id: String::from_utf8(id.to_vec()).expect("the id of a leaf"),

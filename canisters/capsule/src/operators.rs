@@ -1,11 +1,11 @@
 //! The operators of a canister: who may migrate (hub) and import (personal canister).
 
-use crate::limits::MAX_OPERATORS;
-use crate::memory::{self, Vm};
-use crate::types::{Answer, Error};
 use candid::Principal;
 use ic_stable_structures::memory_manager::MemoryManager;
 use ic_stable_structures::{Memory as StableMemory, StableBTreeSet};
+use storage::memory::{self, Vm};
+use types::limits::MAX_OPERATORS;
+use types::{Answer, Error};
 
 pub struct Operators<M: StableMemory> {
     set: StableBTreeSet<Principal, Vm<M>>,

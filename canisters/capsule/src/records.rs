@@ -2,15 +2,16 @@
 //!
 //! Counts, sizes and index keys change together with the record they follow from, and nowhere else.
 
-use crate::canonical;
 use crate::index::{Index, Indexed};
-use crate::keys::{Fields, Key};
-use crate::kinds::{kind_of, noun, Record, STORED_KINDS};
-use crate::limits::MAX_RECORD;
-use crate::memory::{self, Vm};
-use crate::types::*;
+use access::{Grantee, Grants};
 use ic_stable_structures::memory_manager::MemoryManager;
 use ic_stable_structures::{Memory as StableMemory, StableBTreeMap};
+use storage::canonical;
+use storage::keys::{Fields, Key};
+use storage::memory::{self, Vm};
+use types::limits::MAX_RECORD;
+use types::record_kinds::{kind_of, noun, stored_kinds, Record};
+use types::*;
 
 /// How many records, and how many bytes they have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -154,8 +155,9 @@ impl<M: StableMemory> Records<M> {
 
     /// All kinds together.
     pub fn total(&self, capsule: &str) -> Count {
-        STORED_KINDS.iter().map(|&kind| self.count_of(capsule, kind)).fold(Count::default(), |sum, count| {
-            Count { records: sum.records + count.records, bytes: sum.bytes + count.bytes }
+        stored_kinds().map(|kind| self.count_of(capsule, kind)).fold(Count::default(), |sum, count| Count {
+            records: sum.records + count.records,
+            bytes: sum.bytes + count.bytes,
         })
     }
 
@@ -199,4 +201,59 @@ fn prefix(capsule: &str, kind: RecordKind) -> Key {
 
 fn key(capsule: &str, kind: RecordKind, id: &str) -> Vec<u8> {
     prefix(capsule, kind).bytes(id.as_bytes()).into_bytes()
+}
+
+impl<M: StableMemory> Grants for Records<M> {
+    fn capsule(&self, id: &str) -> Answer<Capsule> {
+        self.get(id, id)
+    }
+
+    fn memory(&self, capsule: &str, id: &str) -> Answer<Memory> {
+        self.get(capsule, id)
+    }
+
+    fn folder(&self, capsule: &str, id: &str) -> Answer<Option<Folder>> {
+        self.find(capsule, id)
+    }
+
+    fn group(&self, capsule: &str, id: &str) -> Answer<Option<Group>> {
+        self.find(capsule, id)
+    }
+
+    fn contains(&self, capsule: &str, kind: RecordKind, id: &str) -> bool {
+        Records::contains(self, capsule, kind, id)
+    }
+
+    fn next_id(&self, capsule: &str, kind: RecordKind, after: Option<&str>) -> Option<String> {
+        self.ids(capsule, kind, after).next()
+    }
+
+    fn entries_on(&self, capsule: &str, resource: &Resource) -> Answer<Vec<AccessEntry>> {
+        self.index.entries_on(capsule, resource).map(|id| self.get(capsule, &id)).collect()
+    }
+
+    fn entries_for(&self, grantee: &Grantee, capsule: &str, resource: &Resource) -> Answer<Vec<AccessEntry>> {
+        self.index.grants(grantee, capsule, resource).map(|id| self.get(capsule, &id)).collect()
+    }
+
+    fn groups_of(&self, person: &PersonRef, capsule: &str) -> Vec<String> {
+        self.index.groups_of(person, capsule).collect()
+    }
+
+    fn galleries_with(&self, capsule: &str, memory: &str) -> Vec<String> {
+        self.index.galleries_with(capsule, memory).collect()
+    }
+
+    fn capsule_reached(&self, person: &PersonRef, from: &str) -> Option<String> {
+        self.index.capsule_reached(person, from)
+    }
+
+    fn resource_granted(
+        &self,
+        grantee: &Grantee,
+        capsule: &str,
+        after: Option<&Resource>,
+    ) -> Option<Resource> {
+        self.index.resource_granted(grantee, capsule, after)
+    }
 }

@@ -1,28 +1,32 @@
 //! Everything that a canister of capsules keeps, and the checks that every method begins with.
 
-use crate::access::{Access, Call};
-use crate::blobs::{hex, sha256, Blobs};
-use crate::canonical;
-use crate::face::Assets;
-use crate::header::{Header, Role};
 use crate::http::Http;
 use crate::index::Indexed;
-use crate::kinds::{noun, Record};
 use crate::manifest::Manifest;
-use crate::memory;
 use crate::operators::Operators;
 use crate::records::{check_length, Records};
-use crate::slots::Slots;
-use crate::types::*;
+use crate::registry::Registry;
+use crate::visible_assets::VisibleAssets;
+use access::{unauthorized, Call};
+use blobs::Blobs;
 use candid::Principal;
 use ic_stable_structures::memory_manager::MemoryManager;
 use ic_stable_structures::Memory as StableMemory;
+use storage::canonical;
+use storage::digest::{hex, sha256};
+use storage::header::{CanisterKind, Header};
+use storage::memory;
+use types::record_kinds::{noun, Record};
+use types::*;
+
+/// Access in one capsule of a store.
+pub type Access<'a, M> = access::Access<'a, Records<M>>;
 
 pub struct Store<M: StableMemory> {
     /// The canister that this store is in.
     pub me: Principal,
     pub header: Header<M>,
-    pub slots: Slots<M>,
+    pub registry: Registry<M>,
     pub records: Records<M>,
     pub blobs: Blobs<M>,
     pub manifest: Manifest<M>,
@@ -31,43 +35,42 @@ pub struct Store<M: StableMemory> {
 }
 
 impl<M: StableMemory> Store<M> {
-    /// Opens what is in stable memory, or begins it where that is empty.
-    pub fn open(memories: &MemoryManager<M>, role: Role, me: Principal) -> Self {
-        let mut store = Store {
+    /// Opens what is in stable memory, or begins it where that is empty. What it costs does not depend on
+    /// how much is there: a canister that has grown can still be upgraded.
+    pub fn open(memories: &MemoryManager<M>, kind: CanisterKind, me: Principal) -> Self {
+        Store {
             me,
-            header: Header::init(memories, role),
-            slots: Slots::init(memories),
+            header: Header::init(memories, kind),
+            registry: Registry::init(memories),
             records: Records::init(memories),
             blobs: Blobs::init(memories),
             manifest: Manifest::init(memories),
             operators: Operators::init(memories),
             http: Http::init(memories),
-        };
-        let Store { http, slots, records, blobs, .. } = &mut store;
-        http.restore(&Assets { me, slots, records, blobs });
-        store
+        }
     }
 
     /// The memories of a store as a canister has them: see `memory.rs`.
-    pub fn memories(memory: M, role: Role) -> MemoryManager<M> {
-        let bucket_pages = match role {
-            Role::Hub => memory::HUB_BUCKET_PAGES,
-            Role::Personal => memory::PERSONAL_BUCKET_PAGES,
+    pub fn memories(memory: M, kind: CanisterKind) -> MemoryManager<M> {
+        let bucket_pages = match kind {
+            CanisterKind::Hub => memory::HUB_BUCKET_PAGES,
+            CanisterKind::Personal => memory::PERSONAL_BUCKET_PAGES,
         };
         memory::manager(memory, bucket_pages)
     }
 
     /// What HTTP sees of the store.
-    pub fn assets(&self) -> Assets<'_, M> {
-        Assets { me: self.me, slots: &self.slots, records: &self.records, blobs: &self.blobs }
+    pub fn assets(&self) -> VisibleAssets<'_, M> {
+        VisibleAssets { registry: &self.registry, records: &self.records, blobs: &self.blobs }
     }
 
     /// The access rules of a capsule whose data may be read here.
     pub fn reading(&self, call: &Call, capsule: &str) -> Answer<Access<'_, M>> {
-        let slot = self.slots.get(capsule)?;
-        slot.readable(capsule, self.me)?;
-        let filler = slot.made_by.filter(|maker| call.operator && *maker == call.caller);
-        Ok(Access::new(&self.records, capsule, call.at)?.with_filler(filler.map(PersonRef::Principal)))
+        let registration = self.registry.get(capsule)?;
+        registration.readable(capsule)?;
+        let provisioner = registration.provisioner.filter(|one| call.operator && *one == call.caller);
+        let access = Access::new(&self.records, capsule, call.at)?;
+        Ok(access.with_provisioner(provisioner.map(PersonRef::Principal)))
     }
 
     /// Ok where the caller is an operator, or may do that on that resource.
@@ -110,28 +113,30 @@ impl<M: StableMemory> Store<M> {
         if call.is_anonymous() {
             return Err(unauthorized(call));
         }
-        self.slots.get(capsule)?.writable(capsule, self.me)
+        self.registry.get(capsule)?.writable(capsule)
     }
 
-    /// Stores a record. The capsule holds the blobs that it uses and lets go of those that it does
-    /// not use any more; manifest and public face are kept current.
+    /// Stores a record. Its capsule then refers to the blobs that it uses, and no more to those that it
+    /// does not use any longer; manifest and public answers are kept current.
     pub fn put<R: Indexed>(&mut self, record: &R) -> Answer<()> {
         let bytes = canonical::encode(record);
         check_length::<R>(&bytes)?;
         for (blob, length) in self.records.new_blobs(record) {
-            self.hold(record.capsule_id(), &blob, length)?;
+            self.attach(record.capsule_id(), &blob, length)?;
         }
-        self.put_bytes(record, bytes)
+        self.put_bytes(record, bytes)?;
+        self.refresh_http(record);
+        Ok(())
     }
 
-    /// The same with the record's canonical bytes at hand, and without a look at new blobs.
+    /// The same with the record's canonical bytes at hand, and without a look at new blobs and public
+    /// answers.
     pub(crate) fn put_bytes<R: Indexed>(&mut self, record: &R, bytes: Vec<u8>) -> Answer<()> {
         let capsule = record.capsule_id();
         let (digest, length) = (sha256(&bytes), bytes.len() as u64);
         let ceased = self.records.put_bytes(record, bytes)?;
         self.manifest.put(capsule, R::KIND, record.id(), &digest, length);
-        self.let_go(capsule, ceased);
-        self.refresh_http(record);
+        self.detach(capsule, ceased);
         Ok(())
     }
 
@@ -139,20 +144,25 @@ impl<M: StableMemory> Store<M> {
     pub fn remove<R: Indexed>(&mut self, capsule: &str, id: &str) -> Answer<()> {
         let Some((record, ceased)) = self.records.remove::<R>(capsule, id)? else { return Ok(()) };
         self.manifest.remove(capsule, R::KIND, id);
-        self.let_go(capsule, ceased);
+        self.detach(capsule, ceased);
         self.refresh_http(&record);
         Ok(())
     }
 
-    pub(crate) fn refresh_http<R: Indexed>(&mut self, record: &R) {
+    fn refresh_http<R: Indexed>(&mut self, record: &R) {
         if let Some(memory) = record.shown_memory() {
-            let Store { http, me, slots, records, blobs, .. } = self;
-            http.refresh(&Assets { me: *me, slots, records, blobs }, record.capsule_id(), memory);
+            self.refresh_memory(record.capsule_id(), memory);
         }
     }
 
-    /// Holds a blob for a capsule that uses it.
-    pub(crate) fn hold(&mut self, capsule: &str, blob: &Digest, length: u64) -> Answer<()> {
+    /// Certifies what everybody may see of a memory, and no more than that. Answers how many forms.
+    pub(crate) fn refresh_memory(&mut self, capsule: &str, memory: &str) -> usize {
+        let Store { http, registry, records, blobs, .. } = self;
+        http.refresh(&VisibleAssets { registry, records, blobs }, capsule, memory)
+    }
+
+    /// Makes a capsule refer to a blob that it uses.
+    pub(crate) fn attach(&mut self, capsule: &str, blob: &Digest, length: u64) -> Answer<()> {
         self.blobs.attach(capsule, blob, length)?;
         if let Some(digest) = self.blobs.list_digest(blob) {
             self.manifest.put(capsule, RecordKind::Blob, &hex(blob), &digest, length);
@@ -160,8 +170,8 @@ impl<M: StableMemory> Store<M> {
         Ok(())
     }
 
-    /// Lets go of blobs that a capsule uses no more.
-    pub(crate) fn let_go(&mut self, capsule: &str, blobs: Vec<Digest>) {
+    /// Takes back the references to blobs that a capsule uses no more.
+    pub(crate) fn detach(&mut self, capsule: &str, blobs: Vec<Digest>) {
         for blob in blobs {
             self.blobs.detach(capsule, &blob);
             self.manifest.remove(capsule, RecordKind::Blob, &hex(&blob));
@@ -178,9 +188,4 @@ impl<M: StableMemory> Store<M> {
             }
         }
     }
-}
-
-/// The answer to a caller without the permission.
-pub fn unauthorized(call: &Call) -> Error {
-    Error::Unauthorized(format!("{} may not do this", call.caller))
 }

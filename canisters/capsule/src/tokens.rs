@@ -1,4 +1,4 @@
-//! Asset tokens: who holds one may fetch one asset over HTTP until it expires.
+//! The format of asset tokens: whoever has one may fetch one asset over HTTP until it expires.
 //!
 //! ```text
 //! token    URL-safe base64 without padding of  payload, HMAC-SHA256(secret, "icmigrate:asset-token", payload)

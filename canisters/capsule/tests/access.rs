@@ -2,8 +2,9 @@
 
 mod world;
 
-use capsule::access::rules::{rule, Action, Place, MANAGE, OWN, OWNER, VIEW};
-use capsule::types::*;
+use access::rules::{rule, Action, Place, MANAGE, OWN, OWNER, VIEW};
+use types::record_kinds::KINDS;
+use types::*;
 use world::*;
 
 const M: &str = "memory";
@@ -28,7 +29,7 @@ fn furnished() -> World {
 }
 
 /// Does an action on the record of a kind as a caller.
-fn act(world: &mut World, kind: RecordKind, action: Action, call: &capsule::access::Call) -> Answer<()> {
+fn act(world: &mut World, kind: RecordKind, action: Action, call: &access::Call) -> Answer<()> {
     let capsule = world.capsule.clone();
     let store = &mut world.store;
     macro_rules! crud {
@@ -101,16 +102,6 @@ fn place(kind: RecordKind, place: Place) -> Resource {
     }
 }
 
-const KINDS: [RecordKind; 8] = [
-    RecordKind::Capsule,
-    RecordKind::Memory,
-    RecordKind::Folder,
-    RecordKind::Gallery,
-    RecordKind::AccessEntry,
-    RecordKind::Connection,
-    RecordKind::Group,
-    RecordKind::Blob,
-];
 const ACTIONS: [Action; 4] = [Action::Read, Action::Create, Action::Change, Action::Delete];
 
 #[test]
@@ -159,7 +150,7 @@ fn strangers_and_the_anonymous_are_refused_everything() {
             if kind == RecordKind::Capsule && action == Action::Create {
                 continue;
             }
-            let anonymous = capsule::access::Call { caller: candid::Principal::anonymous(), ..by("x") };
+            let anonymous = access::Call { caller: candid::Principal::anonymous(), ..by("x") };
             for call in [by("stranger"), anonymous] {
                 let answer = act(&mut furnished(), kind, action, &call);
                 assert!(matches!(answer, Err(Error::Unauthorized(_))), "{kind:?} {action:?}: {answer:?}");
@@ -172,7 +163,7 @@ fn strangers_and_the_anonymous_are_refused_everything() {
 fn the_anonymous_never_write_even_where_everybody_may_view() {
     let mut world = furnished();
     world.entry(public("open", Resource::Capsule, 3));
-    let anonymous = capsule::access::Call { caller: candid::Principal::anonymous(), ..by("x") };
+    let anonymous = access::Call { caller: candid::Principal::anonymous(), ..by("x") };
     assert!(world.store.read::<Memory>(&anonymous, &world.capsule, M).is_ok());
     for kind in KINDS {
         for action in [Action::Create, Action::Change, Action::Delete] {
@@ -313,7 +304,7 @@ fn the_matrix_in_pages_of_any_size_is_the_same() {
     let whole = world.store.access_matrix(&operator(), &world.capsule, NOW, None, 1_000).unwrap();
     assert_eq!(whole.next, None);
     for row in &whole.rows {
-        let access = capsule::access::Access::new(&world.store.records, &world.capsule, NOW).unwrap();
+        let access = access::Access::new(&world.store.records, &world.capsule, NOW).unwrap();
         assert_eq!(access.effective(row.person.as_ref(), &row.resource).unwrap(), row.permissions, "{row:?}");
     }
     let row = |name: Option<&str>, resource: Resource| {

@@ -2,8 +2,8 @@
 
 mod world;
 
-use capsule::types::*;
 use serde_bytes::ByteBuf;
+use types::*;
 use world::*;
 
 fn conflict<T: std::fmt::Debug>(answer: Answer<T>) {
@@ -18,7 +18,7 @@ fn invalid<T: std::fmt::Debug>(answer: Answer<T>) {
 fn a_create_with_an_id_may_be_repeated_but_not_with_other_content() {
     let mut world = hub();
     let first = world.memory("m", None);
-    let later = capsule::access::Call { at: NOW + 5, ..by("alice") };
+    let later = access::Call { at: NOW + 5, ..by("alice") };
     let again: Memory = world.store.create(&later, &world.capsule, memory_input("m", None)).unwrap();
     assert_eq!(again, first, "times and author are those of the first");
     let other = MemoryInput { title: None, ..memory_input("m", None) };
@@ -29,7 +29,7 @@ fn a_create_with_an_id_may_be_repeated_but_not_with_other_content() {
 fn an_update_that_changes_nothing_changes_no_time() {
     let mut world = hub();
     let first = world.folder("f", None);
-    let later = capsule::access::Call { at: NOW + 5, ..by("alice") };
+    let later = access::Call { at: NOW + 5, ..by("alice") };
     let same: Folder = world.store.update(&later, &world.capsule, "f", folder_input("f", None)).unwrap();
     assert_eq!(same, first);
     let renamed = FolderInput { title: "new".into(), ..folder_input("f", None) };
@@ -129,7 +129,7 @@ fn lists_are_paged_in_id_order_and_show_only_what_may_be_read() {
     }
     world.entry(grant("1", Resource::Memory("b".into()), "bob", 1));
     world.entry(grant("2", Resource::Memory("d".into()), "bob", 1));
-    let ids = |call: &capsule::access::Call, limit: u32| {
+    let ids = |call: &access::Call, limit: u32| {
         let (mut ids, mut after) = (vec![], None);
         loop {
             let page = world.store.list::<Memory>(call, &world.capsule, after.as_deref(), limit).unwrap();
@@ -169,7 +169,7 @@ fn a_blob_is_read_by_those_who_may_download_a_memory_that_uses_it() {
 fn knowing_a_hash_opens_no_blob_of_another_capsule_nor_of_another_memory() {
     let mut world = hub();
     world.photo("m", b"secret");
-    let sha256 = capsule::blobs::sha256(b"secret");
+    let sha256 = storage::digest::sha256(b"secret");
     world.memory("other", None);
     world.entry(grant("1", Resource::Memory("other".into()), "bob", 8));
     let location = AssetLocation::Internal { sha256: ByteBuf::from(sha256), length: 6 };
@@ -193,7 +193,7 @@ fn a_capsule_is_created_once_for_its_subject_and_for_others_by_operators_only() 
     let mut world = hub();
     let again = world.store.capsules_create(&by("alice"), person("alice"), [9; 32]).unwrap();
     assert_eq!(again.id, world.capsule);
-    let secret = world.store.slots.get(&world.capsule).unwrap().token_secret;
+    let secret = world.store.registry.get(&world.capsule).unwrap().token_secret;
     assert_eq!(secret, Some(ByteBuf::from([7; 32])), "the first secret stays");
     let granny = PersonRef::Opaque("granny".into());
     let refused = world.store.capsules_create(&by("alice"), granny.clone(), [1; 32]);
@@ -209,13 +209,13 @@ fn a_capsule_is_created_once_for_its_subject_and_for_others_by_operators_only() 
 fn an_operator_fills_the_capsules_made_for_others_until_an_owner_names_the_controllers() {
     let mut world = hub();
     let capsule = world.store.capsules_create(&operator(), person("bob"), [1; 32]).unwrap().id;
-    let fill = |world: &mut World, call: &capsule::access::Call, id: &str| {
+    let fill = |world: &mut World, call: &access::Call, id: &str| {
         world.store.create::<Memory>(call, &capsule, memory_input(id, None)).map(drop)
     };
     fill(&mut world, &operator(), "one").unwrap();
-    let other = capsule::access::Call { caller: principal("other"), ..operator() };
+    let other = access::Call { caller: principal("other"), ..operator() };
     assert!(matches!(fill(&mut world, &other, "two"), Err(Error::Unauthorized(_))));
-    let dismissed = capsule::access::Call { operator: false, ..operator() };
+    let dismissed = access::Call { operator: false, ..operator() };
     assert!(matches!(fill(&mut world, &dismissed, "two"), Err(Error::Unauthorized(_))));
     let rows = world.store.access_matrix(&operator(), &capsule, NOW, None, 100).unwrap().rows;
     assert!(rows.iter().all(|row| row.person == Some(person("bob"))), "nothing of it moves: {rows:?}");

@@ -3,13 +3,13 @@
 
 mod world;
 
-use capsule::access::rules::{ceiling, holds, CONTROLLER, OWNER};
-use capsule::access::Access;
+use access::rules::{ceiling, is_met, CONTROLLER, OWNER};
+use access::Access;
 use capsule::index::Indexed;
-use capsule::kinds::Record;
-use capsule::types::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
+use types::record_kinds::Record;
+use types::*;
 use world::*;
 
 const PEOPLE: [&str; 4] = ["alice", "bob", "carl", "dora"];
@@ -200,7 +200,7 @@ fn by_hand(world: &World, name: &str, on: &Resource) -> Option<u32> {
             Some(named) => *named == who,
             None => entry.is_public || (entry.source == GrantSource::Group && member()),
         };
-        if meant && places.contains(&entry.resource) && holds(&entry.condition, NOW, &[]) {
+        if meant && places.contains(&entry.resource) && is_met(&entry.condition, NOW, &[]) {
             mask |= entry.permissions & ceiling(entry.role);
         }
     }

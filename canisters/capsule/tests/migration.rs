@@ -2,12 +2,12 @@
 
 mod world;
 
-use capsule::access::Call;
+use access::Call;
 use capsule::import::Import;
 use capsule::store::Store;
-use capsule::types::*;
 use ic_stable_structures::VectorMemory;
 use serde_bytes::ByteBuf;
+use types::*;
 use world::*;
 
 type Personal = (Store<VectorMemory>, Import<VectorMemory>);
@@ -121,16 +121,16 @@ fn every_single_difference_shows_in_the_root() {
         }
     }
     let gallery = records.iter().position(|record| record.kind == RecordKind::Gallery).unwrap();
-    let mut changed: Gallery = capsule::canonical::decode(&records[gallery].bytes).unwrap();
+    let mut changed: Gallery = storage::canonical::decode(&records[gallery].bytes).unwrap();
     changed.items.reverse();
     let mut reordered = records.clone();
-    reordered[gallery].bytes = capsule::canonical::encode(&changed).into();
+    reordered[gallery].bytes = storage::canonical::encode(&changed).into();
     assert_ne!(seal_with(reordered), root.root);
     let entry = records.iter().position(|record| record.kind == RecordKind::AccessEntry).unwrap();
-    let mut changed: AccessEntry = capsule::canonical::decode(&records[entry].bytes).unwrap();
+    let mut changed: AccessEntry = storage::canonical::decode(&records[entry].bytes).unwrap();
     changed.created_at += 1;
     let mut later = records.clone();
-    later[entry].bytes = capsule::canonical::encode(&changed).into();
+    later[entry].bytes = storage::canonical::encode(&changed).into();
     assert_ne!(seal_with(later), root.root);
 }
 
@@ -149,6 +149,9 @@ fn a_frozen_capsule_is_read_only_and_a_moved_one_is_elsewhere() {
     world.store.create::<Folder>(&alice, &capsule, folder_input("new", None)).unwrap();
     assert!(matches!(world.store.move_to(&capsule, HOME), Err(Error::Conflict(_))), "only from a freeze");
     assert_eq!(world.store.freeze(&capsule), Ok(2));
+    let moved = world.store.move_to(&capsule, HOME);
+    assert!(matches!(moved, Err(Error::Conflict(_))), "an answer of it is still certified");
+    assert_eq!(world.store.withdraw_some(&capsule), Ok(true));
     world.store.move_to(&capsule, HOME).unwrap();
     assert_eq!(world.store.read::<Memory>(&alice, &capsule, "m1"), Err(Error::Moved(HOME)));
     let write = world.store.create::<Folder>(&alice, &capsule, folder_input("newer", None));
@@ -242,29 +245,29 @@ fn an_upgrade_in_the_middle_of_a_migration_loses_nothing() {
     let mut world = furnished();
     let root = frozen_root(&mut world);
     let memory = VectorMemory::default();
-    let open = |role, me| {
-        let memories = capsule::memory::manager(memory.clone(), 1);
-        (Store::open(&memories, role, me), Import::init(&memories))
+    let open = |kind, me| {
+        let memories = storage::memory::manager(memory.clone(), 1);
+        (Store::open(&memories, kind, me), Import::init(&memories))
     };
-    let role = capsule::header::Role::Personal;
-    let mut fresh = open(role, HOME);
+    let kind = storage::header::CanisterKind::Personal;
+    let mut fresh = open(kind, HOME);
     begin(&world.capsule, &mut fresh);
     drop(fresh);
-    let mut personal = open(role, HOME);
+    let mut personal = open(kind, HOME);
     copy_blobs(&world, &mut personal);
     drop(personal);
-    let mut personal = open(role, HOME);
+    let mut personal = open(kind, HOME);
     for record in export(&world) {
         personal.1.put_records(&mut personal.0, &operator(), 1, vec![record]).unwrap();
         drop(personal);
-        personal = open(role, HOME);
+        personal = open(kind, HOME);
     }
     assert_eq!(seal(&mut personal, 1), root);
     drop(personal);
-    let (mut store, mut import) = open(role, HOME);
+    let (mut store, mut import) = open(kind, HOME);
     import.activate(&mut store, &from_hub(), &root.root).unwrap();
     drop((store, import));
-    let (store, _) = open(role, HOME);
+    let (store, _) = open(kind, HOME);
     assert_eq!(store.manifest_summary(&world.capsule), Ok(root));
     assert!(store.read::<Memory>(&by("alice"), &world.capsule, "m1").is_ok());
 }
@@ -272,10 +275,10 @@ fn an_upgrade_in_the_middle_of_a_migration_loses_nothing() {
 #[test]
 #[should_panic(expected = "belongs to another canister")]
 fn the_module_of_the_hub_does_not_take_over_the_memory_of_a_personal_canister() {
-    use capsule::header::Role;
+    use storage::header::CanisterKind;
     let memory = VectorMemory::default();
-    for role in [Role::Personal, Role::Hub] {
-        Store::open(&capsule::memory::manager(memory.clone(), 1), role, HOME);
+    for kind in [CanisterKind::Personal, CanisterKind::Hub] {
+        Store::open(&storage::memory::manager(memory.clone(), 1), kind, HOME);
     }
 }
 
@@ -291,9 +294,9 @@ fn only_canonical_bytes_of_this_capsule_come_in() {
     renamed.id = "other".into();
     let mut wrong_kind = folder.clone();
     wrong_kind.kind = RecordKind::Group;
-    let mut foreign: Folder = capsule::canonical::decode(&folder.bytes).unwrap();
+    let mut foreign: Folder = storage::canonical::decode(&folder.bytes).unwrap();
     foreign.capsule_id = "other".into();
-    let foreign = RecordBytes { bytes: capsule::canonical::encode(&foreign).into(), ..folder.clone() };
+    let foreign = RecordBytes { bytes: storage::canonical::encode(&foreign).into(), ..folder.clone() };
     let garbage = RecordBytes { bytes: ByteBuf::from([0x9f; 50_000]), ..folder.clone() };
     let blob = RecordBytes { kind: RecordKind::Blob, ..folder.clone() };
     for record in [padded, renamed, wrong_kind, foreign, garbage, blob] {
@@ -329,6 +332,7 @@ fn a_token_given_out_by_the_hub_is_good_at_the_personal_canister() {
     assert_eq!((here.status_code, there.status_code), (200, 200));
     assert_eq!(here.body, there.body);
     assert_eq!(get(&personal.0, "/asset/m2/original").status_code, 200, "everybody may view it");
+    assert_eq!(world.store.withdraw_some(&world.capsule), Ok(true));
     world.store.move_to(&world.capsule.clone(), HOME).unwrap();
     let moved = get(&world.store, &token.path);
     assert_eq!(moved.status_code, 308);

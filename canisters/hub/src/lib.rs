@@ -1,35 +1,66 @@
-//! The hub: the shared canister that holds many capsules, the factory and the registry.
+//! The hub's endpoints: capsules, operators, the personal module, migrations.
 //!
-//! Endpoints only: who may do what is in the `capsule` crate, the steps of a migration are in
-//! `factory`.
+//! Endpoints only: what they do is in the crates `capsule` and `migration`, what they ask of the system
+//! in `runtime`.
 
-#[path = "../../endpoints/data.rs"]
-mod data;
-mod factory;
-#[path = "../../endpoints/http.rs"]
-mod http;
-mod management;
-mod state;
-#[path = "../../endpoints/system.rs"]
-mod system;
+mod runtime;
 
+use access::{unauthorized, Call};
 use candid::Principal;
-use capsule::access::Call;
-use capsule::data::check;
-use capsule::store::unauthorized;
-use capsule::types::*;
-use ic_cdk::{init, inspect_message, post_upgrade, query, update};
+use ic_cdk::{api, init, inspect_message, post_upgrade, query, update};
+use migration::{factory, Hub};
+use runtime::System;
 use serde_bytes::ByteBuf;
-use state::{call, change, read, with, write};
+use shell::{Canister, Memories, StableMemory, Store};
+use storage::header::CanisterKind;
+use types::*;
 
-/// Below this many liquid cycles the hub calls itself low.
-const LOW_THRESHOLD: u128 = 2_000_000_000_000;
+/// This canister.
+pub struct SharedHub {
+    hub: Hub<StableMemory>,
+}
+
+shell::canister!(SharedHub {
+    const KIND: CanisterKind = CanisterKind::Hub;
+    const LOW_THRESHOLD: u128 = 2_000_000_000_000;
+
+    fn open(memories: &Memories, store: Store) -> Self {
+        SharedHub { hub: Hub::init(memories, store) }
+    }
+
+    fn store(&self) -> &Store {
+        &self.hub.store
+    }
+
+    fn store_mut(&mut self) -> &mut Store {
+        &mut self.hub.store
+    }
+
+    /// An operator is a controller of the hub, or was added by an operator.
+    fn is_operator(&self, principal: &Principal) -> bool {
+        api::is_controller(principal) || self.hub.store.operators.contains(principal)
+    }
+
+    fn reserved(&self) -> u128 {
+        self.hub.migrations.reserved().unwrap_or(u128::MAX)
+    }
+
+    fn tidy(&mut self) {
+        self.hub.store.publish_some();
+    }
+});
+
+shell::data_endpoints!(SharedHub);
+shell::http_endpoints!(SharedHub);
+shell::system_endpoints!(SharedHub);
 
 #[init]
 fn init(init: Option<HubInit>) {
-    state::open();
+    SharedHub::start();
     let operators = init.map(|init| init.operators).unwrap_or_default();
-    let added = with(|state| operators.into_iter().try_for_each(|one| state.store.operators.add(one)));
+    let added = SharedHub::with(|shared| {
+        operators.into_iter().try_for_each(|one| shared.hub.store.operators.add(one))
+    });
     if let Err(error) = added {
         ic_cdk::trap(format!("{error:?}"));
     }
@@ -37,19 +68,23 @@ fn init(init: Option<HubInit>) {
 
 #[post_upgrade]
 fn post_upgrade() {
-    state::open();
+    SharedHub::start();
 }
 
 /// Refuses early what is refused anyway: nobody pays for strangers. Each method checks again.
 #[inspect_message]
 fn inspect_message() {
-    let call = call();
-    let method = ic_cdk::api::msg_method_name();
+    let call = SharedHub::call();
+    let method = api::msg_method_name();
     let operators_only = method.starts_with("wasm_") || method.starts_with("operators_");
-    let is_known = || with(|state| state.store.records.index.capsule_reached(&call.person(), "").is_some());
+    let is_known = || {
+        SharedHub::with(|SharedHub { hub }| {
+            hub.store.records.index.capsule_reached(&call.person(), "").is_some()
+        })
+    };
     let accepted = call.operator || (!operators_only && (method == "capsules_create" || is_known()));
     if accepted && !call.is_anonymous() {
-        ic_cdk::api::accept_message();
+        api::accept_message();
     }
 }
 
@@ -65,42 +100,36 @@ fn operator(call: &Call) -> Answer<()> {
 
 #[update]
 async fn capsules_create(subject: Option<PersonRef>) -> Answer<Capsule> {
-    let call = call();
+    let call = SharedHub::call();
     let subject = subject.unwrap_or_else(|| call.person());
-    if let Some(existing) = with(|state| state.store.capsule_of(&call, &subject))? {
+    if let Some(existing) = SharedHub::with(|SharedHub { hub }| hub.store.capsule_of(&call, &subject))? {
         return Ok(existing);
     }
     // the secret that signs the capsule's asset tokens: nobody can foresee it
-    let secret = management::random().await?;
-    write("capsules_create", |store, _| store.capsules_create(&call, subject, secret))
+    let secret = runtime::random().await?;
+    SharedHub::write("capsules_create", |store, _| store.capsules_create(&call, subject, secret))
 }
 
 #[query]
 fn capsules_list(after: Option<String>, limit: u32) -> Answer<Page<CapsuleSummary>> {
-    read(|store, call| store.capsules_list(call, after.as_deref(), limit))
+    SharedHub::read(|store, call| store.capsules_list(call, after.as_deref(), limit))
 }
 
 #[update]
 fn capsules_delete(capsule: String) -> Answer<()> {
-    change("capsules_delete", |state, call| {
-        if state.is_migrating(&capsule)? {
-            state.may_migrate(call, &capsule)?;
-            return Err(Error::Conflict(format!("capsule {capsule} has a migration: abort it first")));
-        }
-        state.store.capsules_delete(call, &capsule)
-    })
+    SharedHub::change("capsules_delete", |SharedHub { hub }, call| hub.delete_capsule(call, &capsule))
 }
 
 // ---- operators -------------------------------------------------------------------------------------
 
 #[query]
 fn operators_list() -> Vec<Principal> {
-    read(|store, _| store.operators.list())
+    SharedHub::read(|store, _| store.operators.list())
 }
 
 #[update]
 fn operators_add(principal: Principal) -> Answer<()> {
-    write("operators_add", |store, call| {
+    SharedHub::write("operators_add", |store, call| {
         operator(call)?;
         store.operators.add(principal)
     })
@@ -108,139 +137,130 @@ fn operators_add(principal: Principal) -> Answer<()> {
 
 #[update]
 fn operators_remove(principal: Principal) -> Answer<()> {
-    write("operators_remove", |store, call| {
+    SharedHub::write("operators_remove", |store, call| {
         operator(call)?;
         store.operators.remove(&principal);
         Ok(())
     })
 }
 
-// ---- export, registry, cycles ----------------------------------------------------------------------
+// ---- export, registry ----------------------------------------------------------------------
 
 #[query]
 fn export_records(capsule: String, after: Option<ByteBuf>, max_bytes: u32) -> Answer<RecordPage> {
-    read(|store, call| {
+    SharedHub::read(|store, call| {
         store.export_records(call, &capsule, after.as_ref().map(|after| after.as_slice()), max_bytes)
     })
 }
 
 #[query]
 fn registry_home(capsule: String) -> Answer<Home> {
-    read(|store, _| Ok(store.slots.get(&capsule)?.home))
-}
-
-#[query]
-fn cycles() -> Cycles {
-    let reserved = with(|state| state.journal.reserved()).unwrap_or(u128::MAX);
-    system::cycles(reserved, LOW_THRESHOLD)
-}
-
-#[query]
-fn cycles_by_operation() -> Vec<OperationCost> {
-    with(|state| state.costs())
+    SharedHub::read(|store, _| Ok(store.registry.get(&capsule)?.residence.home(store.me)))
 }
 
 // ---- the personal module ---------------------------------------------------------------------------
 
 #[update]
 fn wasm_begin(sha256: ByteBuf, length: u64) -> Answer<UploadStatus> {
-    change("wasm_begin", |state, call| {
+    SharedHub::change("wasm_begin", |SharedHub { hub }, call| {
         operator(call)?;
-        state.wasm.begin(&sha256, length)
+        hub.modules.begin(&sha256, length)
     })
 }
 
 #[update]
 fn wasm_put_chunk(index: u32, bytes: ByteBuf) -> Answer<()> {
-    change("wasm_put_chunk", |state, call| {
+    SharedHub::change("wasm_put_chunk", |SharedHub { hub }, call| {
         operator(call)?;
-        state.wasm.put_chunk(index, bytes.into_vec())
+        hub.modules.put_chunk(index, bytes.into_vec())
     })
 }
 
 #[update]
 fn wasm_finish() -> Answer<WasmInfo> {
-    change("wasm_finish", |state, call| {
+    SharedHub::change("wasm_finish", |SharedHub { hub }, call| {
         operator(call)?;
-        state.wasm.finish(call.at)
+        hub.modules.finish(call.at)
     })
 }
 
 #[query]
 fn wasm_info() -> Option<WasmInfo> {
-    with(|state| state.wasm.info())
+    SharedHub::with(|SharedHub { hub }| hub.modules.info())
 }
 
 // ---- migration -------------------------------------------------------------------------------------
 
+/// `chunks_present`: how many of the capsule's chunks its personal canister says that it has.
 #[query]
-fn migration_quote(capsule: String) -> Answer<MigrationQuote> {
-    let call = call();
-    with(|state| {
-        state.may_migrate(&call, &capsule)?;
-        state.quote(&capsule)
+fn migration_quote(capsule: String, chunks_present: u64) -> Answer<MigrationQuote> {
+    let call = SharedHub::call();
+    let (fee, liquid) = (api::cost_create_canister(), api::canister_liquid_cycle_balance());
+    SharedHub::with(|SharedHub { hub }| {
+        hub.may_ask(&call, &capsule, MigrationStep::Reserve)?;
+        hub.quote(&capsule, chunks_present, fee, liquid)
     })
 }
 
 #[update]
 fn migration_reserve(capsule: String) -> Answer<Migration> {
-    factory::reserve(&capsule)
+    factory::reserve(&System, &SharedHub::call(), &capsule)
 }
 
 #[update]
 async fn migration_create_canister(capsule: String) -> Answer<Migration> {
-    factory::create(&capsule).await
+    factory::create(&System, &SharedHub::call(), &capsule).await
 }
 
 #[update]
 async fn migration_install(capsule: String) -> Answer<Migration> {
-    factory::install(&capsule).await
+    factory::install(&System, &SharedHub::call(), &capsule).await
 }
 
 #[update]
 fn migration_freeze(capsule: String) -> Answer<Migration> {
-    factory::freeze(&capsule)
+    factory::freeze(&System, &SharedHub::call(), &capsule)
 }
 
 #[update]
 fn migration_thaw(capsule: String) -> Answer<Migration> {
-    factory::thaw(&capsule)
+    factory::thaw(&System, &SharedHub::call(), &capsule)
 }
 
 #[update]
 fn migration_build_manifest(capsule: String) -> Answer<ManifestSummary> {
-    factory::build_manifest(&capsule)
+    factory::build_manifest(&System, &SharedHub::call(), &capsule)
 }
 
 #[update]
 async fn migration_cut_over(capsule: String, root: ByteBuf) -> Answer<Migration> {
-    factory::cut_over(&capsule, &root).await
+    factory::cut_over(&System, &SharedHub::call(), &capsule, &root).await
 }
 
 #[update]
 async fn migration_abort(capsule: String) -> Answer<Migration> {
-    factory::abort(&capsule).await
+    factory::abort(&System, &SharedHub::call(), &capsule).await
 }
 
 #[update]
 async fn migration_handoff(capsule: String, recovery: Option<Principal>) -> Answer<Migration> {
-    factory::handoff(&capsule, recovery).await
+    factory::handoff(&System, &SharedHub::call(), &capsule, recovery).await
 }
 
 #[query]
 fn migration_get(capsule: String) -> Answer<Option<Migration>> {
-    let call = call();
-    with(|state| {
-        state.may_migrate(&call, &capsule)?;
-        Ok(state.journal.newest(&capsule)?.map(|entry| entry.migration))
+    let call = SharedHub::call();
+    SharedHub::with(|SharedHub { hub }| {
+        hub.may_ask(&call, &capsule, MigrationStep::Reserve)?;
+        hub.migrations.newest(&capsule)
     })
 }
 
 #[query]
 fn migration_list(after: Option<u64>, limit: u32) -> Answer<Page<Migration, u64>> {
-    let call = call();
+    let call = SharedHub::call();
     operator(&call)?;
-    with(|state| state.journal.list(after, check::limit(limit)?))
+    SharedHub::with(|SharedHub { hub }| hub.migrations.list(after, check::limit(limit)?))
 }
 
 candid::export_service!();

@@ -1,4 +1,4 @@
-//! The contract is a file: the code says the same.
+//! hub.did is what the code of the hub exports.
 
 use candid_parser::utils::{service_equal, CandidSource};
 use std::path::Path;

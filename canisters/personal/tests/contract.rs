@@ -1,4 +1,4 @@
-//! The contract is a file: the code says the same.
+//! personal.did is what the code of the personal canister exports.
 
 use candid_parser::utils::{service_equal, CandidSource};
 use std::path::Path;

@@ -1,4 +1,4 @@
-"""Plumbing: one replica for the whole suite, and who uses it."""
+"""One replica for the whole suite, and who uses it."""
 
 from __future__ import annotations
 

@@ -454,7 +454,7 @@ async def test_logs_are_for_those_whom_the_setting_names(canister: Canister, str
 # ------------------------------------------------------------------------------------------ code
 
 
-async def test_the_modes_of_installing(user: User) -> None:
+async def test_each_mode_installs_only_where_it_may_and_keeps_what_it_should(user: User) -> None:
     canister = await user.create()
     for mode in ("upgrade", {"upgrade": {"skip_pre_upgrade": True}}):
         error = await rejected(canister.install(mode=mode))

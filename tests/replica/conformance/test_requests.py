@@ -38,7 +38,7 @@ SECOND = 10**9
 # ------------------------------------------------------------------------------------------ request ids
 
 
-def test_the_request_id_of_the_specifications_example() -> None:
+def test_the_specifications_example_has_its_request_id() -> None:
     content = {
         "request_type": "call",
         "sender": b"\x04",

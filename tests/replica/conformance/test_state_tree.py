@@ -148,7 +148,7 @@ async def test_an_unknown_request_is_absent_to_everybody(wire: Wire, target: Can
     assert await read_leaf(wire, target.id, *path) is None
 
 
-async def test_one_request_id_at_a_time_of_32_bytes(wire: Wire, target: Canister) -> None:
+async def test_one_request_id_at_a_time_can_be_asked_for_and_has_32_bytes(wire: Wire, target: Canister) -> None:
     one, two = [b"request_status", bytes(32)], [b"request_status", b"\1" * 32]
     assert (await wire.read(target.id, one, [*one, b"reply"])).status == 200
     refused(await wire.read(target.id, one, two))
@@ -185,7 +185,7 @@ async def test_some_paths_cannot_be_requested(wire: Wire, target: Canister, kind
         refused(await wire.read(target.id, [b"time"], path, version=version))
 
 
-async def test_1000_paths_at_most(wire: Wire, target: Canister) -> None:
+async def test_1000_paths_at_most_can_be_asked_for(wire: Wire, target: Canister) -> None:
     assert (await wire.read(target.id, *[[b"time"]] * 1000)).status == 200
     refused(await wire.read(target.id, *[[b"time"]] * 1001))
 

@@ -1,4 +1,4 @@
-"""Plumbing: users, and canisters that do what they are told, on a replica behind real HTTP."""
+"""The world of conformance: users, and canisters that do what they are told, on a replica behind real HTTP."""
 
 from __future__ import annotations
 

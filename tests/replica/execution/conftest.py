@@ -1,4 +1,4 @@
-"""Plumbing: a fresh replica for each test, or an executor for a file of them."""
+"""A fresh replica for each test, or an executor for a file of them."""
 
 from __future__ import annotations
 

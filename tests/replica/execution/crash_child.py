@@ -1,4 +1,4 @@
-"""Plumbing: a process that works on a state folder until it is killed, saying what was acknowledged.
+"""A process that works on a state folder until it is killed, saying what was acknowledged.
 
 Each line on stdout is written after the acknowledgement of an update: "<canister number> <its counter>".
 """

@@ -1,4 +1,4 @@
-"""Plumbing: a canister that does what its argument says: accept cycles, call on, trap, reject or reply.
+"""A canister that does what its argument says: accept cycles, call on, trap, reject or reply.
 
 plan := u8(flags) u64(accept) callee(10 bytes) u64(attach) plan(of the callee)
 """

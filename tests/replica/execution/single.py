@@ -1,4 +1,4 @@
-"""Plumbing: one execution of one module, without a replica around it."""
+"""One execution of one module, without a replica around it."""
 
 from __future__ import annotations
 

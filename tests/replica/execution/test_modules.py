@@ -104,7 +104,7 @@ def test_a_module_is_refused_in_the_words_of_the_replica(text: str) -> None:
 
 
 @pytest.mark.parametrize("what", GOOD_MODULES)
-def test_a_module_may_have(what: str) -> None:
+def test_a_module_with_any_of_these_is_accepted(what: str) -> None:
     wasmtime.Module(shared_engine(), check(compiled(GOOD_MODULES[what]), Limits())[2].wasm)
 
 

@@ -238,7 +238,7 @@ async def test_a_kept_heap_survives_the_upgrade(world: World) -> None:
     assert answer[0] == 1 and answer[16] == 0  # the heap is kept, the globals are the new module's
 
 
-async def test_install_twice_is_refused(world: World) -> None:
+async def test_a_second_installation_is_refused(world: World) -> None:
     canister_id = await world.canister(wasm(COUNTERS))
     with pytest.raises(Rejected, match="IC0514"):
         await world.install(canister_id, wasm(COUNTERS))

@@ -1,4 +1,4 @@
-"""Plumbing under test: a state folder that is full, damaged or not to be written."""
+"""A state folder that is full, damaged or not to be written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plumbing: a replica with canisters written in WebAssembly text, driven without HTTP."""
+"""The world of execution: a replica without HTTP, and canisters written in WebAssembly text."""
 
 from __future__ import annotations
 

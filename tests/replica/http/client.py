@@ -138,12 +138,12 @@ class Client:
     async def polled(self, effective: Principal, request_id: bytes) -> bytes:
         """The reply of a call that takes longer than a synchronous call waits. Raises Rejected."""
         path = [b"request_status", request_id]
-        while (status := await self.read_state(effective, path)).lookup(*path, "status") not in (
-            b"replied",
-            b"rejected",
-        ):
-            await asyncio.sleep(0.2)
-        return self.reply(status, request_id)
+        async with asyncio.timeout(120):
+            while True:
+                status = await self.read_state(effective, path)
+                if status.lookup(*path, "status") in (b"replied", b"rejected"):
+                    return self.reply(status, request_id)
+                await asyncio.sleep(0.2)  # as agents do
 
     def outcome(self, answer: dict[str, Any], request_id: bytes) -> bytes:
         """The reply in the answer of a synchronous call. Raises Rejected."""

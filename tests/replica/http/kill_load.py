@@ -1,4 +1,4 @@
-"""Plumbing: mixed load on a replica that is killed, and what must be true of its state afterwards."""
+"""Mixed load on a replica that is killed, and what must be true of its state afterwards."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ import pytest
 from icmigrate.protocol import cbor
 from icmigrate.replica import daemon
 from icmigrate.replica.daemon import DaemonInfo, ReplicaDaemonError
+from tests.processes import gone
 
 
 @pytest.fixture
@@ -43,7 +44,8 @@ def test_it_answers_when_start_returns_and_is_gone_when_stop_returns(folder: Pat
     assert daemon.stop(folder)
     assert daemon.status(folder) is None
     with pytest.raises(ProcessLookupError):
-        os.kill(reap(info.pid), 0)
+        gone(info.pid)
+        os.kill(info.pid, 0)
 
 
 def test_files_in_the_current_folder_are_not_taken_for_its_own_modules(
@@ -56,26 +58,20 @@ def test_files_in_the_current_folder_are_not_taken_for_its_own_modules(
     assert asyncio.run(root_key(daemon.start(folder, 0).url))
 
 
-def reap(pid: int) -> int:
-    """The process is a child of this one: nobody else takes note of its end."""
-    os.waitpid(pid, 0)
-    return pid
-
-
 def test_a_second_start_answers_the_running_one_also_at_the_same_moment(folder: Path) -> None:
     found: list[DaemonInfo] = []
-    starts = [threading.Thread(target=lambda: found.append(daemon.start(folder, 0))) for _ in range(3)]
+    starts = [threading.Thread(target=lambda: found.append(daemon.start(folder, 0)), daemon=True) for _ in range(3)]
     for start in starts:
         start.start()
     for start in starts:
-        start.join()
+        start.join(60)
     assert len(found) == 3 and len(set(found)) == 1
 
 
 def test_a_killed_one_is_not_taken_for_running_and_keys_survive(folder: Path) -> None:
     first = daemon.start(folder, 0)
     os.kill(first.pid, signal.SIGKILL)
-    reap(first.pid)
+    gone(first.pid)
     assert (folder / daemon.INFO).exists() and daemon.status(folder) is None
     second = daemon.start(folder, 0)
     assert second.pid != first.pid and second.root_key == first.root_key
@@ -117,21 +113,21 @@ def test_a_replica_that_is_stuck_ends_nevertheless(folder: Path, monkeypatch: py
     with pytest.raises(ReplicaDaemonError, match="does not end"):
         daemon.stop(folder)
     os.kill(info.pid, signal.SIGCONT)
-    reap(info.pid)
+    gone(info.pid)
     assert daemon.status(folder) is None
 
 
 def test_a_replica_ends_when_its_folder_is_deleted(folder: Path) -> None:
     info = daemon.start(folder, 0)
     shutil.rmtree(folder)
-    reap(info.pid)
+    gone(info.pid)
 
 
 def test_a_replica_ends_when_another_folder_takes_the_place_of_its_own(folder: Path) -> None:
     first = daemon.start(folder, 0)
     shutil.rmtree(folder)
     second = daemon.start(folder, 0)
-    reap(first.pid)
+    gone(first.pid)
     assert daemon.status(folder) == second
     assert asyncio.run(root_key(second.url)).hex() == second.root_key
 

@@ -34,7 +34,7 @@ NAMED = {
 
 
 @pytest.mark.parametrize("named", NAMED)
-async def test_a_request_names_its_canister_by(client: Client, named: str) -> None:
+async def test_a_request_can_name_its_canister_in_each_of_these_ways(client: Client, named: str) -> None:
     canister = await client.install(certified_canister(b"it"))
     words = {"id": canister.to_str(), "ID": canister.to_str().upper(), "port": client.running.port}
     host, path, referer = (text.format(**words) for text in NAMED[named])
@@ -69,17 +69,18 @@ REFUSED = {
 
 async def sent(client: Client, request: bytes) -> tuple[int, bytes]:
     """Status and body of what comes back for these bytes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", client.running.port)
-    writer.write(request)
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    length = next(int(line.split(": ")[1]) for line in head.splitlines() if line.lower().startswith("content-length"))
-    body = await reader.readexactly(length)
+    async with asyncio.timeout(60):
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.running.port)
+        writer.write(request)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        lines = head.lower().splitlines()
+        body = await reader.readexactly(next(int(line[16:]) for line in lines if line.startswith("content-length: ")))
     writer.close()
     return int(head.split()[1]), body
 
 
 @pytest.mark.parametrize("case", REFUSED)
-async def test_the_gateway_refuses(client: Client, case: str) -> None:
+async def test_the_gateway_refuses_each_of_these_with_its_status(client: Client, case: str) -> None:
     host, path, status, error_type = REFUSED[case]
     request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode("latin-1")
     refused, body = await sent(client, request)

@@ -15,6 +15,7 @@ import pytest
 
 from icmigrate.replica import daemon
 from icmigrate.replica.server import running_replica
+from tests.processes import gone
 from tests.replica.http.client import Client, Target
 from tests.replica.http.kill_load import Acknowledged, check, load, prepare
 
@@ -33,12 +34,12 @@ async def live(folder: Path, known: Acknowledged | None, calls: int, how: signal
         client = Client(target, session, known.identity if known else None)
         known = known or await prepare(client)
         working = asyncio.create_task(load(client, known, random.Random(calls)))
-        while len(known.replied) < calls and not working.done():
-            await asyncio.sleep(0)
-        os.kill(info.pid, how)
-        await working
-    while daemon.status(folder) is not None:
-        await asyncio.sleep(0)
+        async with asyncio.timeout(120):
+            while len(known.replied) < calls and not working.done():
+                await asyncio.sleep(0)
+            os.kill(info.pid, how)
+            await working
+    await asyncio.to_thread(gone, info.pid)
     return known
 
 

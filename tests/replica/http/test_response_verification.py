@@ -152,6 +152,6 @@ def test_the_expressions_of_the_specification_are_understood() -> None:
 
 
 @given(st.text(alphabet='default_certification(ValidationArgs{}[]:,"Empty no)', max_size=60))
-def test_anything_else_is_no_expression(text: str) -> None:
+def test_what_the_specification_does_not_write_so_is_no_expression(text: str) -> None:
     with pytest.raises(ExpressionError):
         parse_expression(text)

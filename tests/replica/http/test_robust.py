@@ -47,19 +47,19 @@ async def send(client: Client, kind: str, body: bytes) -> None:
     assert b"Traceback" not in answer.body
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[*HealthCheck])
 @given(KINDS, st.binary(max_size=200))
 async def test_any_bytes_are_answered(client: Client, kind: str, body: bytes) -> None:
     await send(client, kind, body)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[*HealthCheck])
 @given(KINDS, st.dictionaries(OUTER, VALUES, max_size=5))
 async def test_any_envelope_is_answered(client: Client, kind: str, outer: dict[str, object]) -> None:
     await send(client, kind, cbor.dumps(outer))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[*HealthCheck])
 @given(KINDS, st.dictionaries(FIELDS, VALUES, max_size=4))
 async def test_any_content_is_answered(client: Client, kind: str, changes: dict[str, object]) -> None:
     user = client.anonymous()
@@ -68,7 +68,7 @@ async def test_any_content_is_answered(client: Client, kind: str, changes: dict[
     await send(client, kind, cbor.dumps({"content": content}))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[*HealthCheck])
 @given(st.lists(st.lists(st.binary(max_size=40) | VALUES, max_size=5), max_size=4))
 async def test_any_paths_are_answered(client: Client, paths: list[list[object]]) -> None:
     content = client.anonymous().content("read_state", paths=paths)
@@ -90,14 +90,18 @@ def head(canister_id: str, length: int) -> bytes:
 async def test_what_is_not_http_is_refused(running: RunningReplica) -> None:
     for data in (b"\0\1\2\3\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nHost" + b"x" * 20_000 + b"\r\n\r\n"):
         reader, writer = await raw(running, data)
-        assert b" 400 " in await reader.readline()
+        assert b" 400 " in await line_of(reader)
         writer.close()
+
+
+async def line_of(reader: asyncio.StreamReader) -> bytes:
+    return await asyncio.wait_for(reader.readline(), 60)
 
 
 async def answered(running: RunningReplica, data: bytes) -> bytes:
     """The status line of the answer."""
     reader, writer = await raw(running, data)
-    line = await reader.readline()
+    line = await line_of(reader)
     writer.close()
     return line
 
@@ -148,8 +152,9 @@ async def test_a_client_that_leaves_does_not_stop_its_call(running: RunningRepli
     body = envelope.sign(content, client.identity)
     _, writer = await raw(running, head(keeper.to_str(), len(body)) + body)
     request_id = envelope.request_id(content)
-    while running.subnet.ingress_status(request_id) is None:
-        await client.get("/api/v2/status")
+    async with asyncio.timeout(60):
+        while running.subnet.ingress_status(request_id) is None:
+            await client.get("/api/v2/status")
     writer.close()
     await running.subnet.wait(request_id, 10)
     assert await client.query(keeper, "get") == b"left"
@@ -178,10 +183,10 @@ async def test_a_connection_too_many_is_told_so_and_others_go_on(monkeypatch: py
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 20)
     async with running_replica() as small:
         idle = [await raw(small, b"") for _ in range(30)]
-        assert b" 503 " in await idle[-1][0].readline()
+        assert b" 503 " in await line_of(idle[-1][0])
         for _, writer in idle[1:]:
             writer.close()
         reader, writer = idle[0]
         writer.write(b"GET /api/v2/status HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert b" 200 " in await reader.readline()
+        assert b" 200 " in await line_of(reader)
         writer.close()

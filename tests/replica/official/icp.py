@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from tests.processes import Running, run, started
 from tests.replica.official.conftest import Daemon
 
 ENVIRONMENT = "here"
@@ -50,23 +51,13 @@ class Icp:
 
     def __call__(self, *arguments: str, fails: bool = False) -> str:
         """Standard output of a command that has to succeed (or to fail; then standard error)."""
-        done = subprocess.run(
-            [str(self._binary), *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert (done.returncode != 0) == fails, f"icp {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
-        return done.stderr if fails else done.stdout
+        ended = run([self._binary, *arguments], cwd=self.folder, env=self.environment)
+        assert (ended.returncode != 0) == fails, f"icp {' '.join(arguments)}\n{ended.stdout}\n{ended.stderr}"
+        return ended.stderr if fails else ended.stdout
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """A command that runs on; its standard output is a pipe."""
-        return subprocess.Popen(
-            [str(self._binary), *arguments], cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, text=True
-        )
+    def start(self, *arguments: str) -> AbstractContextManager[Running]:
+        """A command that runs on."""
+        return started([self._binary, *arguments], cwd=self.folder, env=self.environment)
 
     def canister(self, *arguments: str, fails: bool = False) -> str:
         """`icp canister ...`"""

@@ -160,7 +160,9 @@ def test_a_batch_is_proposed_by_one_and_committed_by_another_who_knows_the_evide
     assert site.get("/agreed.txt").body == content
 
 
-def test_one_that_knows_the_first_certification_only(replica: Daemon, npm_clients: Path) -> None:
+def test_an_asset_canister_of_the_first_certification_is_served_before_and_after_an_upgrade(
+    replica: Daemon, npm_clients: Path
+) -> None:
     owner, content = Ed25519Identity.generate(), LARGE[:5_000_000]
     site = Site(replica, replica.run(lambda client: client.as_user(owner).install(foreign_module("assets_0_2"))), owner)
 

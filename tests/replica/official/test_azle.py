@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import os
 import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,9 @@ from icmigrate.protocol import candid
 from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.server import RunningReplica, running_replica
+from tests.processes import run
 from tests.replica.http.client import Client, Rejected
-from tests.replica.official.conftest import npm_packages
+from tests.replica.official.conftest import INSTALLING, cache_folder, digest_of, npm_packages, once
 
 SOURCES = Path(__file__).parent / "azle"
 BLOB = T.Vec(T.Nat8)
@@ -76,13 +76,17 @@ class World:
 
 def built() -> bytes:
     """The module that Azle's own command makes, compressed: as it is it does not fit a message."""
-    folder = npm_packages(SOURCES / "package.json", "--ignore-scripts")
-    shutil.copytree(SOURCES, folder, dirs_exist_ok=True)
-    environment = os.environ | {"CANISTER_CANDID_PATH": ".azle/words/words.did"}
-    command = ["npx", "azle", "build", "words"]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return gzip.compress((folder / ".azle/words/words.wasm").read_bytes(), mtime=0)
+    folder = cache_folder() / f"azle-{digest_of([SOURCES])}"
+    with once(folder) as needed:
+        if needed:
+            packages = npm_packages(SOURCES / "package.json", "--ignore-scripts")
+            shutil.copytree(SOURCES, packages, dirs_exist_ok=True)
+            environment = os.environ | {"CANISTER_CANDID_PATH": ".azle/words/words.did"}
+            ended = run(["npx", "azle", "build", "words"], seconds=INSTALLING, cwd=packages, env=environment)
+            assert ended.returncode == 0, ended.stderr
+            shutil.copy(packages / ".azle/words/words.wasm", folder)
+            (folder / "installed").touch()
+    return gzip.compress((folder / "words.wasm").read_bytes(), mtime=0)
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -92,7 +96,7 @@ async def world() -> AsyncIterator[World]:
         yield World(running, Client(running, session), module)
 
 
-async def test_updates_queries_and_calls_between_canisters(world: World) -> None:
+async def test_it_answers_updates_and_queries_and_calls_other_canisters(world: World) -> None:
     script, other = await world.script(), await world.script("from the other")
     assert await script("add", "world") == 2
     assert await script("all") == ["hello", "world"]
@@ -130,7 +134,7 @@ async def test_a_trap_after_an_await_undoes_only_what_came_after_it(world: World
     assert await other("all") == ["hello", "before"]
 
 
-async def test_refusals(world: World) -> None:
+async def test_a_rejection_of_its_own_and_one_by_inspect_message_reach_the_caller(world: World) -> None:
     script = await world.script()
     with pytest.raises(Rejected) as refused:
         await script("refusing")

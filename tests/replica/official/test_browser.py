@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import struct
-import subprocess
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -18,6 +17,7 @@ from yarl import URL
 
 from icmigrate.protocol.principal import Principal
 from tests.prerequisites import program
+from tests.processes import done, started
 from tests.replica.http.canisters import fixed_http
 from tests.replica.http.http_canisters import certified_canister, response
 from tests.replica.official.asset_router import AssetRouter
@@ -41,19 +41,16 @@ PAGE = b"""<!doctype html>
 
 async def seen_in(page: str, element: str, profile: Path, *options: str) -> str:
     """The text of an element when the page's title says "done"."""
-    process = await asyncio.create_subprocess_exec(
+    command = [
         program(*CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--mute-audio",
         "--autoplay-policy=no-user-gesture-required", "--remote-debugging-port=0", f"--user-data-dir={profile}",
         *options,
-        stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stderr is not None
-    while b"DevTools listening on" not in (line := await process.stderr.readline()):
-        assert line, "the browser ended"
-    unread = asyncio.create_task(process.stderr.read())
-    try:
+    ]  # fmt: skip
+    with started(command, with_errors=True) as browser:
+        while "DevTools listening on" not in (line := browser.line()):
+            assert line, "the browser ended"
         async with asyncio.timeout(120), aiohttp.ClientSession() as session:
-            tools = URL(line.decode().split()[-1]).with_scheme("http").with_path("/json/list")
+            tools = URL(line.split()[-1]).with_scheme("http").with_path("/json/list")
             async with session.get(tools) as answer:
                 (target,) = [one for one in await answer.json() if one["type"] == "page"]
             async with session.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=0) as socket:
@@ -61,10 +58,6 @@ async def seen_in(page: str, element: str, profile: Path, *options: str) -> str:
                 expression = WHEN_DONE % element
                 seen = await said(socket, "Runtime.evaluate", expression=expression, awaitPromise=True)
                 return str(seen["result"]["value"])
-    finally:
-        process.terminate()
-        await process.wait()
-        await unread
 
 
 async def said(socket: aiohttp.ClientWebSocketResponse, method: str, **parameters: object) -> dict[str, Any]:
@@ -109,11 +102,8 @@ def sound(seconds: int, rate: int = 192_000) -> bytes:
 
 def modules_of(package: str, folder: Path) -> tuple[str, dict[str, str]]:
     """The path of a package's entry, and its modules by path."""
-    printed = subprocess.run(
-        ["node", "--experimental-import-meta-resolve", "--no-warnings", "modules.mjs", package],
-        cwd=folder, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    found = json.loads(printed)
+    command = ["node", "--experimental-import-meta-resolve", "--no-warnings", "modules.mjs", package]
+    found = json.loads(done(command, cwd=folder))
     return found["entry"], found["modules"]
 
 

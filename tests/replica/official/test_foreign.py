@@ -123,7 +123,7 @@ def newest(served: tuple[RunningReplica, Client]) -> World:
     return World(*served, foreign_module(NEWEST))
 
 
-async def test_updates_queries_and_composite_queries(world: World) -> None:
+async def test_it_answers_updates_queries_and_composite_queries(world: World) -> None:
     teller, other = await world.teller(), await world.teller("from the other")
     assert await teller("add", "world") == 2
     assert await teller("all") == ["hello", "world"]
@@ -141,7 +141,7 @@ async def test_an_upgrade_runs_its_hooks_and_keeps_what_they_keep(world: World) 
     assert await teller("all") == ["hello", "world", "upgraded", "again"]
 
 
-async def test_calls_to_another_canister_with_and_without_waiting(world: World) -> None:
+async def test_calls_arrive_whether_their_answer_is_waited_for_or_not(world: World) -> None:
     teller, other = await world.teller(), await world.teller()
     assert await teller("add_at", other.id, "first") == 2
     await teller("add_later_at", other.id, "second")
@@ -149,7 +149,7 @@ async def test_calls_to_another_canister_with_and_without_waiting(world: World) 
     assert await other("all") == ["hello", "first", "second"]
 
 
-async def test_a_call_to_oneself_and_to_nobody(world: World) -> None:
+async def test_a_call_to_oneself_arrives_and_one_to_nobody_is_rejected(world: World) -> None:
     teller = await world.teller()
     assert await teller("add_at", teller.id, "myself") == 2
     with pytest.raises(Rejected) as failed:
@@ -180,7 +180,7 @@ async def test_a_trap_after_an_await_undoes_what_came_after_it_and_cleans_up(wor
     assert (await other("all"), await other("locks")) == (["hello", "before"], 0)
 
 
-async def test_a_rejection_of_its_own(world: World) -> None:
+async def test_a_rejection_of_its_own_reaches_the_caller_with_its_message(world: World) -> None:
     teller = await world.teller()
     with pytest.raises(Rejected) as refused:
         await teller("refusing")
@@ -223,7 +223,7 @@ async def test_data_certificates_are_there_in_queries(world: World) -> None:
     assert certificate.lookup(b"canister", teller.id.bytes, "certified_data") == b"certified"
 
 
-async def test_randomness(world: World) -> None:
+async def test_random_bytes_are_never_the_same(world: World) -> None:
     teller = await world.teller()
     first, second = await teller("random"), await teller("random")
     assert len(first) == len(second) == 32
@@ -261,7 +261,7 @@ async def test_a_canister_takes_and_loads_a_snapshot_of_its_child(newest: World)
     assert await child("all") == ["hello from a child", "kept"]
 
 
-async def test_environment_variables_and_facts_about_itself(newest: World) -> None:
+async def test_it_reads_its_environment_variables_and_facts_about_itself(newest: World) -> None:
     teller = await newest.teller()
     variables = [{"name": "ONE", "value": "1"}, {"name": "TWO", "value": "two"}]
     settings = given({"environment_variables": variables})
@@ -273,7 +273,7 @@ async def test_environment_variables_and_facts_about_itself(newest: World) -> No
     assert nodes == 13
 
 
-async def test_costs_of_outcalls_by_both_prices(newest: World) -> None:
+async def test_it_can_ask_what_an_outcall_costs_by_either_price(newest: World) -> None:
     teller = await newest.teller()
     nodes = 13
     usage = 50 * 3_000 + 300 * 2_000 + 1_000_000 // 13 + (10 * nodes + 600) * 2_000

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.prerequisites import program
+from tests.processes import done
 from tests.replica.official.asset_router import AssetRouter
 from tests.replica.official.conftest import Daemon
 
@@ -28,11 +28,8 @@ def curl(url: str, *options: str) -> tuple[str, dict[str, str]]:
     """The status that curl saw, and the headers by lower-case name."""
     host = url.split("/")[2].split(":")[0]
     port = url.split("/")[2].split(":")[1]
-    done = subprocess.run(
-        [program("curl"), "-sS", "-D", "-", "-m", "120", "--resolve", f"{host}:{port}:127.0.0.1", *options, url],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    status, *lines = done.stdout.strip().splitlines()
+    command = [program("curl"), "-sS", "-D", "-", "--resolve", f"{host}:{port}:127.0.0.1", *options, url]
+    status, *lines = done(command).strip().splitlines()
     headers = (line.partition(": ") for line in lines)
     return status.split()[1], {name.lower(): value for name, _, value in headers}
 

@@ -12,7 +12,7 @@ import pytest
 
 from icmigrate.protocol.leb128 import encode_unsigned
 from tests.replica.http.canisters import KEEPER
-from tests.replica.official.conftest import CLIENTS, Daemon, foreign_module, run_script
+from tests.replica.official.conftest import Daemon, compile_motoko, foreign_module
 from tests.replica.official.icp import Icp
 
 OTHER = "uxrrr-q7777-77774-qaaaq-cai"
@@ -28,7 +28,7 @@ def padded(module: bytes, size: int) -> bytes:
 @pytest.fixture(scope="module")
 def icp(npm_clients: Path, replica: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Icp:
     folder = tmp_path_factory.mktemp("canisters")
-    run_script(npm_clients, "motoko.mjs", "enhanced", CLIENTS / "motoko/greeter.mo", folder, "one", "two")
+    compile_motoko(npm_clients, "enhanced", "greeter.mo", folder, "one", "two")
     modules = {"keeper": KEEPER, "compressed": gzip.compress(KEEPER), "big": padded(KEEPER, 3_000_000)}
     for name, module in modules.items():
         (folder / f"{name}.wasm").write_bytes(module)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.processes import done
 from tests.replica.official.icp import icp_binary
 
 LOCAL = "works on files of the project or of the user only"
@@ -80,7 +80,7 @@ COMMANDS = {
 
 def commands(binary: Path, *group: str) -> Iterator[str]:
     """The commands that the help texts name, those of groups in full."""
-    told = subprocess.run([str(binary), *group, "-h"], capture_output=True, text=True, check=True).stdout
+    told = done([binary, *group, "-h"])
     listed = re.search(r"^Commands:\n((?: .*\n)+)", told, re.MULTILINE)
     if listed is None:
         yield " ".join(group)

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tests.replica.official.conftest import CLIENTS, Daemon, run_script
+from tests.replica.official.conftest import Daemon, compile_motoko
 from tests.replica.official.icp import Icp
 
 PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
@@ -26,7 +26,7 @@ PASSWORD = "correct horse"
 @pytest.fixture(scope="module")
 def icp(npm_clients: Path, replica: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Icp:
     folder = tmp_path_factory.mktemp("identities")
-    run_script(npm_clients, "motoko.mjs", "enhanced", CLIENTS / "motoko/greeter.mo", folder, "one")
+    compile_motoko(npm_clients, "enhanced", "greeter.mo", folder, "one", "two")
     icp = Icp(npm_clients, folder, replica, [])
     (folder / "password").write_text(PASSWORD)
     icp("identity", "new", "locked", "--storage", "password", "--storage-password-file", "password", "-q")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.replica.official.conftest import CLIENTS, Daemon, run_script
+from tests.replica.official.conftest import Daemon, compile_motoko
 from tests.replica.official.icp import Icp
 
 SETTINGS: dict[str, Any] = {
@@ -32,7 +32,7 @@ def greeter(name: str, **fields: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def icp(npm_clients: Path, replica: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Icp:
     folder = tmp_path_factory.mktemp("project")
-    run_script(npm_clients, "motoko.mjs", "enhanced", CLIENTS / "motoko/greeter.mo", folder, "one", "two")
+    compile_motoko(npm_clients, "enhanced", "greeter.mo", folder, "one", "two")
     sync = {"steps": [{"type": "script", "command": "icp canister call one count '()' > synced"}]}
     one = greeter("one", init_args='("Hello")', settings=SETTINGS, sync=sync)
     return Icp(npm_clients, folder, replica, [one, greeter("two", init_args='("Hi")')])
@@ -147,8 +147,7 @@ def test_logs_are_filtered_and_followed(icp: Icp, deployed: dict[str, str]) -> N
     assert told("--since", str(timestamp)) == everything[1:]
     assert told("--until", str(timestamp)) == everything[:1]
     with icp.start("canister", "logs", "one", "--follow", "--interval", "1") as following:
-        assert following.stdout is not None
-        shown = [following.stdout.readline() for _ in everything]
+        shown = [following.line() for _ in everything]
         icp.canister("call", "one", "count", "()")
-        assert "counted to" in following.stdout.readline() and all(shown)
-        following.terminate()
+        assert "counted to" in following.line() and all(shown)
+        following.process.kill()  # It does not always end when it is told to.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from icmigrate.protocol.principal import Principal
-from tests.replica.official.conftest import CLIENTS, Daemon, cache_folder
+from tests.processes import done
+from tests.replica.official.conftest import CLIENTS, INSTALLING, Daemon, cache_folder, once
 
 # It cannot read what newer versions of cbor2 make of tagged answers.
 REQUIREMENTS = ["icp-py-core==2.3.1", "cbor2<6", "httpx[http2]", "pyblst"]
@@ -22,15 +22,15 @@ def python() -> Path:
     digest = hashlib.sha256(f"{sys.version}{REQUIREMENTS}".encode()).hexdigest()[:16]
     folder = cache_folder() / f"python-{digest}"
     interpreter = folder / "bin" / "python"
-    if not (folder / "installed").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([interpreter, "-m", "pip", "install", "--quiet", *REQUIREMENTS], check=True)
-        (folder / "installed").touch()
+    with once(folder) as needed:
+        if needed:
+            done([sys.executable, "-m", "venv", folder])
+            done([interpreter, "-m", "pip", "install", "--quiet", *REQUIREMENTS], seconds=INSTALLING)
+            (folder / "installed").touch()
     return interpreter
 
 
-def test_it_finds_nothing_wrong(replica: Daemon, greeter: Principal, python: Path) -> None:
+def test_icp_py_core_finds_nothing_wrong(replica: Daemon, greeter: Principal, python: Path) -> None:
     script = CLIENTS / "python" / "icp_py_core.py"
     arguments = [replica.info.url, replica.info.root_key, replica.subnet_id(), greeter.to_str()]
-    done = subprocess.run([python, script, *arguments], capture_output=True, text=True, timeout=120, check=False)
-    assert (done.returncode, done.stdout) == (0, "nothing wrong\n"), done.stderr
+    assert done([python, script, *arguments]) == "nothing wrong\n"

@@ -17,7 +17,7 @@ from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.server import RunningReplica, running_replica
 from tests.replica.http.client import Client, Rejected
-from tests.replica.official.conftest import CLIENTS, run_script
+from tests.replica.official.conftest import compile_motoko
 
 METHODS: dict[str, tuple[list[Any], list[Any]]] = {
     "version": ([], [T.Text]),
@@ -91,7 +91,7 @@ def compiled(
     """The kind of persistence, and the modules by version."""
     folder = tmp_path_factory.mktemp("motoko")
     versions = ("one", "two")
-    run_script(npm_clients, "motoko.mjs", request.param, CLIENTS / f"motoko/{request.param}.mo", folder, *versions)
+    compile_motoko(npm_clients, request.param, f"{request.param}.mo", folder, *versions)
     modules = {version: (folder / f"{version}.wasm").read_bytes() for version in versions}
     return request.param, modules
 

@@ -17,7 +17,7 @@ from icmigrate.protocol.candid import Types as T
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.server import RunningReplica, running_replica
 from tests.replica.http.client import Client, Rejected, given
-from tests.replica.official.conftest import CLIENTS, run_script
+from tests.replica.official.conftest import compile_motoko
 
 METHODS: dict[str, tuple[list[Any], list[Any]]] = {
     "history": ([], [T.Nat, T.Vec(T.Text)]),
@@ -73,7 +73,7 @@ class World:
 async def world(npm_clients: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     folder = tmp_path_factory.mktemp("workshop")
     for name in ("Main", "Migrated"):
-        run_script(npm_clients, "motoko.mjs", "enhanced", CLIENTS / f"motoko/workshop/{name}.mo", folder, name)
+        compile_motoko(npm_clients, "enhanced", f"workshop/{name}.mo", folder, name)
     modules = {path.stem: path.read_bytes() for path in folder.glob("*.wasm")}
     async with running_replica() as running, aiohttp.ClientSession(auto_decompress=False) as session:
         yield World(running, Client(running, session), modules)
@@ -106,7 +106,7 @@ async def test_finally_runs_after_what_was_caught_and_after_a_trap(world: World)
     assert (await workshop("history"))[1] == ["caught", "finally", "before", "cleaned"]
 
 
-async def test_nested_async_computations(world: World) -> None:
+async def test_async_computations_can_be_nested(world: World) -> None:
     workshop = await world.workshop()
     assert await workshop("nested", 5) == 32
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
 import time
 import zlib
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import Any
 
 from icmigrate.protocol.principal import Principal
 from icmigrate.replica.gateway.response_verification import HttpExchange, VerificationError, verify
+from tests.processes import done
 from tests.replica.http.certified_response import (
     CANISTER,
     FULL,
@@ -35,18 +35,9 @@ def text(data: bytes) -> str:
 
 
 def judged_by_official_verifier(folder: Path, cases: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    done = subprocess.run(
-        ["node", "verify.mjs"],
-        cwd=folder,
-        input="\n".join(json.dumps(case) for case in cases),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    verdicts = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(verdicts) == len(cases), done.stderr
+    printed = done(["node", "verify.mjs"], cwd=folder, stdin="\n".join(json.dumps(case) for case in cases))
+    verdicts = [json.loads(line) for line in printed.splitlines()]
+    assert len(verdicts) == len(cases), printed
     return {verdict["name"]: verdict for verdict in verdicts}
 
 

@@ -1,4 +1,4 @@
-"""Plumbing: a fresh world for each test."""
+"""A fresh world for each test."""
 
 from tests.replica.system_canisters.world import world
 

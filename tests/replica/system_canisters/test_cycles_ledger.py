@@ -71,7 +71,7 @@ def plain(value: dict[str, Any]) -> Any:
 # ------------------------------------------------------------------------------------ ICRC-1
 
 
-async def test_it_says_what_it_is(world: World) -> None:
+async def test_the_cycles_ledger_tells_its_name_its_fee_and_the_standards_it_follows(world: World) -> None:
     expected = {
         "icrc1_name": "Trillion Cycles",
         "icrc1_symbol": "TCYCLES",
@@ -479,7 +479,7 @@ async def test_a_canister_is_created_once_for_a_transaction(world: World) -> Non
     assert (await blocks(world))[1]["tx"]["memo"] == CREATE_CANISTER_MEMO
 
 
-async def test_settings_and_subnet_are_chosen(world: World) -> None:
+async def test_a_creation_chooses_settings_and_subnet(world: World) -> None:
     alice, bob = somebody(), somebody()
     settings = {"controllers": [[alice, bob]], "freezing_threshold": [9]}
     creation = {

@@ -60,7 +60,7 @@ async def last_block(world: World) -> Any:
 # ------------------------------------------------------------------------------------ what it is
 
 
-async def test_it_says_what_it_is(world: World) -> None:
+async def test_the_icp_ledger_tells_its_name_its_fee_and_the_standards_it_follows(world: World) -> None:
     expected: dict[str, Any] = {
         "icrc1_name": "Internet Computer",
         "icrc1_symbol": "ICP",

@@ -23,6 +23,7 @@ from icmigrate.replica.system_canisters.cycles_ledger import CREATE_CANISTER_MEM
 from icmigrate.replica.system_canisters.icp_blocks import account_identifier
 from icmigrate.replica.system_canisters.icp_ledger import ICP_LEDGER, TRANSFER_FEE
 from icmigrate.replica.system_canisters.icrc import Account
+from tests.processes import gone
 from tests.replica.http.client import Client, Target, encode
 from tests.replica.system_canisters.test_cycles_ledger import blocks
 from tests.replica.system_canisters.test_cycles_minting import MINT, subaccount_of
@@ -83,14 +84,14 @@ async def live(folder: Path, work: Work, answers: int) -> None:
         client = Client(Target(info.url, bytes.fromhex(info.root_key), time.time_ns), session)
         working = [asyncio.create_task(work.create(client.as_user())) for _ in range(2)]
         working.append(asyncio.create_task(work.mint(client)))
-        while len(work.canisters) + len(work.minted) < goal:
-            assert not any(task.done() for task in working)
-            await asyncio.sleep(0)
+        async with asyncio.timeout(120):
+            while len(work.canisters) + len(work.minted) < goal:
+                assert not any(task.done() for task in working)
+                await asyncio.sleep(0)
         os.kill(info.pid, signal.SIGKILL)
         for ended in await asyncio.gather(*working, return_exceptions=True):
             assert isinstance(ended, aiohttp.ClientError), ended
-    while daemon.status(folder) is not None:
-        await asyncio.sleep(0)
+    await asyncio.to_thread(gone, info.pid)
 
 
 async def test_blocks_and_their_effects_survive_together(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Plumbing: the system canisters of one replica, called as the subnet calls them, at a time that tests choose."""
+"""The world of system canisters: those of one replica, called as the subnet calls them, at a time that tests choose."""
 
 from __future__ import annotations
 

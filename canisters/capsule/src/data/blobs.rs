@@ -1,15 +1,14 @@
-//! Blobs and uploads of a capsule.
+//! The blobs of a capsule: who may upload them, and who may tell that one is there.
 //!
 //! Blobs are shared between the capsules of a canister, but only who may read a memory that uses a
 //! blob, or manages the capsule that has it, can tell that it is there.
 
-use super::check;
-use crate::access::rules::{self, rule, Action};
-use crate::access::{Access, Call};
-use crate::store::{unauthorized, Store};
-use crate::types::*;
+use crate::store::{Access, Store};
+use access::rules::{self, rule, Action};
+use access::{unauthorized, Call};
 use ic_stable_structures::Memory as StableMemory;
 use serde_bytes::ByteBuf;
+use types::*;
 
 /// Memories that use a blob and are asked whether the caller may download them.
 const USERS_ASKED: usize = 256;

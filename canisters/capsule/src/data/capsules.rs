@@ -1,15 +1,14 @@
-//! The head of a capsule: create, read, update, delete.
+//! The head of a capsule and the capsule as a whole: create, list, sum up, change, delete.
 
-use super::check;
-use crate::access::rules::{self, rule, Action};
-use crate::access::Call;
-use crate::kinds::STORED_KINDS;
-use crate::limits::*;
-use crate::slots::Slot;
-use crate::store::{unauthorized, Store};
-use crate::types::*;
+use crate::registry::{Registration, Residence};
+use crate::store::{Access, Store};
+use access::rules::{self, rule, Action};
+use access::{unauthorized, Call};
 use ic_stable_structures::Memory as StableMemory;
 use serde_bytes::ByteBuf;
+use types::limits::*;
+use types::record_kinds::stored_kinds;
+use types::*;
 
 /// Records that one call of `capsules_delete` deletes.
 const DELETED_AT_ONCE: usize = 2_000;
@@ -26,12 +25,12 @@ impl<M: StableMemory> Store<M> {
         }
         let existing = self.records.index.capsules_about(subject).next();
         let Some(id) = existing else { return Ok(None) };
-        self.slots.get(&id)?.readable(&id, self.me)?;
+        self.registry.get(&id)?.readable(&id)?;
         Ok(Some(self.records.get(&id, &id)?))
     }
 
     /// Makes a capsule. The subject owns it; an operator who makes it for somebody else may fill it
-    /// (see `Slot::made_by`). `token_secret` signs its asset tokens.
+    /// (see `Registration::provisioner`). `token_secret` signs its asset tokens.
     pub fn capsules_create(
         &mut self,
         call: &Call,
@@ -43,7 +42,7 @@ impl<M: StableMemory> Store<M> {
         }
         let id = loop {
             let id = format!("capsule-{}", self.header.next_number());
-            if self.slots.find(&id).is_none() {
+            if self.registry.find(&id).is_none() {
                 break id;
             }
         };
@@ -65,15 +64,11 @@ impl<M: StableMemory> Store<M> {
             created_at: call.at,
             updated_at: call.at,
         };
-        let slot = Slot {
-            home: Home::Hub,
-            generation: 0,
-            made_by: Some(call.caller).filter(|_| capsule.subject != call.person()),
-            token_secret: Some(ByteBuf::from(token_secret.to_vec())),
-            certified_root: None,
-            deleting: false,
+        let registration = Registration {
+            provisioner: Some(call.caller).filter(|_| capsule.subject != call.person()),
+            ..Registration::new(Residence::Hub, ByteBuf::from(token_secret))
         };
-        self.slots.put(&id, &slot);
+        self.registry.put(&id, &registration);
         self.put(&capsule)?;
         Ok(capsule)
     }
@@ -105,9 +100,8 @@ impl<M: StableMemory> Store<M> {
             let Some(id) = self.next_capsule(call, &person, last.as_deref()) else {
                 return Ok(Page { items, next: None });
             };
-            let slot = self.slots.get(&id)?;
-            if !slot.deleting {
-                let access = crate::access::Access::new(&self.records, &id, call.at)?;
+            if !self.registry.get(&id)?.deleting {
+                let access = Access::new(&self.records, &id, call.at)?;
                 let (_, needed) = rule(RecordKind::Capsule, Action::Read);
                 if self.allow_read(call, &access, &Resource::Capsule, needed).is_ok() {
                     items.push(self.summary_of(access.capsule())?);
@@ -121,7 +115,7 @@ impl<M: StableMemory> Store<M> {
 
     fn next_capsule(&self, call: &Call, person: &PersonRef, after: Option<&str>) -> Option<String> {
         if call.operator {
-            return self.slots.ids(after).next();
+            return self.registry.ids(after).next();
         }
         let from = after.map(|id| format!("{id}\u{1}")).unwrap_or_default();
         self.records.index.capsule_reached(person, &from)
@@ -142,8 +136,9 @@ impl<M: StableMemory> Store<M> {
             groups: count(RecordKind::Group),
             blobs: blobs.blobs,
             blob_bytes: blobs.bytes,
+            chunks: blobs.chunks,
             record_bytes: self.records.total(&head.id).bytes,
-            home: self.slots.get(&head.id)?.home,
+            home: self.registry.get(&head.id)?.residence.home(self.me),
         })
     }
 
@@ -159,7 +154,7 @@ impl<M: StableMemory> Store<M> {
         let old = access.capsule().clone();
         let mut new = old.clone();
         if let Some(owners) = update.owners {
-            check::persons("owners", &owners, MAX_HOLDERS)?;
+            check::persons("owners", &owners, MAX_OWNERS)?;
             if owners.is_empty() {
                 return Err(Error::Invalid("a capsule has at least one owner".into()));
             }
@@ -172,9 +167,9 @@ impl<M: StableMemory> Store<M> {
                 .collect();
         }
         if let Some(controllers) = update.controllers {
-            check::persons("controllers", &controllers, MAX_HOLDERS)?;
+            check::persons("controllers", &controllers, MAX_OWNERS)?;
             let known =
-                |person: &PersonRef| old.controllers.iter().find(|held| held.person == *person).cloned();
+                |person: &PersonRef| old.controllers.iter().find(|known| known.person == *person).cloned();
             new.controllers = controllers
                 .into_iter()
                 .map(|person| {
@@ -182,7 +177,7 @@ impl<M: StableMemory> Store<M> {
                     known(&person).unwrap_or(ControllerState { person, granted_at: call.at, granted_by })
                 })
                 .collect();
-            self.slots.change(capsule, |slot| slot.made_by = None)?;
+            self.registry.change(capsule, |known| known.provisioner = None)?;
         }
         if let Some(settings) = update.settings {
             check::settings(&settings)?;
@@ -195,21 +190,23 @@ impl<M: StableMemory> Store<M> {
         Ok(new)
     }
 
-    /// Deletes a capsule with all that it holds. Work is bounded: where something is left the
+    /// Deletes a capsule with all that is in it. Work is bounded: where something is left the
     /// answer is a Conflict that says so, the capsule is not there any more for anybody else, and
     /// the call is repeated.
     pub fn capsules_delete(&mut self, call: &Call, capsule: &str) -> Answer<()> {
-        let slot = self.slots.get(capsule)?;
-        let access = crate::access::Access::new(&self.records, capsule, call.at)?;
+        let registration = self.registry.get(capsule)?;
+        let access = Access::new(&self.records, capsule, call.at)?;
         let (_, needed) = rule(RecordKind::Capsule, Action::Delete);
         self.allow(call, &access, &Resource::Capsule, needed)?;
-        if !slot.deleting {
+        if !registration.deleting {
             self.writable(call, capsule)?;
-            self.slots.change(capsule, |slot| slot.deleting = true)?;
+            self.registry.change(capsule, |known| known.deleting = true)?;
         }
+        // first what is certified, which is shown for as long as that is so
         let mut left = DELETED_AT_ONCE;
+        left -= self.http.withdraw_some(capsule, left);
         // the head goes last: it says who may go on deleting
-        for kind in STORED_KINDS.into_iter().filter(|&kind| kind != RecordKind::Capsule) {
+        for kind in stored_kinds().filter(|&kind| kind != RecordKind::Capsule) {
             let ids: Vec<String> = self.records.ids(capsule, kind, None).take(left).collect();
             for id in &ids {
                 self.remove_kind(capsule, kind, id)?;
@@ -220,7 +217,7 @@ impl<M: StableMemory> Store<M> {
             return Err(Error::Conflict("not everything is deleted yet: call again".into()));
         }
         self.remove::<Capsule>(capsule, capsule)?;
-        self.slots.remove(capsule);
+        self.registry.remove(capsule);
         Ok(())
     }
 

@@ -1,12 +1,12 @@
-//! Folders.
+//! Folders: what they may lie in, and what may be put into them.
 
-use super::{check, stamped, Editable};
-use crate::access::rules::Place;
-use crate::access::{rules, Access, Call};
-use crate::limits::*;
-use crate::store::{unauthorized, Store};
-use crate::types::*;
+use super::{stamped, Editable};
+use crate::store::{Access, Store};
+use access::rules::Place;
+use access::{rules, unauthorized, Call};
 use ic_stable_structures::Memory as StableMemory;
+use types::limits::*;
+use types::*;
 
 stamped!(Folder from FolderInput { title, description, parent_folder_id });
 

@@ -1,14 +1,14 @@
-//! Galleries: memories in an order.
+//! Galleries: memories in an order, opened to all whom the gallery is open to.
 
 use super::folders::may_pass_on;
-use super::{check, stamped, Editable};
-use crate::access::rules::Place;
-use crate::access::{rules, Access, Call};
-use crate::limits::*;
-use crate::store::Store;
-use crate::types::*;
+use super::{stamped, Editable};
+use crate::store::{Access, Store};
+use access::rules::Place;
+use access::{rules, Call};
 use ic_stable_structures::Memory as StableMemory;
 use std::collections::BTreeSet;
+use types::limits::*;
+use types::*;
 
 stamped!(Gallery from GalleryInput { title, description, cover_memory_id, items });
 

@@ -1,12 +1,12 @@
-//! Memories.
+//! Memories: which folders and blobs they may refer to.
 
 use super::folders::{may_pass_on, parent};
-use super::{check, Editable, Stamp, Stamped};
-use crate::access::rules::Place;
-use crate::access::{rules, Access, Call};
-use crate::store::{unauthorized, Store};
-use crate::types::*;
+use super::{Editable, Stamp, Stamped};
+use crate::store::{Access, Store};
+use access::rules::Place;
+use access::{rules, unauthorized, Call};
 use ic_stable_structures::Memory as StableMemory;
+use types::*;
 
 impl Stamped for Memory {
     type Input = MemoryInput;

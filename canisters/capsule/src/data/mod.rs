@@ -2,27 +2,26 @@
 //!
 //! What differs from kind to kind is in [`Editable`]; what is allowed is in `access::rules`.
 
+mod access_entries;
 mod blobs;
 mod capsules;
-pub mod check;
-mod circle;
-mod entries;
 mod folders;
 mod galleries;
 mod memories;
+mod people;
 mod stamp;
 mod tokens;
 
-use crate::access::rules::{rule, Action, Place};
-use crate::access::{Access, Call};
-use crate::index::Grantee;
-use crate::kinds::noun;
-use crate::limits::MAX_PAGE_BYTES;
-use crate::store::{unauthorized, Store};
-use crate::types::*;
+use crate::store::{Access, Store};
+use access::rules::{rule, Action, Place};
+use access::Grantee;
+use access::{unauthorized, Call};
 use ic_stable_structures::Memory as StableMemory;
 use stamp::stamped;
 pub use stamp::{Stamp, Stamped};
+use types::limits::MAX_PAGE_BYTES;
+use types::record_kinds::noun;
+use types::*;
 
 /// A kind of record that callers create, update and delete.
 pub trait Editable: Stamped {

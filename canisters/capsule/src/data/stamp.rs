@@ -1,7 +1,7 @@
 //! What the canister adds to an input to make it a record.
 
 use crate::index::Indexed;
-use crate::types::*;
+use types::*;
 
 #[derive(Clone, Debug)]
 pub struct Stamp {

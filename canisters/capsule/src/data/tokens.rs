@@ -1,14 +1,13 @@
-//! Tokens for private assets, to be fetched over HTTP.
+//! Who is given asset tokens, and for how long.
 
-use super::check;
-use crate::access::rules::VIEW;
-use crate::access::Call;
 use crate::http::{asset_path, variant_name};
-use crate::limits::{MAX_TOKENS, MAX_TOKEN_SECONDS};
 use crate::store::Store;
 use crate::tokens::{self, Scope};
-use crate::types::*;
+use access::rules::VIEW;
+use access::Call;
 use ic_stable_structures::Memory as StableMemory;
+use types::limits::{MAX_TOKENS, MAX_TOKEN_SECONDS};
+use types::*;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -26,7 +25,7 @@ impl<M: StableMemory> Store<M> {
         if valid_seconds > MAX_TOKEN_SECONDS {
             return Err(Error::Invalid(format!("a token is good for {MAX_TOKEN_SECONDS} seconds at most")));
         }
-        let secret = self.slots.get(capsule)?.token_secret;
+        let secret = self.registry.get(capsule)?.token_secret;
         let secret = secret.ok_or_else(|| Error::Conflict("this canister signs no more tokens".into()))?;
         let expires = call.at / SECOND + valid_seconds;
         let token = |asset: &AssetRef| {

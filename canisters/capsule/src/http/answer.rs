@@ -2,9 +2,9 @@
 
 use super::headers::{content_disposition, content_type, etag, header, none_match, range, Ranged};
 use super::Assets;
-use crate::blobs::{chunk_count, chunk_length, sha256};
-use crate::limits::CHUNK_SIZE;
-use crate::types::{Asset, AssetLocation, Digest, HttpRequest};
+use storage::digest::sha256;
+use types::limits::CHUNK_SIZE;
+use types::{chunk_count, chunk_length, Asset, AssetLocation, Digest, HttpRequest};
 
 /// Chunks of a public asset whose ranges are certified: the first gigabyte.
 const CERTIFIED_CHUNKS: u32 = 512;

@@ -1,8 +1,8 @@
 //! Header fields: content types, file names, entity tags, ranges (RFC 9110, RFC 6266, RFC 8187).
 
 use super::names::percent_encode;
-use crate::blobs::hex;
-use crate::types::{Digest, HttpRequest};
+use storage::digest::hex;
+use types::{Digest, HttpRequest};
 
 /// The value of a request's header; the first one where there are several.
 pub(super) fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {

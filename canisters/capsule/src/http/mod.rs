@@ -13,11 +13,8 @@ mod redirect;
 pub use certify::certified_data;
 pub use names::{asset_path, percent_encode, variant_name};
 
-use crate::blobs::{chunk_count, sha256};
-use crate::keys::{Fields, Key};
-use crate::memory::{self, Vm};
+use crate::registry::Residence;
 use crate::tokens::{self, TokenError};
-use crate::types::*;
 use answer::{Choice, Shown};
 use candid::Principal;
 use certify::{Certifier, Proof, HEALTH};
@@ -26,6 +23,9 @@ use ic_stable_structures::memory_manager::MemoryManager;
 use ic_stable_structures::{Memory as StableMemory, StableBTreeMap};
 use names::{percent_decode, query_parameter, variant_of};
 use serde_bytes::ByteBuf;
+use storage::digest::sha256;
+use storage::memory::{self, Vm};
+use types::*;
 
 /// The permission bit that fetching an asset needs: view.
 const VIEW: u8 = 1;
@@ -37,7 +37,7 @@ pub trait Assets {
     /// The capsule that has a memory with this id: an id is used once in a canister.
     fn capsule_with(&self, memory: &str) -> Option<String>;
     /// Where a capsule lives; None for an unknown one.
-    fn home(&self, capsule: &str) -> Option<Home>;
+    fn residence(&self, capsule: &str) -> Option<Residence>;
     /// The secret that signs the capsule's tokens.
     fn token_secret(&self, capsule: &str) -> Option<Vec<u8>>;
     fn memory(&self, capsule: &str, memory: &str) -> Option<Memory>;
@@ -61,13 +61,11 @@ pub struct Context {
     pub manifest_branch: Digest,
 }
 
-/// The HTTP side of a canister: which memories are certified as public, and the tree over them.
-///
-/// PUBLIC_ASSETS: capsule 00 memory 00 -> names of the variants, 00 between. The tree is rebuilt from
-/// it when the canister wakes up from an upgrade.
+/// The HTTP side of a canister.
 pub struct Http<M: StableMemory> {
-    published: StableBTreeMap<Vec<u8>, String, Vm<M>>,
-    certifier: Certifier,
+    certifier: Certifier<M>,
+    /// UNPUBLISHED: capsule -> id of the memory up to which its public answers are certified again
+    unpublished: StableBTreeMap<String, String, Vm<M>>,
 }
 
 /// A fixed answer: status, header of its own, body.
@@ -133,8 +131,8 @@ fn common_headers(mut headers: Vec<(String, String)>) -> Vec<(String, String)> {
 }
 
 /// An asset that the caller may see, or why not.
-enum Access {
-    Shown { capsule: String, shown: Box<Shown>, public: bool },
+enum Visibility {
+    Shown { shown: Box<Shown>, certified: bool },
     Moved(Principal),
     Refused(&'static Fixed),
 }
@@ -163,7 +161,7 @@ struct Wanted<'a> {
 }
 
 impl<M: StableMemory> Http<M> {
-    /// Opens the HTTP side; `restore` follows once everything else is open.
+    /// Opens the HTTP side. Nothing is built, however much is published.
     pub fn init(memories: &MemoryManager<M>) -> Self {
         let fixed =
             [(Some(HEALTH), &OK), (Some(HEALTH), &NOT_ALLOWED), (None, &NOT_FOUND), (None, &NOT_ALLOWED)];
@@ -171,17 +169,8 @@ impl<M: StableMemory> Http<M> {
             ["GET", "HEAD"].map(|method| (*path, answer.status, answer.headers(), answer.body(method)))
         });
         Http {
-            published: StableBTreeMap::init(memories.get(memory::PUBLIC_ASSETS)),
-            certifier: Certifier::new(answers),
-        }
-    }
-
-    /// Builds the certification tree again after an upgrade.
-    pub fn restore<A: Assets>(&mut self, assets: &A) {
-        let keys: Vec<Vec<u8>> = self.published.keys().collect();
-        for key in keys {
-            let (capsule, memory) = parts(&key);
-            self.certify(assets, &capsule, &memory);
+            certifier: Certifier::init(memories, answers),
+            unpublished: StableBTreeMap::init(memories.get(memory::UNPUBLISHED)),
         }
     }
 
@@ -192,21 +181,51 @@ impl<M: StableMemory> Http<M> {
 
     /// Certifies the answers of a memory if it is public, and forgets them if not. To be called after
     /// every change of the memory, of who may see it, and of where the capsule lives; the certified
-    /// data is to be set afterwards.
-    pub fn refresh<A: Assets>(&mut self, assets: &A, capsule: &str, memory: &str) {
-        self.withdraw_key(published_key(capsule, memory));
+    /// data is to be set afterwards. Answers how many forms were certified: it costs as much.
+    pub fn refresh<A: Assets>(&mut self, assets: &A, capsule: &str, memory: &str) -> usize {
         if is_here(assets, capsule) && assets.is_always_public(capsule, memory) {
-            let variants = self.certify(assets, capsule, memory);
-            self.published.insert(published_key(capsule, memory), variants.join("\0"));
+            if let Some(record) = assets.memory(capsule, memory) {
+                return self.certifier.publish(capsule, &record, assets);
+            }
         }
+        self.certifier.withdraw(capsule, memory);
+        0
     }
 
-    /// Forgets the certified answers of a whole capsule, when it moves or is deleted.
-    pub fn withdraw(&mut self, capsule: &str) {
-        let prefix = Key::default().text(capsule);
-        let keys: Vec<Vec<u8>> =
-            self.published.keys_range(prefix.clone().into_bytes()..prefix.end()).collect();
-        keys.into_iter().for_each(|key| self.withdraw_key(key));
+    /// Forgets the certified answers of a memory: if it is public it is answered without a certificate.
+    pub fn withdraw(&mut self, capsule: &str, memory: &str) {
+        self.certifier.withdraw(capsule, memory);
+    }
+
+    /// Forgets the certified answers of at most `limit` memories of a capsule, and answers of how many.
+    pub fn withdraw_some(&mut self, capsule: &str, limit: usize) -> usize {
+        self.unpublished.remove(&capsule.to_owned());
+        self.certifier.withdraw_some(capsule, limit)
+    }
+
+    /// Whether any answer of a capsule is certified. If so it is given, wherever the capsule is.
+    pub fn is_certified(&self, capsule: &str) -> bool {
+        self.certifier.has_any(capsule)
+    }
+
+    /// Forgets all certified answers, at once.
+    pub fn reset(&mut self) {
+        self.certifier.reset();
+    }
+
+    /// Notes that the public answers of a capsule are to be certified again, from behind a memory on.
+    pub fn publish_from(&mut self, capsule: &str, after: &str) {
+        self.unpublished.insert(capsule.to_owned(), after.to_owned());
+    }
+
+    /// Notes that they are.
+    pub fn published(&mut self, capsule: &str) {
+        self.unpublished.remove(&capsule.to_owned());
+    }
+
+    /// A capsule whose public answers are to be certified again, and from behind which memory on.
+    pub fn next_unpublished(&self) -> Option<(String, String)> {
+        self.unpublished.first_key_value()
     }
 
     /// Answers a request.
@@ -227,30 +246,29 @@ impl<M: StableMemory> Http<M> {
                 } else {
                     &NOT_FOUND
                 },
+                assets,
             );
         }
         if decoded.is_none() {
-            return self.fixed(&ask, &MALFORMED);
+            return self.fixed(&ask, &MALFORMED, assets);
         }
         if !reads {
-            return self.fixed(&ask, if method == "OPTIONS" { &PREFLIGHT } else { &NOT_ALLOWED });
+            return self.fixed(&ask, if method == "OPTIONS" { &PREFLIGHT } else { &NOT_ALLOWED }, assets);
         }
-        let Some(wanted) = Wanted::of(request, path, query) else { return self.fixed(&ask, &NOT_FOUND) };
-        match access(&wanted, assets, context) {
-            Access::Refused(answer) => self.fixed(&ask, answer),
-            Access::Moved(to) => {
+        let Some(wanted) = Wanted::of(request, path, query) else {
+            return self.fixed(&ask, &NOT_FOUND, assets);
+        };
+        match self.visibility(&wanted, assets, context) {
+            Visibility::Refused(answer) => self.fixed(&ask, answer, assets),
+            Visibility::Moved(to) => {
                 let location = redirect::moved_location(request, context.me, to);
                 let headers =
                     vec![("Location".into(), location), ("Cache-Control".into(), "no-store".into())];
                 let mut response = response(308, headers, Vec::new());
-                self.certifier.seal(&mut response, &Proof::Skip, ask.path, sha256(b""), context);
+                self.certifier.seal(&mut response, &Proof::Skip, ask.path, sha256(b""), assets, context);
                 response
             }
-            Access::Shown { capsule, shown, public } => {
-                let certified =
-                    public && self.published.contains_key(&published_key(&capsule, &wanted.memory));
-                self.asset(&ask, &wanted, &shown, certified, assets)
-            }
+            Visibility::Shown { shown, certified } => self.asset(&ask, &wanted, &shown, certified, assets),
         }
     }
 
@@ -267,7 +285,7 @@ impl<M: StableMemory> Http<M> {
             variant: variant_of(&token.variant_)?,
             token: token.token.as_deref(),
         };
-        let Access::Shown { shown, .. } = access(&wanted, assets, context) else { return None };
+        let Visibility::Shown { shown, .. } = self.visibility(&wanted, assets, context) else { return None };
         if shown.sha256[..] != token.sha256[..] || token.index >= chunk_count(shown.length) {
             return None;
         }
@@ -295,7 +313,7 @@ impl<M: StableMemory> Http<M> {
             (shown.choose(ask.request), Proof::Skip, Some([0; 32]))
         };
         let (Some(body), Some(hash)) = (shown.body(choice, ask.method, assets), hash) else {
-            return self.fixed(ask, &NOT_FOUND);
+            return self.fixed(ask, &NOT_FOUND, assets);
         };
         let (status, headers) = shown.head(choice, ask.method);
         let mut response = response(status, headers, body);
@@ -306,11 +324,14 @@ impl<M: StableMemory> Http<M> {
                     token,
                 });
         }
-        self.certifier.seal(&mut response, &proof, ask.path, hash, ask.context);
+        // where an answer is certified no other has a proof
+        if verified || !certified {
+            self.certifier.seal(&mut response, &proof, ask.path, hash, assets, ask.context);
+        }
         response
     }
 
-    fn fixed(&self, ask: &Ask, answer: &Fixed) -> HttpResponse {
+    fn fixed<A: Assets>(&self, ask: &Ask, answer: &Fixed, assets: &A) -> HttpResponse {
         let body = answer.body(ask.method).as_bytes();
         let mut response = HttpResponse {
             status_code: answer.status,
@@ -320,28 +341,19 @@ impl<M: StableMemory> Http<M> {
             upgrade: None,
         };
         let proof = if ask.is_skipped() { Proof::Skip } else { Proof::Fixed };
-        self.certifier.seal(&mut response, &proof, ask.path, sha256(body), ask.context);
+        self.certifier.seal(&mut response, &proof, ask.path, sha256(body), assets, ask.context);
         response
     }
 
-    fn certify<A: Assets>(&mut self, assets: &A, capsule: &str, memory: &str) -> Vec<String> {
-        let Some(record) = assets.memory(capsule, memory) else { return Vec::new() };
-        let mut names = Vec::new();
-        for asset in record.assets {
-            let variant = asset.variant_.clone();
-            let Some(shown) = Shown::new(asset, true) else { continue };
-            self.certifier.insert(memory, &variant, &shown, assets);
-            names.push(variant_name(&variant));
+    /// Whether the asset may be seen: by everybody, or with the token. Of a moved one the personal
+    /// canister decides. What is certified is shown as it is certified until it is withdrawn, whatever
+    /// has become of its capsule meanwhile: any other answer would be taken for a forgery.
+    fn visibility<A: Assets>(&self, wanted: &Wanted, assets: &A, context: &Context) -> Visibility {
+        let here = assets.capsule_with(&wanted.memory);
+        if let Some(capsule) = here.as_ref().filter(|capsule| self.certifier.has(capsule, &wanted.memory)) {
+            return show(capsule, wanted, Reason::Certified, assets);
         }
-        names
-    }
-
-    fn withdraw_key(&mut self, key: Vec<u8>) {
-        let Some(names) = self.published.remove(&key) else { return };
-        let (_, memory) = parts(&key);
-        for variant in names.split('\0').filter_map(variant_of) {
-            self.certifier.remove(&memory, &variant);
-        }
+        visibility(here, wanted, assets, context)
     }
 }
 
@@ -363,45 +375,52 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Whether the asset may be seen: by everybody, or with the token. Of a moved one the personal
-/// canister decides.
-fn access<A: Assets>(wanted: &Wanted, assets: &A, context: &Context) -> Access {
+/// The same of an asset that is not certified.
+fn visibility<A: Assets>(here: Option<String>, wanted: &Wanted, assets: &A, context: &Context) -> Visibility {
     let claimed = || wanted.token.and_then(|token| tokens::claims(token).ok()).map(|scope| scope.capsule);
-    // Of a retired capsule only its home is known, and only a token tells which capsule it is.
-    let capsule = assets.capsule_with(&wanted.memory).or_else(claimed);
-    let home = capsule.as_deref().and_then(|capsule| assets.home(capsule));
-    let (Some(capsule), Some(home)) = (capsule, home) else {
-        return Access::Refused(if wanted.token.is_some() { &TOKEN_REFUSED } else { &TOKEN_NEEDED });
+    // Of a retired capsule only its residence is known, and only a token tells which capsule it is.
+    let capsule = here.or_else(claimed);
+    let residence = capsule.as_deref().and_then(|capsule| assets.residence(capsule));
+    let (Some(capsule), Some(residence)) = (capsule, residence) else {
+        return Visibility::Refused(if wanted.token.is_some() { &TOKEN_REFUSED } else { &TOKEN_NEEDED });
     };
-    if let Home::Moved(to) = home {
-        return Access::Moved(to);
+    if let Residence::MovedTo(to) = residence {
+        return Visibility::Moved(to);
     }
     if assets.is_public(&capsule, &wanted.memory, context.now) {
-        return show(capsule, wanted, true, assets);
+        return show(&capsule, wanted, Reason::Public, assets);
     }
-    let Some(token) = wanted.token else { return Access::Refused(&TOKEN_NEEDED) };
-    let Some(secret) = assets.token_secret(&capsule) else { return Access::Refused(&TOKEN_REFUSED) };
+    let Some(token) = wanted.token else { return Visibility::Refused(&TOKEN_NEEDED) };
+    let Some(secret) = assets.token_secret(&capsule) else { return Visibility::Refused(&TOKEN_REFUSED) };
     let (variant, now) = (variant_name(&wanted.variant), context.now / 1_000_000_000);
     match tokens::verify(&secret, token, &wanted.memory, &variant, VIEW, now) {
-        Ok(scope) if scope.capsule == capsule => show(capsule, wanted, false, assets),
-        Err(TokenError::Expired) => Access::Refused(&TOKEN_EXPIRED),
-        Ok(_) | Err(TokenError::WrongScope) => Access::Refused(&FORBIDDEN),
-        Err(TokenError::Malformed | TokenError::WrongSignature) => Access::Refused(&TOKEN_REFUSED),
+        Ok(scope) if scope.capsule == capsule => show(&capsule, wanted, Reason::Token, assets),
+        Err(TokenError::Expired) => Visibility::Refused(&TOKEN_EXPIRED),
+        Ok(_) | Err(TokenError::WrongScope) => Visibility::Refused(&FORBIDDEN),
+        Err(TokenError::Malformed | TokenError::WrongSignature) => Visibility::Refused(&TOKEN_REFUSED),
     }
 }
 
-fn show<A: Assets>(capsule: String, wanted: &Wanted, public: bool, assets: &A) -> Access {
-    let memory = assets.memory(&capsule, &wanted.memory);
+/// Why an asset may be seen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    Certified,
+    Public,
+    Token,
+}
+
+fn show<A: Assets>(capsule: &str, wanted: &Wanted, reason: Reason, assets: &A) -> Visibility {
+    let memory = assets.memory(capsule, &wanted.memory);
     let asset =
         memory.and_then(|memory| memory.assets.into_iter().find(|asset| asset.variant_ == wanted.variant));
-    match asset.and_then(|asset| Shown::new(asset, public)) {
-        Some(shown) => Access::Shown { capsule, shown: Box::new(shown), public },
-        None => Access::Refused(&NOT_FOUND),
+    match asset.and_then(|asset| Shown::new(asset, reason != Reason::Token)) {
+        Some(shown) => Visibility::Shown { shown: Box::new(shown), certified: reason == Reason::Certified },
+        None => Visibility::Refused(&NOT_FOUND),
     }
 }
 
 fn is_here<A: Assets>(assets: &A, capsule: &str) -> bool {
-    matches!(assets.home(capsule), Some(Home::Hub | Home::Migrating))
+    assets.residence(capsule).is_some_and(|residence| !matches!(residence, Residence::MovedTo(_)))
 }
 
 fn next_token(wanted: &Wanted, shown: &Shown, index: u32) -> Option<StreamingToken> {
@@ -422,16 +441,6 @@ fn response(status_code: u16, headers: Vec<(String, String)>, body: Vec<u8>) -> 
         streaming_strategy: None,
         upgrade: None,
     }
-}
-
-fn published_key(capsule: &str, memory: &str) -> Vec<u8> {
-    Key::default().text(capsule).text(memory).into_bytes()
-}
-
-fn parts(key: &[u8]) -> (String, String) {
-    let mut fields = Fields(key);
-    let mut text = || fields.text().expect("a key of two texts");
-    (text(), text())
 }
 
 #[cfg(test)]

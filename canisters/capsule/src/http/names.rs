@@ -1,6 +1,6 @@
 //! Paths: `/asset/{memory}/{variant}`, percent-encoded (RFC 3986).
 
-use crate::types::AssetVariant;
+use types::AssetVariant;
 
 /// The name of a variant in a path. A variant of another name is `other:` and that name.
 pub fn variant_name(variant: &AssetVariant) -> String {

@@ -1,8 +1,8 @@
 //! Where a moved capsule's assets are: the same path and query at the personal canister.
 
 use super::headers::header;
-use crate::types::HttpRequest;
 use candid::Principal;
+use types::HttpRequest;
 
 /// The URL of the same asset at `to`, as the caller reached `from`.
 pub(super) fn moved_location(request: &HttpRequest, from: Principal, to: Principal) -> String {

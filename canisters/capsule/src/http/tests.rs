@@ -1,12 +1,12 @@
 use super::*;
-use crate::blobs::Blobs;
-use crate::limits::CHUNK_SIZE;
+use blobs::Blobs;
 use ic_certification::{fork, labeled, leaf, Certificate};
 use ic_response_verification::verify_request_response_pair;
 use ic_stable_structures::VectorMemory;
 use ic_verify_bls_signature::PrivateKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
+use types::limits::CHUNK_SIZE;
 
 const NOW: Time = 1_800_000_000_000_000_000;
 const SECRET: [u8; 32] = [5; 32];
@@ -39,9 +39,11 @@ impl Assets for World {
         self.records.keys().find(|(_, id)| id == memory).map(|(capsule, _)| capsule.clone())
     }
 
-    fn home(&self, capsule: &str) -> Option<Home> {
+    fn residence(&self, capsule: &str) -> Option<Residence> {
         let known = self.records.keys().any(|(id, _)| id == capsule);
-        known.then(|| if self.moved.contains(capsule) { Home::Moved(personal()) } else { Home::Hub })
+        known.then(
+            || if self.moved.contains(capsule) { Residence::MovedTo(personal()) } else { Residence::Hub },
+        )
     }
 
     fn token_secret(&self, _: &str) -> Option<Vec<u8>> {
@@ -89,7 +91,7 @@ impl World {
     /// empty placeholder, and metadata elsewhere.
     fn new() -> (World, Http<VectorMemory>) {
         let memories = VectorMemory::default();
-        let manager = crate::memory::manager(memories.clone(), 16);
+        let manager = storage::memory::manager(memories.clone(), 16);
         let mut blobs = Blobs::init(&manager);
         for bytes in [&LONG[..], b""] {
             let sha = sha256(bytes);
@@ -296,7 +298,66 @@ fn a_public_asset_is_streamed_whole_and_verified() {
         value(&answer, "Content-Disposition"),
         "inline; filename=\"Zo_ at _sea_.jpg\"; filename*=UTF-8''Zo%C3%AB%20at%20%22sea%22.jpg"
     );
-    assert_eq!(value(&answer, "ETag"), format!("\"{}\"", crate::blobs::hex(&sha256(&LONG))));
+    assert_eq!(value(&answer, "ETag"), format!("\"{}\"", storage::digest::hex(&sha256(&LONG))));
+}
+
+/// Ids that begin with each other, that mean something in the tree, that lie around others.
+#[test]
+fn between_public_memories_it_is_proved_that_the_others_are_not_certified() {
+    let (mut world, mut http) = World::new();
+    let record = world.records[&("a".into(), "Zoë 1".into())].clone();
+    let certified = ["a", "a ", "aa", "ab", "b", "!", "~", "Zoë 1"];
+    let skipped = ["<*>", "<$>", "a/b", "a/thumbnail", "/"];
+    for id in certified.into_iter().chain(skipped) {
+        let record = Memory { id: id.into(), ..record.clone() };
+        world.records.insert(("a".into(), id.into()), record);
+        world.public.insert(("a".into(), id.into()));
+        assert_eq!(http.refresh(&world, "a", id) > 0, certified.contains(&id), "{id}");
+    }
+    let url = |id: &str, rest: &str| format!("/asset/{}{rest}", percent_encode(id));
+    for id in certified {
+        let (answer, verified) = world.fetch(&http, &get(&url(id, "/thumbnail")));
+        assert_eq!((answer.status_code, verified), (200, Some(200)), "{id}");
+        for rest in [
+            "",
+            "/",
+            "/display",
+            "/thumbnail/",
+            "/thumbnail/x",
+            "/other:mp4",
+            "/other:mp4%2Fhigh",
+            "/%3C*%3E",
+        ] {
+            let (answer, verified) = world.fetch(&http, &get(&url(id, rest)));
+            assert_eq!((answer.status_code, verified), (404, None), "{id}{rest}");
+        }
+    }
+    for id in skipped {
+        let (answer, verified) = world.fetch(&http, &get(&url(id, "/thumbnail")));
+        // the verifier takes the path apart after decoding it: these are below the memory "a"
+        assert_eq!((answer.status_code, verified), (200, None), "{id}");
+    }
+    for id in ["", "\u{1}", " ", "0", "A", "a!", "aaa", "b0", "z", "ÿ", &"z".repeat(300)] {
+        let (answer, verified) = world.fetch(&http, &get(&url(id, "/thumbnail")));
+        assert_eq!(verified, None, "{id}");
+        assert_eq!(answer.status_code, 401, "{id}");
+    }
+    for deep in ["/a", "/thumbnail/", "//"] {
+        let (answer, verified) = world.fetch(&http, &get(&url("a", &deep.repeat(100))));
+        assert_eq!((answer.status_code, verified), (404, None), "{deep}");
+    }
+    // nor is any of them taken for a certified one
+    let (answer, _) = world.fetch(&http, &get("/asset/aaa/thumbnail"));
+    for id in certified {
+        assert!(world.verify(&get(&url(id, "/thumbnail")), &answer).is_err(), "{id}");
+    }
+    for id in certified {
+        http.withdraw("a", id);
+        let (answer, verified) = world.fetch(&http, &get(&url(id, "/thumbnail")));
+        assert_eq!((answer.status_code, verified), (200, None), "{id}");
+    }
+    assert!(!http.is_certified("a"));
+    assert_eq!(http.branch_hash(), World::new().1.branch_hash());
 }
 
 #[test]
@@ -324,7 +385,7 @@ fn a_forged_byte_or_header_or_status_of_a_public_asset_is_found() {
 fn every_form_of_request_for_a_public_asset_is_verified() {
     let (mut world, mut http) = World::new();
     world.publish(&mut http);
-    let tag = format!("\"{}\"", crate::blobs::hex(&sha256(&LONG)));
+    let tag = format!("\"{}\"", storage::digest::hex(&sha256(&LONG)));
     let last = LONG.len() - 1;
     let second = CHUNK_SIZE as usize..2 * CHUNK_SIZE as usize;
     for (request, status, body) in [
@@ -399,10 +460,9 @@ fn the_tree_is_the_same_after_an_upgrade() {
     let (mut world, mut http) = World::new();
     world.publish(&mut http);
     let before = http.branch_hash();
-    let mut http = Http::init(&crate::memory::manager(world.memories.clone(), 16));
-    assert_ne!(http.branch_hash(), before);
-    http.restore(&world);
+    let http = Http::init(&storage::memory::manager(world.memories.clone(), 16));
     assert_eq!(http.branch_hash(), before);
+    assert_eq!(world.fetch(&http, &get(ORIGINAL)).1, Some(200));
 }
 
 #[test]
@@ -420,7 +480,7 @@ fn what_is_public_for_a_time_only_is_answered_without_certificate() {
 #[test]
 fn a_token_opens_a_private_asset_with_any_range() {
     let (world, http) = World::new();
-    let tag = format!("\"{}\"", crate::blobs::hex(&sha256(&LONG)));
+    let tag = format!("\"{}\"", storage::digest::hex(&sha256(&LONG)));
     let end = LONG.len();
     let window = CHUNK_SIZE as usize;
     for (request, status, body) in [
@@ -507,7 +567,9 @@ fn a_moved_capsule_is_redirected_with_its_token() {
     let (mut world, mut http) = World::new();
     world.publish(&mut http);
     world.moved.insert("a".into());
-    http.withdraw("a");
+    let (answer, verified) = world.fetch(&http, &get(ORIGINAL));
+    assert_eq!((answer.status_code, verified), (200, Some(200)), "certified until it is withdrawn");
+    assert_eq!(http.withdraw_some("a", 10), 1);
     for request in [private(|_| {}), get(ORIGINAL), get(&format!("{ORIGINAL}?token=nonsense"))] {
         let (answer, verified) = world.fetch(&http, &request);
         assert_eq!((answer.status_code, verified), (308, None));

@@ -2,6 +2,7 @@ use super::*;
 use ic_stable_structures::VectorMemory;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use types::record_kinds::KINDS;
 
 const ALWAYS_ENOUGH: u32 = u32::MAX;
 

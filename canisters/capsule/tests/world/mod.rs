@@ -1,14 +1,14 @@
 //! A store in plain memory, with people.
 #![allow(dead_code)]
 
+use access::Call;
 use candid::Principal;
-use capsule::access::Call;
-use capsule::header::Role;
 use capsule::import::Import;
 use capsule::store::Store;
-use capsule::types::*;
 use ic_stable_structures::VectorMemory;
 use serde_bytes::ByteBuf;
+use storage::header::CanisterKind;
+use types::*;
 
 pub const HUB: Principal = Principal::from_slice(&[0, 0, 0, 0, 0, 0, 0, 1, 1, 1]);
 pub const HOME: Principal = Principal::from_slice(&[0, 0, 0, 0, 0, 0, 0, 2, 1, 1]);
@@ -38,15 +38,15 @@ pub struct World {
 }
 
 pub fn hub() -> World {
-    let memories = capsule::memory::manager(VectorMemory::default(), 1);
-    let mut store = Store::open(&memories, Role::Hub, HUB);
+    let memories = storage::memory::manager(VectorMemory::default(), 1);
+    let mut store = Store::open(&memories, CanisterKind::Hub, HUB);
     let capsule = store.capsules_create(&by("alice"), person("alice"), [7; 32]).unwrap().id;
     World { store, capsule }
 }
 
 pub fn personal(capsule: &str) -> (Store<VectorMemory>, Import<VectorMemory>) {
-    let memories = capsule::memory::manager(VectorMemory::default(), 1);
-    let mut personal = (Store::open(&memories, Role::Personal, HOME), Import::init(&memories));
+    let memories = storage::memory::manager(VectorMemory::default(), 1);
+    let mut personal = (Store::open(&memories, CanisterKind::Personal, HOME), Import::init(&memories));
     begin(capsule, &mut personal);
     personal
 }
@@ -147,7 +147,7 @@ pub fn public(id: &str, resource: Resource, permissions: u32) -> AccessInput {
     AccessInput {
         person: None,
         is_public: true,
-        role: capsule::types::Role::Guest,
+        role: types::Role::Guest,
         ..grant(id, resource, "x", permissions)
     }
 }
@@ -161,8 +161,8 @@ pub fn to_group(id: &str, resource: Resource, group: &str, permissions: u32) -> 
     }
 }
 
-fn role_for(permissions: u32) -> capsule::types::Role {
-    use capsule::types::Role;
+fn role_for(permissions: u32) -> types::Role {
+    use types::Role;
     match permissions {
         16.. => Role::Owner,
         8.. => Role::Admin,
@@ -194,7 +194,7 @@ impl World {
 
     pub fn upload(&mut self, bytes: &[u8]) -> Digest {
         let call = by("alice");
-        let sha256 = capsule::blobs::sha256(bytes);
+        let sha256 = storage::digest::sha256(bytes);
         self.store.uploads_begin(&call, &self.capsule, &sha256, bytes.len() as u64).unwrap();
         for (index, chunk) in bytes.chunks(1_900_000).enumerate() {
             self.store.uploads_put_chunk(&call, &self.capsule, &sha256, index as u32, chunk).unwrap();

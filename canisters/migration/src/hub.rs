@@ -1,0 +1,75 @@
+//! What the hub keeps: its capsules, the migrations of them, the module for personal canisters.
+
+use crate::migrations::Migrations;
+use crate::module_store::ModuleStore;
+use crate::phases::{parties, Party};
+use crate::quote::{quote, HubFunds};
+use access::{unauthorized, Call};
+use capsule::store::Store;
+use ic_stable_structures::memory_manager::MemoryManager;
+use ic_stable_structures::Memory as StableMemory;
+use std::collections::BTreeSet;
+use types::*;
+
+pub struct Hub<M: StableMemory> {
+    pub store: Store<M>,
+    pub migrations: Migrations<M>,
+    pub modules: ModuleStore<M>,
+    /// The capsules that a step is running for; in the heap, as steps do not outlive an upgrade.
+    pub(crate) leases: BTreeSet<String>,
+}
+
+impl<M: StableMemory> Hub<M> {
+    pub fn init(memories: &MemoryManager<M>, store: Store<M>) -> Self {
+        Hub {
+            store,
+            migrations: Migrations::init(memories),
+            modules: ModuleStore::init(memories),
+            leases: BTreeSet::new(),
+        }
+    }
+
+    /// Ok for who may ask for a step of the capsule's migration.
+    pub fn may_ask(&self, call: &Call, capsule: &str, step: MigrationStep) -> Answer<()> {
+        self.store.registry.get(capsule)?;
+        for party in parties(step) {
+            let belongs = match party {
+                Party::Operator => call.operator,
+                Party::Owner => self.is_owner(call, capsule)?,
+            };
+            if belongs {
+                return Ok(());
+            }
+        }
+        Err(unauthorized(call))
+    }
+
+    fn is_owner(&self, call: &Call, capsule: &str) -> Answer<bool> {
+        let head: Capsule = self.store.records.get(capsule, capsule)?;
+        Ok(!call.is_anonymous() && head.owners.iter().any(|owner| owner.person == call.person()))
+    }
+
+    /// Deletes a capsule that no migration has taken.
+    pub fn delete_capsule(&mut self, call: &Call, capsule: &str) -> Answer<()> {
+        if self.migrations.active(capsule)?.is_some() {
+            self.may_ask(call, capsule, MigrationStep::Abort)?;
+            return Err(Error::Conflict(format!("capsule {capsule} has a migration: abort it first")));
+        }
+        self.store.capsules_delete(call, capsule)
+    }
+
+    /// What a migration of the capsule would cost, and whether it can begin or go on.
+    pub fn quote(
+        &self,
+        capsule: &str,
+        chunks_present: u64,
+        creation_fee: u128,
+        liquid: u128,
+    ) -> Answer<MigrationQuote> {
+        let head: Capsule = self.store.records.get(capsule, capsule)?;
+        let summary = self.store.summary_of(&head)?;
+        let reserved = self.migrations.reserved()?;
+        let funds = HubFunds { creation_fee, liquid, reserved, wasm: self.modules.info() };
+        Ok(quote(&summary, self.migrations.newest(capsule)?, chunks_present, funds))
+    }
+}

@@ -1,0 +1,47 @@
+//! Bounds, as numbers, of everything that comes from outside.
+
+/// A blob is cut into chunks of this many bytes; the last one may be shorter.
+pub const CHUNK_SIZE: u64 = 1_900_000;
+/// Longest blob, in bytes.
+pub const MAX_BLOB_LENGTH: u64 = 64 << 30;
+/// Longest bytes of an inline asset.
+pub const MAX_INLINE: usize = 32 << 10;
+
+/// Longest id of a capsule or a record, in bytes.
+pub const MAX_ID: usize = 64;
+/// Longest name, title, tag, or name of a person, in bytes.
+pub const MAX_SHORT_TEXT: usize = 512;
+/// Longest description, note, caption or metadata text, in bytes.
+pub const MAX_LONG_TEXT: usize = 16 << 10;
+/// Longest URL, in bytes.
+pub const MAX_URL: usize = 2_048;
+
+/// Most entries in a list of tags, people or triggered events.
+pub const MAX_TAGS: usize = 256;
+/// Most assets of one memory.
+pub const MAX_ASSETS: usize = 16;
+/// Most items of one gallery.
+pub const MAX_GALLERY_ITEMS: usize = 2_000;
+/// Most members of one group.
+pub const MAX_MEMBERS: usize = 1_000;
+/// Most owners, and most controllers, of one capsule.
+pub const MAX_OWNERS: usize = 32;
+/// Most operators.
+pub const MAX_OPERATORS: usize = 64;
+/// Most folders above a memory or folder.
+pub const MAX_FOLDERS_UP: usize = 256;
+/// Most access entries on one resource.
+pub const MAX_ENTRIES: usize = 1_000;
+/// Most bytes of one canonical record.
+pub const MAX_RECORD: usize = 1 << 20;
+
+/// Most items on a page of any list.
+pub const MAX_PAGE: u32 = 1_000;
+/// Most bytes on a page: an answer stays below the 2 MiB of a replicated reply.
+pub const MAX_PAGE_BYTES: usize = 1_800_000;
+/// Most uploads in progress of one capsule.
+pub const MAX_UPLOADS: u64 = 256;
+/// Longest validity of an asset token, in seconds.
+pub const MAX_TOKEN_SECONDS: u64 = 366 * 24 * 60 * 60;
+/// Most tokens asked for at once.
+pub const MAX_TOKENS: usize = 500;
