@@ -20,14 +20,23 @@ def start(
         Option(metavar="N", min=0, max=65535, help="Where to listen; 0: any free port [default: as last time]."),
     ] = None,
     foreground: Annotated[bool, Option("--foreground", help="Stay until Ctrl-C or SIGTERM.")] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        Option(metavar="NAME", help="Answer as this host too, and to its pages; repeatable.", show_default=False),
+    ] = None,
 ) -> Outcome:
     """Start the embedded replica, unless it runs."""
     from icmigrate.networks import embedded
 
     if foreground:
-        embedded.serve(session.state_dir, port, lambda info: session.progress.note("the replica listens", **vars(info)))
+        embedded.serve(
+            session.state_dir,
+            port,
+            lambda info: session.progress.note("the replica listens", **vars(info)),
+            allow_host or (),
+        )
         return Outcome({"running": False}, lambda people: people.say("the replica has stopped"))
-    return _outcome(embedded.start(session.state_dir, port))
+    return _outcome(embedded.start(session.state_dir, port, allow_host or ()))
 
 
 @command(state="The replica may still run.")

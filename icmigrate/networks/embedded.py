@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from icmigrate.errors import NetworkError
+from icmigrate.errors import NetworkError, Usage
 from icmigrate.networks.network import EMBEDDED, Network
 from icmigrate.replica import daemon
 from icmigrate.replica.daemon import DaemonInfo
+from icmigrate.replica.storage import private_files
 
 FOLDER = "replica"
 PORT_FILE = "port"
+NAME = re.compile(r"[a-z0-9_][a-z0-9_.-]*|[0-9a-f:.]*:[0-9a-f:.]*")
+"""A host, or an address of IPv6 without brackets."""
 
 
 def folder_of(state_dir: Path) -> Path:
@@ -25,12 +29,19 @@ def running(state_dir: Path) -> DaemonInfo | None:
     return daemon.status(folder_of(state_dir))
 
 
-def start(state_dir: Path, port: int | None = None) -> DaemonInfo:
+def start(state_dir: Path, port: int | None = None, allowed_hosts: Sequence[str] = ()) -> DaemonInfo:
     """Starts the replica unless it runs. Without `port` at the one of last time, so that URLs stay valid.
 
-    Raises `NetworkError` when it runs already and listens at another port than the one asked for.
+    It answers as this machine's own hosts and as `allowed_hosts`. Raises `NetworkError` when it runs already and
+    listens at another port than the one asked for, or does not answer as a host that is to be allowed.
     """
-    info = daemon.start(folder_of(state_dir), choose_port(state_dir) if port is None else port)
+    names = _names(allowed_hosts)
+    info = daemon.start(folder_of(state_dir), choose_port(state_dir) if port is None else port, names)
+    if missing := ", ".join(name for name in names if name not in info.allowed_hosts):
+        raise NetworkError(
+            f"The replica of {state_dir} runs already, and does not answer as {missing}.",
+            hint="End it with `icmigrate replica stop` first.",
+        )
     if port and info.port != port:
         raise NetworkError(
             f"The replica of {state_dir} runs already, at port {info.port}.",
@@ -40,14 +51,26 @@ def start(state_dir: Path, port: int | None = None) -> DaemonInfo:
     return info
 
 
-def serve(state_dir: Path, port: int | None, on_ready: Callable[[DaemonInfo], None]) -> None:
+def serve(
+    state_dir: Path, port: int | None, on_ready: Callable[[DaemonInfo], None], allowed_hosts: Sequence[str] = ()
+) -> None:
     """Runs the replica in this process until Ctrl-C or SIGTERM."""
 
     def ready(info: DaemonInfo) -> None:
         remember_port(state_dir, info)
         on_ready(info)
 
-    daemon.run(folder_of(state_dir), choose_port(state_dir) if port is None else port, ready)
+    names = _names(allowed_hosts)
+    daemon.run(folder_of(state_dir), choose_port(state_dir) if port is None else port, ready, names)
+
+
+def _names(hosts: Sequence[str]) -> list[str]:
+    """Hosts as they are compared with those of requests."""
+    names = [host.lower().removesuffix(".") for host in hosts]
+    for name in names:
+        if not NAME.fullmatch(name):
+            raise Usage(f"{name!r} is not the name of a host: it has no scheme, no port and no path.")
+    return names
 
 
 def stop(state_dir: Path) -> bool:
@@ -69,7 +92,7 @@ def choose_port(state_dir: Path) -> int:
 
 def remember_port(state_dir: Path, info: DaemonInfo) -> None:
     """Keeps the port for the next start."""
-    (folder_of(state_dir) / PORT_FILE).write_text(str(info.port))
+    private_files.write_text(folder_of(state_dir) / PORT_FILE, str(info.port))
 
 
 def as_network(info: DaemonInfo) -> Network:

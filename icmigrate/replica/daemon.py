@@ -2,7 +2,11 @@
 
 Whether it runs is told by a file lock that the process holds as long as it lives, so a killed one is never
 taken for a running one. `replica.json` beside it says where it listens; it is written when requests are
-answered and not before.
+answered and not before. Which process it is, the kernel tells, which knows the holder of a record lock: a number in
+a file may by now be another's, or one of another container.
+
+What it writes is its user's alone. It is started with the few variables of the environment that it needs: others may
+be secrets, and last as long as it does.
 """
 
 from __future__ import annotations
@@ -16,20 +20,25 @@ import json
 import os
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from icmigrate.errors import NetworkError
+from icmigrate.replica.storage import private_files
 from icmigrate.replica.storage.errors import StateDamaged, StateInUse, StateUnknown
 
 INFO, RUNNING, STARTING, LOG = "replica.json", "running.lock", "starting.lock", "replica.log"
+PROCESS = "process.lock"
+"""Held by a record lock, which goes when its holder closes the file once: only other processes open it."""
+COMPILED = "compiled"
 STOP_SECONDS = 60.0
 START_SECONDS = 30.0
 END_SECONDS = 15.0
@@ -42,20 +51,32 @@ class ReplicaDaemonError(NetworkError):
     hint = "Remove the cause and run the same command again."
 
 
+ELSEWHERE = "End it where it was started: in its container, or by the command that runs it."
+ENVIRONMENT = frozenset(
+    {
+        *("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "XDG_CACHE_HOME"),
+        *("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"),  # without which some have no Python
+    }
+)
+"""The variables that a background process is started with, besides LC_*."""
 UNREADABLE = "Name another folder with --state, or remove this one; then its canisters are lost."
 
 
 @dataclass(frozen=True)
 class DaemonInfo:
-    """A running replica: its process, and where it listens. `root_key` is DER in hex."""
+    """A running replica: its process, where it listens, and which hosts it answers as besides this machine's own.
+
+    `root_key` is DER in hex.
+    """
 
     pid: int
     port: int
     url: str
     root_key: str
+    allowed_hosts: tuple[str, ...] = ()
 
 
-def start(state_dir: Path, port: int) -> DaemonInfo:
+def start(state_dir: Path, port: int, allowed_hosts: Sequence[str] = ()) -> DaemonInfo:
     """The replica of `state_dir`, started in the background unless it runs already (then wherever it listens).
 
     Returns when it answers requests. Raises ReplicaDaemonError with the reason when it cannot start.
@@ -69,30 +90,28 @@ def start(state_dir: Path, port: int) -> DaemonInfo:
             if time.monotonic() > deadline:
                 raise ReplicaDaemonError(f"Another process holds {state_dir} and does not answer.")
             time.sleep(0.05)
-        return _spawn(state_dir, port)
+        return _spawn(state_dir, port, allowed_hosts)
 
 
-def run(state_dir: Path, port: int, on_ready: Callable[[DaemonInfo], None]) -> None:
+def run(state_dir: Path, port: int, on_ready: Callable[[DaemonInfo], None], allowed_hosts: Sequence[str] = ()) -> None:
     """Serves in this process until SIGTERM or SIGINT. Raises ReplicaDaemonError when it cannot start."""
     # Slow to import, not needed to start and stop.
     from icmigrate.replica.http.connections import CannotListen
     from icmigrate.replica.server import RunningReplica, serve
+    from icmigrate.replica.storage import compiled_files
 
-    with _usable(state_dir), (state_dir / RUNNING).open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ReplicaDaemonError(f"A replica of {state_dir} is running already.") from None
+    with _usable(state_dir), private_files.private_umask(), _running(state_dir):
 
         def ready(running: RunningReplica) -> None:
-            info = DaemonInfo(os.getpid(), running.port, running.url, running.root_key.hex())
-            partial = state_dir / f"{INFO}.partial"
-            partial.write_text(json.dumps(asdict(info)))
-            partial.replace(state_dir / INFO)
+            root_key = running.root_key.hex()
+            info = DaemonInfo(os.getpid(), running.port, running.url, root_key, tuple(allowed_hosts))
+            private_files.write_text(state_dir / INFO, json.dumps(asdict(info)))
             on_ready(info)
 
         try:
-            asyncio.run(serve(state_dir, port, ready, _end_in_time))
+            compiled_files.discard_unsafe(state_dir / COMPILED)
+            private_files.tighten(state_dir)
+            asyncio.run(serve(state_dir, port, ready, _end_in_time, allowed_hosts=allowed_hosts))
         except (CannotListen, StateInUse) as error:
             raise ReplicaDaemonError(str(error)) from error
         except (StateUnknown, StateDamaged) as error:
@@ -115,9 +134,13 @@ def _recorded(state_dir: Path) -> DaemonInfo | None:
     if not _is_held(state_dir / RUNNING):
         return None
     try:
-        return DaemonInfo(**json.loads((state_dir / INFO).read_text()))
+        return _info(json.loads((state_dir / INFO).read_text()))
     except FileNotFoundError:  # it is being started, or just ended
         return None
+
+
+def _info(record: Mapping[str, Any]) -> DaemonInfo:
+    return DaemonInfo(**{**record, "allowed_hosts": tuple(record.get("allowed_hosts", ()))})
 
 
 def _forget(state_dir: Path) -> None:
@@ -147,25 +170,74 @@ def _end_in_time() -> None:
 
 
 def stop(state_dir: Path) -> bool:
-    """Ends the replica of this folder and waits until its process is gone; False when none was running."""
+    """Ends the replica of this folder and waits until its process is gone; False when none was running.
+
+    Raises ReplicaDaemonError without a signal to anybody when the process on record does not hold the folder.
+    """
     info = status(state_dir)
     if info is None:
         return False
-    with contextlib.suppress(ProcessLookupError):  # it ended in between
-        os.kill(info.pid, signal.SIGTERM)
+    is_ours = _signal(state_dir, info.pid)
     gone = threading.Thread(target=_wait_for, args=(state_dir / RUNNING,), daemon=True)
     gone.start()
-    gone.join(STOP_SECONDS)
+    gone.join(STOP_SECONDS if is_ours else ANSWER_SECONDS)  # one that ended in between lets go of one lock first
+    if gone.is_alive() and not is_ours:
+        raise ReplicaDaemonError(
+            f"The replica of {state_dir} cannot be ended from here: process {info.pid}, which its record names, is not "
+            "the one that holds the folder.",
+            hint=ELSEWHERE,
+        )
     if gone.is_alive():
         raise ReplicaDaemonError(f"The replica (process {info.pid}) does not end.")
     return True
 
 
-def _spawn(state_dir: Path, port: int) -> DaemonInfo:
+def _signal(state_dir: Path, pid: int) -> bool:
+    """Tells the process to end if it is the one that holds the folder; whether it was."""
+    with _process(pid) as process:
+        is_ours = _holder(state_dir / PROCESS) == pid
+        if is_ours and process is not None:
+            signal.pidfd_send_signal(process, signal.SIGTERM)
+        elif is_ours:
+            os.kill(pid, signal.SIGTERM)
+    return is_ours
+
+
+@contextmanager
+def _process(pid: int) -> Iterator[int | None]:
+    """A descriptor that means this process whoever has its number later; None where there are none, or no process."""
+    try:
+        process = os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        yield None
+        return
+    try:
+        yield process
+    finally:
+        os.close(process)
+
+
+def _holder(path: Path) -> int | None:
+    """The process that holds the record lock of a file, as the kernel numbers it here; None when it is not seen."""
+    # `struct flock`: start, length, process, kind, from where; Linux begins with the last two.
+    layout, at_kind, at_process = ("hhqqi", 0, 4) if sys.platform == "linux" else ("qqihh", 3, 2)
+    fields = [0] * 5
+    fields[at_kind] = fcntl.F_WRLCK
+    try:
+        with path.open("rb") as file:
+            answer = struct.unpack(layout, fcntl.fcntl(file, fcntl.F_GETLK, struct.pack(layout, *fields)))
+    except FileNotFoundError:
+        return None
+    return None if answer[at_kind] == fcntl.F_UNLCK or answer[at_process] <= 0 else answer[at_process]
+
+
+def _spawn(state_dir: Path, port: int, allowed_hosts: Sequence[str]) -> DaemonInfo:
     reader, writer = os.pipe()
     # -P: what lies in the current folder is not imported.
     command = [sys.executable, "-P", "-m", "icmigrate.replica.daemon", str(state_dir), str(port), str(writer)]
-    with os.fdopen(reader) as report, (state_dir / LOG).open("a") as log:
+    command += allowed_hosts
+    environment = {name: value for name, value in os.environ.items() if name in ENVIRONMENT or name.startswith("LC_")}
+    with os.fdopen(reader) as report, private_files.open_to_append(state_dir / LOG) as log:
         try:
             subprocess.Popen(
                 command,
@@ -173,6 +245,7 @@ def _spawn(state_dir: Path, port: int) -> DaemonInfo:
                 stdout=log,
                 stderr=log,
                 pass_fds=(writer,),
+                env=environment,
                 start_new_session=True,
             )
         finally:
@@ -183,7 +256,7 @@ def _spawn(state_dir: Path, port: int) -> DaemonInfo:
     message = json.loads(line)
     if "error" in message:
         raise ReplicaDaemonError(message["error"], hint=message["hint"])
-    return DaemonInfo(**message)
+    return _info(message)
 
 
 def _is_held(path: Path) -> bool:
@@ -206,7 +279,7 @@ def _wait_for(path: Path) -> None:
 def _usable(state_dir: Path) -> Iterator[None]:
     """Makes the folder; raises ReplicaDaemonError when it or something in it cannot be written."""
     try:
-        state_dir.mkdir(parents=True, exist_ok=True)
+        private_files.make_folder(state_dir)
         yield
     except (OSError, sqlite3.OperationalError) as error:
         raise ReplicaDaemonError(f"The folder {state_dir} cannot be used: {error}") from error
@@ -214,9 +287,22 @@ def _usable(state_dir: Path) -> Iterator[None]:
 
 @contextmanager
 def _held(path: Path) -> Iterator[None]:
-    with path.open("a") as lock:
+    with private_files.open_to_append(path) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def _running(state_dir: Path) -> Iterator[None]:
+    """Holds the folder as the one replica of it, and as this process."""
+    with private_files.open_to_append(state_dir / RUNNING) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ReplicaDaemonError(f"A replica of {state_dir} is running already.") from None
+        with private_files.open_to_append(state_dir / PROCESS) as process:
+            fcntl.lockf(process, fcntl.LOCK_EX)
+            yield
 
 
 def _report(pipe: IO[str], message: dict[str, object]) -> None:
@@ -230,11 +316,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("state_dir", type=Path)
     parser.add_argument("port", type=int)
     parser.add_argument("report", type=int, help="file descriptor of the pipe to report to")
+    parser.add_argument("allowed_hosts", nargs="*", help="hosts to answer as, besides this machine's own")
     options = parser.parse_args(arguments)
     report = os.fdopen(options.report, "w")
     os.set_inheritable(options.report, False)
     try:
-        run(options.state_dir, options.port, lambda info: _report(report, asdict(info)))
+        run(options.state_dir, options.port, lambda info: _report(report, asdict(info)), options.allowed_hosts)
     except ReplicaDaemonError as error:
         print(error, file=sys.stderr, flush=True)
         if not report.closed:

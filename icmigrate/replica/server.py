@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from icmigrate.replica.certification.certifier import Certifier
 from icmigrate.replica.certification.keys import FILE_NAME, Keys
 from icmigrate.replica.gateway.handler import Gateway, complete_headers
 from icmigrate.replica.http import connections
+from icmigrate.replica.http.callers import Callers
 from icmigrate.replica.http.endpoints import Endpoints
 from icmigrate.replica.http.ingress_filter import IngressFilter
 from icmigrate.replica.management.canister import ManagementCanister
@@ -62,8 +63,11 @@ async def running_replica(
     limits: Limits | None = None,
     clock: Clock | None = None,
     heartbeats: bool = True,
+    allowed_hosts: Iterable[str] = (),
 ) -> AsyncIterator[RunningReplica]:
     """Serves the replica of a state folder (None: in memory) on this machine's `port` (0: any free one).
+
+    Who may talk to it, and what `allowed_hosts` adds, is said in `http/callers.py`.
 
     Raises CannotListen when the port is taken, StateInUse, StateUnknown, StateDamaged, or OSError when the folder
     cannot be used.
@@ -88,8 +92,8 @@ async def running_replica(
         for native in natives:
             subnet.add_native(native)
         filter = IngressFilter(subnet, management, [system.id for system in systems])
-        application = connections.application()
-        application.on_response_prepare.append(complete_headers)
+        application = connections.application(Callers(frozenset(allowed_hosts)))
+        application.on_response_prepare.insert(0, complete_headers)
         application.add_routes(Endpoints(subnet, certifier, filter).routes())
         application.add_routes(Gateway(subnet, filter, keys.root_key).routes())
         async with connections.served(application, port) as port:
@@ -102,7 +106,12 @@ async def running_replica(
 
 
 async def serve(
-    folder: Path | None, port: int, on_ready: Callable[[RunningReplica], None], on_end: Callable[[], None]
+    folder: Path | None,
+    port: int,
+    on_ready: Callable[[RunningReplica], None],
+    on_end: Callable[[], None],
+    *,
+    allowed_hosts: Iterable[str] = (),
 ) -> None:
     """Serves until SIGTERM or SIGINT, or until the folder is deleted; `on_ready` is called when requests are
     answered, `on_end` when it ends.
@@ -113,7 +122,7 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    async with running_replica(folder, port) as running:
+    async with running_replica(folder, port, allowed_hosts=allowed_hosts) as running:
         keys = None if folder is None else folder / FILE_NAME
         known = None if keys is None else keys.stat()  # before anybody can delete it
         on_ready(running)

@@ -8,6 +8,7 @@ import signal
 import urllib.request
 from pathlib import Path
 
+import httpx
 import pytest
 
 from icmigrate.capsule.samples import make_samples
@@ -210,6 +211,23 @@ def test_a_running_replica_does_not_move_to_another_port(empty: Shell) -> None:
         refused = empty.result("replica", "start", "--port", str(replica["port"] % 65535 + 1), code=5)
         assert str(replica["port"]) in refused["message"]
         assert empty.result("replica", "status")["pid"] == replica["pid"]
+    finally:
+        empty.result("replica", "stop")
+
+
+def test_a_host_is_answered_when_it_is_allowed(empty: Shell) -> None:
+    refused = empty.result("replica", "start", "--allow-host", "https://dev.example", code=2)
+    assert "https://dev.example" in refused["message"]
+    hosts = "--allow-host", "Dev.Example", "--allow-host", "other.example"
+    try:
+        replica = empty.result("replica", "start", *hosts)
+        for host, status in (("dev.example:1", 200), ("other.example", 200), ("third.example", 403)):
+            asked = httpx.get(f"{replica['url']}/api/v2/status", headers={"Host": host})
+            assert asked.status_code == status
+        assert empty.result("replica", "start", *hosts)["pid"] == replica["pid"]
+        assert empty.result("replica", "start")["pid"] == replica["pid"]
+        refused = empty.result("replica", "start", "--allow-host", "third.example", code=5)
+        assert "third.example" in refused["message"]
     finally:
         empty.result("replica", "stop")
 

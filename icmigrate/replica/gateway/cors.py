@@ -1,6 +1,6 @@
 """Fetch Standard, "CORS protocol": what the official gateway adds so that pages of other origins may use canisters.
 
-The Internet Computer has no say in who may read a public response, so everybody may, unless the canister names
+There everybody may read a public response; here who may is said in `http/callers.py`, unless the canister names
 others: its own headers stand.
 """
 
@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 METHODS = ("HEAD", "GET", "POST", "PUT", "DELETE", "PATCH")
 
 _ALWAYS = {
-    "Access-Control-Allow-Origin": "*",
     "Vary": "origin, access-control-request-method, access-control-request-headers",
 }
 PREFLIGHT = {
@@ -28,7 +27,10 @@ ACTUAL = {
 }
 """Headers of every other answer."""
 
-_OF_PREFLIGHT = frozenset(name.lower() for name in PREFLIGHT if name != "Vary") | {"access-control-allow-credentials"}
+_OF_PREFLIGHT = frozenset(name.lower() for name in PREFLIGHT if name != "Vary") | {
+    "access-control-allow-origin",
+    "access-control-allow-credentials",
+}
 
 
 def headers_for(method: str) -> Mapping[str, str]:

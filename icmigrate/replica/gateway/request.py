@@ -24,7 +24,6 @@ HTTP_UPDATE_REQUEST = T.Record(_REQUEST)
 
 CERTIFICATE_VERSION = 2
 """The highest version of response verification that is understood."""
-DOMAINS = ("localhost", "127.0.0.1", "[::1]")
 
 Headers = list[tuple[str, str]]
 
@@ -92,13 +91,14 @@ def target(headers: CIMultiDictProxy[str], url: URL) -> Target:
 
 
 def _of_host(host: str) -> tuple[Principal | None, bool]:
-    """`<id>.localhost` and `<id>.raw.localhost`, where the id may follow a name of any kind and `--`."""
+    """`<id>.localhost` and `<id>.raw.localhost`, where the id may follow a name of any kind and `--`.
+
+    Other hosts that reach the replica were allowed by name (`http/callers.py`); the first label may be an id too.
+    """
     name = (host if host.endswith("]") else host.rsplit(":", 1)[0]).lower().rstrip(".")
-    if name in DOMAINS:
-        return None, False
     labels = name.removesuffix(".localhost").split(".")
     is_raw = len(labels) == 2 and labels[1] == "raw"
-    if not name.endswith(".localhost") or (len(labels) > 1 and not is_raw):
+    if name.endswith(".localhost") and len(labels) > 1 and not is_raw:
         raise GatewayError(Cause.CLIENT_UNKNOWN_DOMAIN, f"The domain {name} is not served by this gateway")
     return _principal(labels[0].rsplit("--", 1)[-1]), is_raw
 

@@ -1,7 +1,8 @@
 """The HTTP server: connections of clients, which may be many, slow or broken.
 
 What is not a proper request is answered here, before anybody asks what it says: 400 for malformed HTTP, 408 for
-a body that does not arrive, 413 for one that is too large, 503 when there are too many connections.
+a body that does not arrive, 413 for one that is too large, 503 when there are too many connections, 403 for whom
+the replica does not answer (`callers.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Middleware
+
+from icmigrate.replica.http.callers import Callers
 
 HOSTS = ("127.0.0.1", "::1")
 """Browsers take `<id>.localhost` for either; other machines cannot reach the replica."""
@@ -37,9 +41,15 @@ class CannotListen(Exception):
     """The port is taken or not allowed."""
 
 
-def application() -> web.Application:
-    """An application whose handlers find the body of a request complete."""
-    return web.Application(client_max_size=MAX_BODY, middlewares=[_with_whole_body])
+def application(callers: Callers) -> web.Application:
+    """An application for these callers, whose handlers find the body of a request complete."""
+    application = web.Application(client_max_size=MAX_BODY, middlewares=[_only_for(callers), _with_whole_body])
+
+    async def permit(request: web.Request, answer: web.StreamResponse) -> None:
+        answer.headers.update(callers.permissions(request.method, request.headers, answer.headers))
+
+    application.on_response_prepare.append(permit)
+    return application
 
 
 @asynccontextmanager
@@ -113,6 +123,15 @@ class _Refusal(asyncio.Protocol):
         transport.close()
 
 
+def _only_for(callers: Callers) -> Middleware:
+    @web.middleware
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        refusal = callers.refusal(request.method, request.headers)
+        return await handler(request) if refusal is None else _refused(403, refusal + "\n")
+
+    return answer
+
+
 @web.middleware
 async def _with_whole_body(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
@@ -126,7 +145,7 @@ async def _with_whole_body(request: web.Request, handler: Handler) -> web.Stream
 
 
 def _refused(status: int, text: str) -> web.Response:
-    return web.Response(status=status, text=text, headers={"Access-Control-Allow-Origin": "*"})
+    return web.Response(status=status, text=text)
 
 
 def _logger() -> logging.Logger:

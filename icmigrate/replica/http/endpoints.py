@@ -30,7 +30,6 @@ SYNC_CALL_SECONDS = 10.0
 
 CBOR = "application/cbor"
 CORS = {
-    "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "HEAD, GET, POST",
     "Access-Control-Allow-Headers": (
         "Accept, Authorization, Cache-Control, Content-Type, Cookie, DNT, If-Modified-Since, If-None-Match, Range, "
@@ -38,8 +37,9 @@ CORS = {
     ),
     "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range",
     "Access-Control-Max-Age": "600",
+    "Vary": "Origin",
 }
-"""What lets pages of any origin call, as the gateways before the replicas answer."""
+"""What pages may call, as the gateways before the replicas answer; which pages may, `callers.py` says."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -187,7 +187,7 @@ class Endpoints:
 
 
 async def preflight(request: web.Request) -> web.Response:
-    """Lets pages of any origin use the interface."""
+    """What a page may send, if it may at all."""
     return web.Response(status=204, headers=CORS)
 
 

@@ -38,6 +38,7 @@ from icmigrate.replica.storage.changes import Changes
 from icmigrate.replica.storage.compiled_files import shared_folder
 from icmigrate.replica.storage.errors import StateDamaged, StateInUse, StateUnknown
 from icmigrate.replica.storage.page_files import PageFiles
+from icmigrate.replica.storage.private_files import make_folder
 
 VERSION = 3
 DATABASE = "state.db"
@@ -76,7 +77,7 @@ class Store:
     def __init__(self, folder: Path | None) -> None:
         self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="icmigrate-replica-")
         self.folder = folder if folder else Path(self._temporary.name)  # type: ignore[union-attr]
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         self._lock = _lock(self.folder / "lock")
         self.modules = self._subfolder("modules")
         self.compiled = shared_folder(fallback=self.folder / "compiled")
@@ -94,7 +95,7 @@ class Store:
 
     def _subfolder(self, name: str) -> Path:
         path = self.folder / name
-        path.mkdir(exist_ok=True)
+        make_folder(path)
         return path
 
     def close(self) -> None:

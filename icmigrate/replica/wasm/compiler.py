@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 from threading import Lock
+from typing import IO
 
 import wasmtime
 
@@ -39,16 +40,21 @@ class Compiler:
         self._processes: set[subprocess.Popen[bytes]] = set()
         self._is_interrupted = False
 
-    def compile(self, wasm: bytes, target: Path) -> wasmtime.Module:
-        """The compiled module, which `target` holds afterwards. Raises InvalidModule, Interrupted, OSError."""
+    def compile(self, wasm: bytes, target: Path | None) -> wasmtime.Module:
+        """The compiled module, which `target`, if any, holds afterwards.
+
+        Raises InvalidModule, Interrupted, OSError.
+        """
         if len(wasm) > SMALL_BYTES:
-            self._run(wasm, target)
-            return wasmtime.Module.deserialize_file(shared_engine(), str(target))
+            with compiled_files.written(target) as file:
+                self._run(wasm, file)
+                return wasmtime.Module.deserialize_file(shared_engine(), compiled_files.path_of(file.fileno()))
         try:
             module = wasmtime.Module(shared_engine(), wasm)
         except wasmtime.WasmtimeError as error:
             raise _invalid(str(error)) from None
-        compiled_files.write(target, module.serialize())
+        with compiled_files.written(target) as file:
+            file.write(module.serialize())
         return module
 
     def interrupt(self) -> None:
@@ -58,15 +64,13 @@ class Compiler:
             for process in self._processes:
                 process.kill()
 
-    def _run(self, wasm: bytes, target: Path) -> None:
+    def _run(self, wasm: bytes, file: IO[bytes]) -> None:
         # -P: what lies in the current folder is not imported.
-        command = [sys.executable, "-P", "-m", "icmigrate.replica.wasm.compiler", str(target), str(self._cpu_seconds)]
+        command = [sys.executable, "-P", "-m", "icmigrate.replica.wasm.compiler", str(self._cpu_seconds)]
         with self._lock:
             if self._is_interrupted:
                 raise Interrupted
-            process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-            )
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=file, stderr=subprocess.PIPE)
             self._processes.add(process)
         try:
             _, said = process.communicate(wasm)
@@ -79,7 +83,7 @@ class Compiler:
             case code if code == _REFUSED:
                 raise _invalid(said.decode())
             case code if code == _NOT_WRITTEN:
-                raise OSError(int(said), os.strerror(int(said)), str(target))
+                raise OSError(int(said), os.strerror(int(said)), file.name)
         if self._is_interrupted:
             raise Interrupted
         raise _invalid(f"compiling it takes more than {self._cpu_seconds} s or {MEMORY_BYTES >> 30} GiB of memory")
@@ -89,8 +93,8 @@ def _invalid(reason: str) -> InvalidModule:
     return InvalidModule(f"Wasmtime failed to validate wasm module {reason}")
 
 
-def main(target: Path, cpu_seconds: int) -> int:
-    """What the process does: compiles the module on stdin to a file. It ends with the replica."""
+def main(cpu_seconds: int) -> int:
+    """What the process does: compiles the module on stdin to stdout, a file. It ends with the replica."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.nice(PRIORITY)
@@ -99,7 +103,8 @@ def main(target: Path, cpu_seconds: int) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         module = wasmtime.Module(shared_engine(), sys.stdin.buffer.read())
-        compiled_files.write(target, module.serialize())
+        sys.stdout.buffer.write(module.serialize())
+        sys.stdout.buffer.flush()
     except wasmtime.WasmtimeError as error:
         sys.stderr.write(str(error))
         return _REFUSED
@@ -110,4 +115,4 @@ def main(target: Path, cpu_seconds: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(main(int(sys.argv[1])))

@@ -8,6 +8,7 @@ behind its own, so that no index of its own changes.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -157,9 +158,9 @@ def _exports(module: binary.Module, layout: Layout, added: Added) -> list[binary
 
 
 class ModuleCache:
-    """Compiled modules by hash, in memory and in a folder. Safe to use from several threads."""
+    """Compiled modules by hash, in memory and in a folder (None: not kept). Safe to use from several threads."""
 
-    def __init__(self, folder: Path, limits: Limits) -> None:
+    def __init__(self, folder: Path | None, limits: Limits) -> None:
         self._folder = folder
         self._limits = limits
         self._lock = Lock()
@@ -198,16 +199,13 @@ class ModuleCache:
     def _load(self, module_hash: bytes, data: bytes) -> CompiledModule:
         """What was compiled before is only read; wasmtime refuses it if another version compiled it."""
         name = f"{module_hash.hex()}.{REWRITE_VERSION}"
-        for path in self._folder.glob(f"{name}.*.compiled"):
+        for kept in compiled_files.names(self._folder, f"{name}."):
             installed, layout = facts(data, self._limits)
-            try:
-                module = wasmtime.Module.deserialize_file(shared_engine(), str(path))
-                compiled_files.used(path)
-                instructions = int(path.name.split(".")[2])
-                return CompiledModule(installed, layout, module, self._limits, instructions)
-            except wasmtime.WasmtimeError:
-                path.unlink(missing_ok=True)
+            with compiled_files.opened(self._folder, kept) as readable, contextlib.suppress(wasmtime.WasmtimeError):
+                if readable is not None:
+                    module = wasmtime.Module.deserialize_file(shared_engine(), readable)
+                    return CompiledModule(installed, layout, module, self._limits, int(kept.split(".")[2]))
         installed, layout, found = check(data, self._limits)
-        path = self._folder / f"{name}.{found.instructions}.compiled"
+        path = None if self._folder is None else self._folder / f"{name}.{found.instructions}.compiled"
         module = self._compiler.compile(found.wasm, path)
         return CompiledModule(installed, layout, module, self._limits, found.instructions)

@@ -83,7 +83,7 @@ async def raw(running: RunningReplica, data: bytes) -> tuple[asyncio.StreamReade
 
 
 def head(canister_id: str, length: int) -> bytes:
-    lines = f"POST /api/v4/canister/{canister_id}/call HTTP/1.1", "Host: x", "Content-Type: application/cbor"
+    lines = f"POST /api/v4/canister/{canister_id}/call HTTP/1.1", "Host: localhost", "Content-Type: application/cbor"
     return "\r\n".join((*lines, f"Content-Length: {length}", "\r\n")).encode()
 
 
@@ -110,7 +110,12 @@ async def answered(running: RunningReplica, data: bytes) -> bytes:
 async def test_bodies_are_not_decompressed(running: RunningReplica, client: Client, encoding: str) -> None:
     body = gzip.compress(bytes(5 << 20))
     for data in (body, client.read_request([b"time"])):
-        lines = f"POST {QUERY} HTTP/1.1", "Host: x", "Content-Type: application/cbor", f"Content-Encoding: {encoding}"
+        lines = (
+            f"POST {QUERY} HTTP/1.1",
+            "Host: localhost",
+            "Content-Type: application/cbor",
+            f"Content-Encoding: {encoding}",
+        )
         line = await answered(running, "\r\n".join((*lines, f"Content-Length: {len(data)}", "\r\n")).encode() + data)
         assert line.startswith(b"HTTP/1.1 400 ")
 
@@ -182,6 +187,6 @@ async def test_a_connection_too_many_is_told_so_and_others_go_on(monkeypatch: py
         for _, writer in idle[1:]:
             writer.close()
         reader, writer = idle[0]
-        writer.write(b"GET /api/v2/status HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(b"GET /api/v2/status HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b" 200 " in await line_of(reader)
         writer.close()

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 import pytest
+from aiohttp import web
 from yarl import URL
 
 from icmigrate.protocol.principal import Principal
@@ -38,11 +39,12 @@ PAGE = b"""<!doctype html>
 """
 
 
-async def seen_in(page: str, element: str, profile: Path) -> str:
+async def seen_in(page: str, element: str, profile: Path, *options: str) -> str:
     """The text of an element when the page's title says "done"."""
     command = [
         program(*CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--mute-audio",
         "--autoplay-policy=no-user-gesture-required", "--remote-debugging-port=0", f"--user-data-dir={profile}",
+        *options,
     ]  # fmt: skip
     with started(command, with_errors=True) as browser:
         while "DevTools listening on" not in (line := browser.line()):
@@ -131,3 +133,38 @@ def test_a_page_does_what_pages_do(replica: Daemon, npm_clients: Path, keeper: P
     outcome = asyncio.run(seen_in(page, "outcome", tmp_path))
     verdicts = outcome.splitlines()
     assert len(verdicts) == 7 and all(verdict.startswith("passed ") for verdict in verdicts), verdicts
+
+
+STRANGER = """<!doctype html><title>not done</title><pre id=outcome></pre>
+<script type=module>
+  const seen = (answer) => `${answer.type} ${answer.status}`;
+  const tried = (asked, options) => fetch(asked, options).then(seen, () => 'no');
+  const form = {method: 'POST', mode: 'no-cors', body: 'a form'};
+  const call = {method: 'POST', headers: {'Content-Type': 'application/cbor'}, body: 'a call'};
+  document.getElementById('outcome').textContent = [
+    await tried('REPLICA/api/v2/status'),
+    await tried('REPLICA/api/v4/canister/aaaaa-aa/call', call),
+    await tried('REPLICA/?canisterId=CANISTER', form),
+  ].join(', ');
+  document.title = 'done';
+</script>
+"""
+
+
+@pytest.mark.parametrize(
+    ("host", "outcome"), [("evil.example", "no, no, opaque 0"), ("localhost", "cors 200, cors 400")]
+)
+def test_a_page_of_a_stranger_neither_reads_nor_calls(replica: Daemon, tmp_path: Path, host: str, outcome: str) -> None:
+    canister = replica.install(certified_canister(PAGE)).to_str()
+    text = STRANGER.replace("REPLICA", replica.info.url).replace("CANISTER", canister)
+
+    async def visit() -> str:
+        async def page(request: web.BaseRequest) -> web.Response:
+            return web.Response(text=text, content_type="text/html")
+
+        server = await asyncio.get_running_loop().create_server(web.Server(page), "127.0.0.1", 0)
+        async with server:
+            url = f"http://{host}:{server.sockets[0].getsockname()[1]}/"
+            return await seen_in(url, "outcome", tmp_path, "--host-resolver-rules=MAP evil.example 127.0.0.1")
+
+    assert asyncio.run(visit()).startswith(outcome)
