@@ -90,5 +90,6 @@ class HubClient(CapsuleClient):
     async def migration_abort(self, capsule_id: str) -> Migration:
         return await self._record(Migration, "migration_abort", capsule_id)
 
-    async def migration_handoff(self, capsule_id: str, recovery: str | None) -> Migration:
-        return await self._record(Migration, "migration_handoff", capsule_id, recovery)
+    async def migration_handoff(self, capsule_id: str) -> Migration:
+        """Makes those controllers whom an owner has consented to: see `PersonalClient.handoff_consent`."""
+        return await self._record(Migration, "migration_handoff", capsule_id)

@@ -104,8 +104,17 @@ async def advance(world: World, wiring: Wiring, name: str, capsule_id: str, owne
     if name in ("live", "handed off"):
         await phases.cut_over(wiring, capsule_id, root)
     if name == "handed off":
-        await wiring.hub.migration_handoff(capsule_id, None)
+        await hand_off(world, wiring, capsule_id, frozen.created_canister(), owner)
     return Stage(name, world, capsule_id, owner, canister_id, root)
+
+
+async def hand_off(
+    world: World, wiring: Wiring, capsule_id: str, canister_id: str, owner: Ed25519Identity, *others: str
+) -> None:
+    """The owner consents to themselves and others as controllers, the operator hands off."""
+    async with agent_of(world, owner) as agent:
+        await PersonalClient(agent, canister_id).handoff_consent([owner.sender().to_str(), *others])
+    await wiring.hub.migration_handoff(capsule_id)
 
 
 # ---- what can be seen ------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from icmigrate.migration.context import Wiring
 from icmigrate.protocol.identity import Ed25519Identity
 from tests.canisters.http import ask, certified, skips
 from tests.canisters.methods import methods
-from tests.canisters.stages import BLOBS, Stage, outcome, reach
+from tests.canisters.stages import BLOBS, Stage, hand_off, outcome, reach
 from tests.world import CHUNK, World, full_capsule, memory, memory_id, some_bytes, upload
 
 SECRET = some_bytes(BLOBS[0], BLOBS[0])
@@ -214,7 +214,7 @@ async def test_a_token_of_before_the_move_is_good_until_it_expires_and_the_hub_s
     frozen = await phases.freeze(module_wiring, stage.capsule_id)
     root = (await phases.catch_up(module_wiring, stage.capsule_id, frozen)).root
     await phases.cut_over(module_wiring, stage.capsule_id, root)
-    await module_wiring.hub.migration_handoff(stage.capsule_id, None)
+    await hand_off(world, module_wiring, stage.capsule_id, stage.id_of("personal"), stage.owner)
     assert (await module_wiring.gateway.request(here)).status == 308
     assert (await module_wiring.gateway.request(there)).body == SECRET
     ref = {"memory_id": memory_id(stage.capsule_id, "blob-0"), "variant_": "Original"}

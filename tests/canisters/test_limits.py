@@ -126,7 +126,7 @@ OF_ONE_CAPSULE: list[tuple[str, list[Any]]] = [
     ("migration_freeze", []),
     ("migration_cut_over", [ABSENT]),
     ("migration_abort", []),
-    ("migration_handoff", [None]),
+    ("migration_handoff", []),
     ("migration_get", []),
 ]
 
@@ -368,6 +368,7 @@ async def test_an_unknown_capsule_is_not_found(module_wiring: Wiring) -> None:
         ("Invalid", "capsules_create", [{"Opaque": ""}]),
         ("Invalid", "capsules_create", [{"Opaque": SHORT}]),
         ("Invalid", "capsules_create", [{"Principal": ANONYMOUS}]),
+        ("Invalid", "capsules_create", [{"Principal": MANAGEMENT}]),
         ("Invalid", "capsules_list", [None, 0]),
         ("Invalid", "migration_list", [None, 0]),
         ("Ok", "migration_list", [MAX64, MAX32]),
@@ -396,7 +397,7 @@ async def test_phases_out_of_their_order_are_conflicts(module_wiring: Wiring, st
         ("NotFound", "migration_build_manifest", []),
         ("NotFound", "migration_cut_over", [ABSENT]),
         ("NotFound", "migration_abort", []),
-        ("NotFound", "migration_handoff", [None]),
+        ("NotFound", "migration_handoff", []),
         ("Conflict", "manifest_root", []),
     ]
     await require(module_wiring.hub, stage.capsule_id, migration)

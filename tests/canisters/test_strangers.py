@@ -34,7 +34,7 @@ STREAMING = "http_request_streaming_callback"
 
 REFUSALS = {"Unauthorized", "not accepted"}
 
-ONLY_THE_HUB = {"import_activate", "import_close", "import_return_cycles"}
+ONLY_THE_HUB = {"import_activate", "import_close", "import_return_cycles", "handoff_terms"}
 """What no person may do in a personal canister."""
 
 

@@ -32,6 +32,7 @@ from icmigrate.protocol.identity import Ed25519Identity
 from icmigrate.protocol.management_canister import _STOP, ManagementClient
 from icmigrate.protocol.principal import Principal
 from tests.canisters.http import ask, certified
+from tests.canisters.stages import hand_off
 from tests.world import CHUNK, World, deploy_world, full_capsule, memory_id, some_bytes
 
 BLOBS = (40_000, 2 * CHUNK + 7)
@@ -257,7 +258,7 @@ async def test_the_owner_upgrades_after_handoff_and_goes_on_writing(world: World
     frozen = await phases.freeze(module_wiring, capsule_id)
     root = (await phases.catch_up(module_wiring, capsule_id, frozen)).root
     await phases.cut_over(module_wiring, capsule_id, root)
-    await module_wiring.hub.migration_handoff(capsule_id, None)
+    await hand_off(world, module_wiring, capsule_id, canister_id, owner)
     public = f"/asset/{memory_id(capsule_id, 'inline')}/original"
     async with world.wiring(owner) as own:
         personal = own.personal(canister_id)

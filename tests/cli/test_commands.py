@@ -141,10 +141,22 @@ def test_a_migrated_capsule_is_only_reported_on(owner: Shell, photos: Path) -> N
 
 def test_the_owner_is_alone_in_control_after_the_handoff(owner: Shell, photos: Path) -> None:
     report = migrated(owner, photos)
-    handed = owner.result("handoff", report["capsule"])
+    refused = owner.result("handoff", report["capsule"], code=2)
+    assert report["canister_id"] in refused["message"] and "--yes" in refused["hint"]
+    handed = owner.result("handoff", report["capsule"], "--yes")
     subject = owner.result("show", report["capsule"])["summary"]["subject"]["Principal"]
     assert handed["controllers"] == [subject]
-    assert owner.result("handoff", report["capsule"])["controllers"] == [subject]
+    assert owner.result("handoff", report["capsule"])["controllers"] == [subject], "nothing is asked where all is done"
+    other = "aaaaa-aa"
+    assert other in owner.result("handoff", report["capsule"], "--recovery", other, "--yes", code=3)["message"]
+
+
+def test_an_operator_hands_off_by_the_consent_of_an_owner_only(owner: Shell, operator: Shell, photos: Path) -> None:
+    capsule = owner.result("ingest", photos)["capsule_id"]
+    operator.result("migrate", capsule)
+    refused = operator.result("handoff", capsule, "--yes", code=3)
+    assert f"icmigrate handoff {capsule}" in refused["hint"]
+    assert operator.result("status", capsule)["migration"]["phase"] == "CutOver"
 
 
 def test_a_hub_without_that_capsule_says_so(owner: Shell) -> None:

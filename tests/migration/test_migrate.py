@@ -147,17 +147,43 @@ async def test_a_cut_over_migration_is_not_aborted(wiring: Wiring) -> None:
         await abort(wiring, capsule_id)
 
 
+def agreed(what: str) -> None:
+    """The confirmation of somebody who wants it."""
+
+
+async def test_what_a_consent_says_is_what_an_operator_hands_off_to(world: World, wiring: Wiring) -> None:
+    owner, safe = Ed25519Identity.generate(), Ed25519Identity.generate().sender().to_str()
+    capsule_id = await full_capsule(
+        wiring.hub, owner=PrincipalPerson(principal=owner.sender().to_str()), blobs=(40_000,)
+    )
+    migrated = await migrate(wiring, capsule_id)
+    controllers = [owner.sender().to_str(), safe]
+    async with world.wiring(owner) as own:
+        await own.personal(migrated.canister_id).handoff_consent(controllers)
+    said: list[str] = []
+    with pytest.raises(PreflightRefused, match="aaaaa-aa is not among them"):
+        await handoff(wiring, capsule_id, "aaaaa-aa", said.append)
+    assert said == []
+    assert (await handoff(wiring, capsule_id, safe, said.append)).controllers == sorted(controllers)
+    assert len(said) == 1 and all(controller in said[0] for controller in controllers)
+
+
 async def test_after_handoff_the_owner_alone_controls_the_canister(world: World, wiring: Wiring) -> None:
     owner = Ed25519Identity.generate()
     principal = owner.sender().to_str()
     async with world.wiring(owner) as own:
         capsule_id = await full_capsule(own.hub, owner=PrincipalPerson(principal=principal), blobs=(40_000,))
     with pytest.raises(PreflightRefused, match="not cut over"):
-        await handoff(wiring, capsule_id)
+        await handoff(wiring, capsule_id, None, agreed)
     migrated = await migrate(wiring, capsule_id)
-    handed = await handoff(wiring, capsule_id)
+    with pytest.raises(PreflightRefused, match="no owner has consented"):
+        await handoff(wiring, capsule_id, None, agreed)
+    async with world.wiring(owner) as own:
+        handed = await handoff(own, capsule_id, None, agreed)
     assert handed.controllers == [principal]
-    assert (await handoff(wiring, capsule_id)).controllers == [principal]
+    assert (await handoff(wiring, capsule_id, None, agreed)).controllers == [principal]
+    with pytest.raises(PreflightRefused, match="aaaaa-aa is not among them"):
+        await handoff(wiring, capsule_id, "aaaaa-aa", agreed)
     with pytest.raises(NotAuthorized):
         await wiring.personal(migrated.canister_id).memories_get(capsule_id, memory_id(capsule_id, "blob-0"))
     async with world.wiring(owner) as own:

@@ -13,9 +13,11 @@ use ic_stable_structures::memory_manager::MemoryManager;
 use ic_stable_structures::{Memory as StableMemory, StableCell};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
+use std::collections::BTreeSet;
 use storage::canonical;
 use storage::memory::{self, Vm};
 use types::check;
+use types::limits::CONSENT_VALID;
 use types::record_kinds::noun;
 use types::*;
 
@@ -49,6 +51,8 @@ struct State {
     seal: Seal,
     /// The hub and the operators have no part in it any more.
     is_closed: bool,
+    /// The newest consent to the hand-off.
+    consent: Option<HandoffConsent>,
 }
 
 pub struct Import<M: StableMemory> {
@@ -77,8 +81,17 @@ impl<M: StableMemory> Import<M> {
             root: None,
             seal: Seal::Begun,
             is_closed: false,
+            consent: None,
         });
+        store.hub = init.hub;
         Ok(())
+    }
+
+    /// Tells the store which hub its capsule came from, if it knows already.
+    pub fn introduce(&self, store: &mut Store<M>) {
+        if let Ok(state) = self.get() {
+            store.hub = state.hub;
+        }
     }
 
     fn get(&self) -> Answer<State> {
@@ -285,6 +298,55 @@ impl<M: StableMemory> Import<M> {
         self.status(store)
     }
 
+    /// An owner's leave to hand this canister off to these controllers; it takes the place of one before.
+    pub fn consent(
+        &mut self,
+        store: &Store<M>,
+        call: &Call,
+        controllers: Vec<Principal>,
+    ) -> Answer<HandoffConsent> {
+        let mut state = self.get()?;
+        let owners = owners_of(store, &state)?;
+        if !owners.contains(&call.caller) {
+            return Err(unauthorized(call));
+        }
+        if state.state != ImportState::Live {
+            return Err(Error::Conflict("the capsule does not live here yet".into()));
+        }
+        check::controllers(&controllers, state.hub)?;
+        let owners: Vec<Principal> = controllers.iter().filter(|one| owners.contains(one)).copied().collect();
+        if owners.is_empty() {
+            return Err(Error::Invalid("at least one of the controllers is an owner".into()));
+        }
+        let (given_by, given_at) = (call.caller, call.at);
+        let expires_at = given_at + CONSENT_VALID;
+        let consent = HandoffConsent { controllers, owners, given_by, given_at, expires_at };
+        state.consent = Some(consent.clone());
+        self.put(&state);
+        Ok(consent)
+    }
+
+    /// The consent that is valid now, for owners and operators.
+    pub fn consent_now(&self, store: &Store<M>, call: &Call) -> Answer<Option<HandoffConsent>> {
+        let state = self.get()?;
+        let owners = owners_of(store, &state)?;
+        if !call.operator && !owners.contains(&call.caller) {
+            return Err(unauthorized(call));
+        }
+        Ok(valid_consent(&state, &owners, call.at))
+    }
+
+    /// What the hub needs to know at the hand-off, and whether `asker` is an owner. For the hub alone.
+    pub fn terms(&self, store: &Store<M>, call: &Call, asker: Principal) -> Answer<HandoffTerms> {
+        let state = self.get()?;
+        if call.caller != state.hub {
+            return Err(unauthorized(call));
+        }
+        let owners = owners_of(store, &state)?;
+        let consent = valid_consent(&state, &owners, call.at);
+        Ok(HandoffTerms { is_owner: owners.contains(&asker), consent })
+    }
+
     /// Ok where the hub may take its cycles back: not after the capsule went live.
     pub fn may_return_cycles(&self, call: &Call) -> Answer<Principal> {
         let state = self.importing(call)?;
@@ -294,12 +356,37 @@ impl<M: StableMemory> Import<M> {
         Ok(state.hub)
     }
 
-    /// Frees some of the blobs that were declared and that no memory uses, once the capsule is live.
-    pub fn tidy(&self, store: &mut Store<M>) {
-        if self.get().is_ok_and(|state| state.state == ImportState::Live) {
-            store.blobs.release_import(RELEASED_AT_ONCE);
+    /// After a write, once the capsule is live: frees some of the blobs that were declared and that no
+    /// memory uses, and forgets a consent that an owner who left had given or was named in. It does not
+    /// become valid again when they come back.
+    pub fn tidy(&mut self, store: &mut Store<M>) {
+        let Ok(mut state) = self.get() else { return };
+        if state.state != ImportState::Live {
+            return;
+        }
+        store.blobs.release_import(RELEASED_AT_ONCE);
+        let Some(consent) = &state.consent else { return };
+        if !owners_of(store, &state).is_ok_and(|owners| is_borne_out(consent, &owners)) {
+            state.consent = None;
+            self.put(&state);
         }
     }
+}
+
+/// The owners with a principal, by the records here.
+fn owners_of<M: StableMemory>(store: &Store<M>, state: &State) -> Answer<BTreeSet<Principal>> {
+    let head: Option<Capsule> = store.records.find(&state.capsule_id, &state.capsule_id)?;
+    let owners = head.map(|head| head.owners).unwrap_or_default();
+    Ok(owners.iter().filter_map(|owner| check::principal_of(&owner.person)).collect())
+}
+
+fn valid_consent(state: &State, owners: &BTreeSet<Principal>, at: Time) -> Option<HandoffConsent> {
+    state.consent.clone().filter(|consent| at < consent.expires_at && is_borne_out(consent, owners))
+}
+
+/// Whether who gave a consent is still an owner, and so is everybody whom it names as one.
+fn is_borne_out(consent: &HandoffConsent, owners: &BTreeSet<Principal>) -> bool {
+    owners.contains(&consent.given_by) && consent.owners.iter().all(|named| owners.contains(named))
 }
 
 /// Stores one record that has been checked.

@@ -25,6 +25,8 @@ pub type Access<'a, M> = access::Access<'a, Records<M>>;
 pub struct Store<M: StableMemory> {
     /// The canister that this store is in.
     pub me: Principal,
+    /// The hub: the canister itself, or the one that the capsule came from.
+    pub hub: Principal,
     pub header: Header<M>,
     pub registry: Registry<M>,
     pub records: Records<M>,
@@ -39,6 +41,7 @@ impl<M: StableMemory> Store<M> {
     pub fn open(memories: &MemoryManager<M>, kind: CanisterKind, me: Principal) -> Self {
         let mut store = Store {
             me,
+            hub: me,
             header: Header::init(memories, kind),
             registry: Registry::init(memories),
             records: Records::init(memories),

@@ -78,7 +78,14 @@ fn inspect_message() {
             hub.store.records.index.capsule_reached(&call.person(), "").is_some()
         })
     };
-    let accepted = call.operator || (!operators_only && (method == "capsules_create" || is_known()));
+    // an owner whom only the personal canister knows: the hub asks it
+    let hands_off = || {
+        let capsule: Option<String> = candid::decode_one(&api::msg_arg_data()).ok();
+        method == "migration_handoff"
+            && capsule.is_some_and(|id| SharedHub::with(|SharedHub { hub }| hub.awaits_handoff(&id)))
+    };
+    let accepted =
+        call.operator || (!operators_only && (method == "capsules_create" || is_known() || hands_off()));
     if accepted && !call.is_anonymous() {
         api::accept_message();
     }
@@ -239,8 +246,8 @@ async fn migration_abort(capsule: String) -> Answer<Migration> {
 }
 
 #[update]
-async fn migration_handoff(capsule: String, recovery: Option<Principal>) -> Answer<Migration> {
-    factory::handoff(&System, &SharedHub::call(), &capsule, recovery).await
+async fn migration_handoff(capsule: String) -> Answer<Migration> {
+    factory::handoff(&System, &SharedHub::call(), &capsule).await
 }
 
 #[query]

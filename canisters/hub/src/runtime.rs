@@ -180,6 +180,10 @@ impl Runtime for System {
         personal(canister, "import_activate", (root,)).await
     }
 
+    async fn handoff_terms(&self, canister: Principal, asker: Principal) -> Answer<HandoffTerms> {
+        personal(canister, "handoff_terms", (asker,)).await
+    }
+
     async fn import_close(&self, canister: Principal) -> Answer<ImportStatus> {
         personal(canister, "import_close", ()).await
     }

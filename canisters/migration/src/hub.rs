@@ -5,6 +5,8 @@ use crate::module_store::ModuleStore;
 use crate::phases::{parties, Party};
 use crate::quote::{quote, HubFunds};
 use access::{unauthorized, Call};
+use candid::Principal;
+use capsule::registry::Residence;
 use capsule::store::Store;
 use ic_stable_structures::memory_manager::MemoryManager;
 use ic_stable_structures::Memory as StableMemory;
@@ -17,6 +19,8 @@ pub struct Hub<M: StableMemory> {
     pub modules: ModuleStore<M>,
     /// The capsules that a step is running for; in the heap, as steps do not outlive an upgrade.
     pub(crate) leases: BTreeSet<String>,
+    /// The callers whom another canister is being asked about.
+    pub(crate) asked_about: BTreeSet<Principal>,
 }
 
 impl<M: StableMemory> Hub<M> {
@@ -26,6 +30,7 @@ impl<M: StableMemory> Hub<M> {
             migrations: Migrations::init(memories),
             modules: ModuleStore::init(memories),
             leases: BTreeSet::new(),
+            asked_about: BTreeSet::new(),
         }
     }
 
@@ -36,12 +41,28 @@ impl<M: StableMemory> Hub<M> {
             let belongs = match party {
                 Party::Operator => call.operator,
                 Party::Owner => self.is_owner(call, capsule)?,
+                // where the hub is the home; of another home see `factory::proven`
+                Party::OwnerAtHome => self.moved_to(capsule)?.is_none() && self.is_owner(call, capsule)?,
             };
             if belongs {
                 return Ok(());
             }
         }
         Err(unauthorized(call))
+    }
+
+    /// The personal canister that is the capsule's home.
+    pub(crate) fn moved_to(&self, capsule: &str) -> Answer<Option<Principal>> {
+        Ok(match self.store.registry.get(capsule)?.residence {
+            Residence::MovedTo(canister) => Some(canister),
+            _ => None,
+        })
+    }
+
+    /// Whether the capsule has moved, and is not handed off.
+    pub fn awaits_handoff(&self, capsule: &str) -> bool {
+        let newest = self.migrations.newest(capsule).ok().flatten();
+        newest.is_some_and(|migration| migration.phase == MigrationPhase::CutOver)
     }
 
     fn is_owner(&self, call: &Call, capsule: &str) -> Answer<bool> {
@@ -70,6 +91,8 @@ impl<M: StableMemory> Hub<M> {
         let summary = self.store.summary_of(&head)?;
         let reserved = self.migrations.reserved()?;
         let funds = HubFunds { creation_fee, liquid, reserved, wasm: self.modules.info() };
-        Ok(quote(&summary, self.migrations.newest(capsule)?, chunks_present, funds))
+        let owners: Vec<PersonRef> = head.owners.into_iter().map(|owner| owner.person).collect();
+        let owners = check::owners(&owners, self.store.me);
+        Ok(quote(&summary, owners, self.migrations.newest(capsule)?, chunks_present, funds))
     }
 }

@@ -48,10 +48,11 @@ pub struct HubFunds {
     pub wasm: Option<WasmInfo>,
 }
 
-/// A quote for a capsule with this content, given its newest migration, if any, and how many of its
-/// chunks the personal canister has.
+/// A quote for a capsule with this content, given whether its owners can be controllers, its newest
+/// migration, if any, and how many of its chunks the personal canister has.
 pub fn quote(
     capsule: &CapsuleSummary,
+    owners: Answer<()>,
     newest: Option<Migration>,
     chunks_present: u64,
     funds: HubFunds,
@@ -64,6 +65,9 @@ pub fn quote(
     let mut problems = Vec::new();
     if funds.wasm.is_none() {
         problems.push("the hub has no personal module: upload it with wasm_begin".into());
+    }
+    if let Err(Error::Invalid(why)) = owners {
+        problems.push(format!("the owners of capsule {} could not be given its canister: {why}", capsule.id));
     }
     match capsule.home {
         Home::Moved(place) => problems.push(format!("capsule {} has moved to {place}", capsule.id)),

@@ -78,6 +78,8 @@ pub trait Runtime {
 
     async fn import_status(&self, canister: Principal) -> Answer<ImportStatus>;
     async fn import_activate(&self, canister: Principal, root: &ByteBuf) -> Answer<ImportStatus>;
+    /// What the owners have consented to, and whether `asker` is one of them.
+    async fn handoff_terms(&self, canister: Principal, asker: Principal) -> Answer<HandoffTerms>;
     async fn import_close(&self, canister: Principal) -> Answer<ImportStatus>;
     /// The cycles that the personal canister has sent back.
     async fn import_return_cycles(&self, canister: Principal) -> Answer<u128>;

@@ -76,6 +76,9 @@ fn a_step_asked_for_again_changes_and_costs_nothing() {
         if step == CutOver {
             network.copy();
         }
+        if step == Handoff {
+            network.consent(&by("alice"), &[principal("alice")]).unwrap();
+        }
         network.ask(step).unwrap().unwrap();
         let (migration, balance) = (network.migration(), network.balance.get());
         if cell(step, migration.phase) == Cell::Done {
@@ -226,4 +229,124 @@ fn a_quote_tells_the_whole_from_the_rest() {
     assert_eq!((moved.feasible, moved.rest.calls), (false, 0));
     assert_eq!(moved.whole, first.whole);
     assert!(cycles(&spent(&network.migration())) > FEE);
+}
+
+fn owners(network: &Network, by: &access::Call, owners: &[&str]) {
+    let owners = owners.iter().map(|name| PersonRef::Principal(principal(name))).collect();
+    let update = CapsuleUpdate { owners: Some(owners), controllers: None, settings: None };
+    network.at_home(|store, _| store.capsules_update(by, &network.capsule, update)).unwrap();
+}
+
+fn controllers(network: &Network) -> BTreeSet<candid::Principal> {
+    let canister = network.migration().canister_id.unwrap();
+    network.canisters.borrow()[&canister].controllers.clone()
+}
+
+/// A capsule that has moved, and that nobody has consented to hand off.
+fn moved() -> Network {
+    let network = at(MigrationPhase::Installed);
+    network.reach_from_installed();
+    network
+}
+
+#[test]
+fn the_owners_by_the_personal_canisters_records_hand_off_and_the_hubs_copy_says_nothing() {
+    let network = moved();
+    owners(&network, &by("alice"), &["bob"]);
+    let answer = network.ask_by(&by("alice"), Handoff).unwrap();
+    assert!(matches!(answer, Err(Error::Unauthorized(_))), "{answer:?}");
+    assert!(matches!(network.consent(&by("alice"), &[principal("alice")]), Err(Error::Unauthorized(_))));
+    assert!(is_conflict(&network.ask_by(&by("bob"), Handoff)), "nobody has consented");
+    assert_eq!(controllers(&network), BTreeSet::from([HUB]));
+    network.consent(&by("bob"), &[principal("bob"), principal("safe")]).unwrap();
+    network.ask_by(&by("bob"), Handoff).unwrap().unwrap();
+    assert_eq!(controllers(&network), BTreeSet::from([principal("bob"), principal("safe")]));
+    network.ask_by(&by("safe"), Handoff).unwrap().unwrap();
+    let answer = network.ask_by(&by("alice"), Handoff).unwrap();
+    assert!(matches!(answer, Err(Error::Unauthorized(_))), "{answer:?}");
+}
+
+#[test]
+fn an_operator_hands_off_to_whom_an_owner_has_named_and_to_nobody_without_that() {
+    let network = moved();
+    assert!(is_conflict(&network.ask(Handoff)));
+    network.consent(&by("alice"), &[principal("other"), principal("alice")]).unwrap();
+    network.consent(&by("alice"), &[principal("alice")]).unwrap();
+    network.ask(Handoff).unwrap().unwrap();
+    assert_eq!(controllers(&network), BTreeSet::from([principal("alice")]), "the newer one counts");
+}
+
+#[test]
+fn a_consent_ends_with_its_day_and_with_its_owners() {
+    let network = moved();
+    owners(&network, &by("alice"), &["alice", "bob"]);
+    let terms = |at| {
+        let call = access::Call { caller: HUB, operator: false, at };
+        network.at_home(|store, import| import.terms(store, &call, principal("bob"))).unwrap()
+    };
+    let given = network.consent(&by("bob"), &[principal("alice"), principal("safe")]).unwrap();
+    assert_eq!((given.given_by, given.owners.clone()), (principal("bob"), vec![principal("alice")]));
+    assert_eq!(terms(given.expires_at - 1), HandoffTerms { is_owner: true, consent: Some(given.clone()) });
+    assert_eq!(terms(given.expires_at).consent, None);
+    owners(&network, &by("alice"), &["alice"]);
+    assert_eq!(terms(NOW), HandoffTerms { is_owner: false, consent: None });
+    owners(&network, &by("alice"), &["alice", "bob"]);
+    assert_eq!(terms(NOW).consent, None, "who comes back gives another one");
+    network.consent(&by("bob"), &[principal("alice"), principal("safe")]).unwrap();
+    owners(&network, &by("alice"), &["bob"]);
+    assert_eq!(terms(NOW).consent, None, "a controller to be who was an owner is none any more");
+    assert!(is_conflict(&network.ask(Handoff)));
+}
+
+#[test]
+fn a_consent_names_controllers_that_can_be() {
+    let network = moved();
+    let many: Vec<_> = (0..11).map(|n| principal(&format!("alice{n}"))).collect();
+    let alice = principal("alice");
+    let cells: [&[candid::Principal]; 7] = [
+        &[],
+        &[principal("safe")],
+        &[alice, alice],
+        &[alice, candid::Principal::anonymous()],
+        &[alice, candid::Principal::management_canister()],
+        &[alice, HUB],
+        &[&[alice], many.as_slice()].concat(),
+    ];
+    for named in cells {
+        assert!(matches!(network.consent(&by("alice"), named), Err(Error::Invalid(_))), "{named:?}");
+    }
+    network.consent(&by("alice"), &[&[alice], &many[..9]].concat()).unwrap();
+}
+
+#[test]
+fn owners_that_can_be_no_controllers_are_refused_where_they_are_set_and_named_in_the_quote() {
+    let network = Network::new();
+    let many: Vec<String> = (0..11).map(|n| format!("owner{n}")).collect();
+    let named = |principal| PersonRef::Principal(principal);
+    let cells = [
+        many.iter().map(|name| named(principal(name))).collect(),
+        vec![named(principal("alice")), named(candid::Principal::management_canister())],
+        vec![named(principal("alice")), named(HUB)],
+    ];
+    for people in cells {
+        let update = CapsuleUpdate { owners: Some(people.clone()), controllers: None, settings: None };
+        let set = network.with(|hub| hub.store.capsules_update(&by("alice"), &network.capsule, update));
+        assert!(matches!(set, Err(Error::Invalid(_))), "{set:?}");
+        let quote = network.with(|hub| {
+            let mut head: Capsule = hub.store.records.get(&network.capsule, &network.capsule).unwrap();
+            head.owners = people
+                .into_iter()
+                .map(|person| OwnerState { person, since: NOW, last_activity_at: NOW })
+                .collect();
+            hub.store.put(&head).unwrap();
+            hub.quote(&network.capsule, 0, FEE, 10u128.pow(13)).unwrap()
+        });
+        assert!(!quote.feasible && quote.problems[0].contains("owners"), "{:?}", quote.problems);
+        network.with(|hub| {
+            let mut head: Capsule = hub.store.records.get(&network.capsule, &network.capsule).unwrap();
+            head.owners =
+                vec![OwnerState { person: named(principal("alice")), since: NOW, last_activity_at: NOW }];
+            hub.store.put(&head).unwrap();
+        });
+    }
 }

@@ -24,8 +24,10 @@ shell::canister!(Personal {
     const KIND: CanisterKind = CanisterKind::Personal;
     const LOW_THRESHOLD: u128 = 200_000_000_000;
 
-    fn open(memories: &Memories, store: Store) -> Self {
-        Personal { store, import: Import::init(memories) }
+    fn open(memories: &Memories, mut store: Store) -> Self {
+        let import = Import::init(memories);
+        import.introduce(&mut store);
+        Personal { store, import }
     }
 
     fn store(&self) -> &Store {
@@ -154,6 +156,28 @@ async fn import_return_cycles() -> Answer<Nat> {
             .map_err(|error| Error::Upstream(format!("deposit_cycles: {error}")))?;
     }
     Ok(Nat::from(amount))
+}
+
+// ---- hand-off --------------------------------------------------------------------------------------
+
+#[update]
+fn handoff_consent(controllers: Vec<Principal>) -> Answer<HandoffConsent> {
+    Personal::change("handoff_consent", |personal, call| {
+        personal.import.consent(&personal.store, call, controllers)
+    })
+}
+
+#[query]
+fn handoff_consent_get() -> Answer<Option<HandoffConsent>> {
+    let call = Personal::call();
+    Personal::with(|personal| personal.import.consent_now(&personal.store, &call))
+}
+
+/// Asked by the hub: whether `asker` is an owner, and what the owners have consented to.
+#[update]
+fn handoff_terms(asker: Principal) -> Answer<HandoffTerms> {
+    let call = Personal::call();
+    Personal::with(|personal| personal.import.terms(&personal.store, &call, asker))
 }
 
 candid::export_service!();

@@ -26,6 +26,10 @@ pub const MAX_GALLERY_ITEMS: usize = 2_000;
 pub const MAX_MEMBERS: usize = 1_000;
 /// Most owners, and most controllers, of one capsule.
 pub const MAX_OWNERS: usize = 32;
+/// Most controllers that a canister can have, and so most owners of one capsule with a principal.
+pub const MAX_CONTROLLERS: usize = 10;
+/// How long an owner's consent to the hand-off is valid, in nanoseconds: a day.
+pub const CONSENT_VALID: u64 = 24 * 60 * 60 * 1_000_000_000;
 /// Most operators.
 pub const MAX_OPERATORS: usize = 64;
 /// Most folders above a memory or folder.

@@ -149,6 +149,26 @@ pub struct PersonalInit {
     pub token_secret: ByteBuf,
 }
 
+/// An owner's leave to hand the personal canister off, and to whom.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct HandoffConsent {
+    pub controllers: Vec<Principal>,
+    /// Those of the controllers who were owners when it was given: it is void without any of them.
+    pub owners: Vec<Principal>,
+    pub given_by: Principal,
+    pub given_at: Time,
+    pub expires_at: Time,
+}
+
+/// What a personal canister tells its hub at the hand-off.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct HandoffTerms {
+    /// Whether the principal that was asked about is an owner.
+    pub is_owner: bool,
+    /// The consent that is valid now.
+    pub consent: Option<HandoffConsent>,
+}
+
 #[derive(CandidType, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImportState {
     Importing,

@@ -40,6 +40,7 @@ impl<M: StableMemory> Store<M> {
         if let Some(existing) = self.capsule_of(call, &subject)? {
             return Ok(existing);
         }
+        check::owners(std::slice::from_ref(&subject), self.hub)?;
         let id = loop {
             let id = format!("capsule-{}", self.header.next_number());
             if self.registry.find(&id).is_none() {
@@ -154,10 +155,7 @@ impl<M: StableMemory> Store<M> {
         let old = access.capsule().clone();
         let mut new = old.clone();
         if let Some(owners) = update.owners {
-            check::persons("owners", &owners, MAX_OWNERS)?;
-            if owners.is_empty() {
-                return Err(Error::Invalid("a capsule has at least one owner".into()));
-            }
+            check::owners(&owners, self.hub)?;
             let known = |person: &PersonRef| old.owners.iter().find(|owner| owner.person == *person).cloned();
             new.owners = owners
                 .into_iter()
