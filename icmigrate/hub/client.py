@@ -90,6 +90,13 @@ class HubClient(CapsuleClient):
     async def migration_abort(self, capsule_id: str) -> Migration:
         return await self._record(Migration, "migration_abort", capsule_id)
 
+    async def hub_copy_delete(self, capsule_id: str) -> None:
+        """As a controller of its canister: deletes what the hub still has of a capsule that was handed off.
+
+        A `Conflict` says that the call did what one call can, and is to be repeated.
+        """
+        await self._call("hub_copy_delete", capsule_id)
+
     async def migration_handoff(self, capsule_id: str) -> Migration:
         """Makes those controllers whom an owner has consented to: see `PersonalClient.handoff_consent`."""
         return await self._record(Migration, "migration_handoff", capsule_id)

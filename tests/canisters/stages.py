@@ -128,7 +128,14 @@ async def picture(stage: Stage, canister: str) -> dict[str, Any]:
         info = await agent.canister_info(Principal.from_str(canister_id))
         seen: dict[str, Any] = {"module": info.module_hash, "controllers": sorted(map(str, info.controllers))}
         if canister == "hub":
-            return seen | await _hub_picture(HubClient(agent, canister_id), stage.capsule_id)
+            hub = HubClient(agent, canister_id)
+            seen |= await _hub_picture(hub, stage.capsule_id)
+            if stage.name == "handed off":  # nobody reads the copy any more
+                return seen | {"costs": await hub.cycles_by_operation()}
+            records = all_pages(lambda after: hub.export_records(stage.capsule_id, after, 100_000))
+            return (
+                seen | {"records": [record async for record in records]} | await capsule_picture(hub, stage.capsule_id)
+            )
         personal = PersonalClient(agent, canister_id)
         status = await personal.import_status()
         if stage.name in ("importing", "sealed"):
@@ -154,8 +161,7 @@ async def capsule_picture(canister: CapsuleClient, capsule_id: str) -> dict[str,
 
 
 async def _hub_picture(hub: HubClient, capsule_id: str) -> dict[str, Any]:
-    return await capsule_picture(hub, capsule_id) | {
-        "records": [page async for page in all_pages(lambda after: hub.export_records(capsule_id, after, 100_000))],
+    return {
         "capsules": [capsule async for capsule in all_pages(hub.capsules_list)],
         "operators": await hub.operators_list(),
         "module stored": await hub.wasm_info(),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from icmigrate.contract.records import PrincipalPerson
+from icmigrate.contract.client import all_pages
+from icmigrate.contract.records import MovedTo, PrincipalPerson
 from icmigrate.hub.client import HubClient
 from icmigrate.migration.context import Wiring
 from icmigrate.personal.client import PersonalClient
 from icmigrate.protocol.identity import Ed25519Identity
 from icmigrate.protocol.principal import Principal
 from tests.canisters.stages import Stage, advance, agent_of, outcome, private_capsule, reach
-from tests.world import World
+from tests.world import World, memory_id
 
 REFUSALS = {"Unauthorized", "not accepted"}
 
@@ -83,3 +84,27 @@ async def test_the_hub_is_no_owner_in_the_personal_canister_either(world: World,
             owners = [{"Principal": text(stage.owner)}, {"Principal": impossible}]
             update = {"owners": owners, "controllers": None, "settings": None}
             assert await outcome(personal, "capsules_update", stage.capsule_id, update) == "Invalid"
+
+
+async def test_nobody_reads_the_hubs_copy_after_the_handoff_and_the_owner_has_it_deleted(
+    world: World, module_wiring: Wiring
+) -> None:
+    stage = await reach(world, module_wiring, "handed off")
+    picture = f"{world.network.gateway(world.hub_id)}/asset/{memory_id(stage.capsule_id, 'inline')}/original"
+    async with agent_of(world, stage.owner) as agent:
+        mine = HubClient(agent, world.hub_id)
+        for hub in (module_wiring.hub, mine):
+            for method, arguments in (
+                ("export_records", (None, 1_000)),
+                ("manifest_leaves", (None, 10)),
+                ("blobs_list", (None, 10)),
+                ("access_matrix", (0, None, 10)),
+            ):
+                assert await outcome(hub, method, stage.capsule_id, *arguments) == "Moved", method
+            listed = [capsule.id async for capsule in all_pages(hub.capsules_list)]
+            assert stage.capsule_id not in listed
+        assert await outcome(module_wiring.hub, "hub_copy_delete", stage.capsule_id) in REFUSALS
+        for _ in range(2):
+            assert await outcome(mine, "hub_copy_delete", stage.capsule_id) in {"Ok"} | REFUSALS
+            assert (await module_wiring.gateway.request(picture)).status == 308
+            assert await mine.registry_home(stage.capsule_id) == MovedTo(canister_id=stage.id_of("personal"))

@@ -128,6 +128,7 @@ OF_ONE_CAPSULE: list[tuple[str, list[Any]]] = [
     ("migration_abort", []),
     ("migration_handoff", []),
     ("migration_get", []),
+    ("hub_copy_delete", []),
 ]
 
 

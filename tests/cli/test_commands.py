@@ -147,6 +147,8 @@ def test_the_owner_is_alone_in_control_after_the_handoff(owner: Shell, photos: P
     subject = owner.result("show", report["capsule"])["summary"]["subject"]["Principal"]
     assert handed["controllers"] == [subject]
     assert owner.result("handoff", report["capsule"])["controllers"] == [subject], "nothing is asked where all is done"
+    again = owner.result("migrate", report["capsule"])
+    assert (again["already_migrated"], again["cycles_quoted"]) == (True, None), "the hub's copy is read no more"
     other = "aaaaa-aa"
     assert other in owner.result("handoff", report["capsule"], "--recovery", other, "--yes", code=3)["message"]
 

@@ -100,7 +100,9 @@ async def test_only_the_missing_chunks_are_sent(wiring: Wiring) -> None:
     assert (planned.chunks, planned.chunks_present, planned.chunks_to_send) == (8, 5, 3)
     report = await migrate(wiring, capsule_id)
     assert (report.chunks_sent, report.chunks_skipped) == (3, 5)
-    assert report.cycles_quoted > planned.cycles_quoted, "the quote of the whole, not of the rest"
+    assert report.cycles_quoted is not None and report.cycles_quoted > planned.cycles_quoted, (
+        "the quote of the whole, not of the rest"
+    )
 
 
 async def test_writes_go_on_until_the_freeze_and_reads_all_the_time(wiring: Wiring) -> None:

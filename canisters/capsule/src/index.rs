@@ -166,6 +166,16 @@ impl<M: StableMemory> Index<M> {
         self.set.remove(fact);
     }
 
+    /// That a capsule which moved away had this memory: who asks for it is sent after it.
+    pub(crate) fn remember_memory(&mut self, capsule: &str, memory: &str) {
+        self.insert(Key::tagged(MEMORY_IN).text(memory).bytes(capsule.as_bytes()).into_bytes());
+    }
+
+    /// The same of whose capsule it is: they are not given another one.
+    pub(crate) fn remember_subject(&mut self, capsule: &str, subject: &PersonRef) {
+        self.insert(Key::tagged(SUBJECT).person(subject).bytes(capsule.as_bytes()).into_bytes());
+    }
+
     pub(crate) fn clear(&mut self) {
         self.set.clear();
     }

@@ -126,6 +126,14 @@ impl Registration {
         }
     }
 
+    /// The canister that the capsule was handed off in: nobody reads what is left of it here.
+    pub fn handed_off_to(&self) -> Option<Principal> {
+        match self.residence {
+            Residence::MovedTo(canister) if self.token_secret.is_none() => Some(canister),
+            _ => None,
+        }
+    }
+
     /// Ok where the capsule's data may be changed here.
     pub fn writable(&self, capsule: &str) -> Answer<()> {
         self.readable(capsule)?;

@@ -4,6 +4,7 @@ mod world;
 
 use access::Call;
 use capsule::import::Import;
+use capsule::registry::Residence;
 use capsule::store::Store;
 use ic_stable_structures::VectorMemory;
 use serde_bytes::ByteBuf;
@@ -338,4 +339,80 @@ fn a_token_given_out_by_the_hub_is_good_at_the_personal_canister() {
 
 fn conflict<T: std::fmt::Debug>(answer: Answer<T>, why: &str) {
     assert!(matches!(answer, Err(Error::Conflict(_))), "{why}: {answer:?}");
+}
+
+fn moved() -> World {
+    let mut world = furnished();
+    world.entry(to_group("e3", Resource::Capsule, "x", 15));
+    frozen_root(&mut world);
+    world.store.move_to(&world.capsule, HOME).unwrap();
+    world
+}
+
+/// How each way to read a capsule answers, by name.
+fn readings(world: &World, call: &Call) -> Vec<(&'static str, Answer<()>)> {
+    let (store, capsule) = (&world.store, &world.capsule);
+    let blob = storage::digest::sha256(b"small");
+    let lists_it = store.capsules_list(call, None, 10).map(|page| page.items.len());
+    let reaches_it = store.access_reach(call, None, 10).map(|page| page.items.len());
+    let none_is_moved = |count: Answer<usize>| match count {
+        Ok(0) => Err(Error::Moved(HOME)),
+        other => other.map(drop),
+    };
+    vec![
+        ("export", store.export_records(call, capsule, None, 1_000).map(drop)),
+        ("root", store.manifest_root(call, capsule).map(drop)),
+        ("node", store.manifest_node(call, capsule, &[]).map(drop)),
+        ("leaves", store.manifest_leaves(call, capsule, None, 10).map(drop)),
+        ("blobs", store.blobs_list(call, capsule, None, 10).map(drop)),
+        ("chunk", store.blobs_read_chunk(call, capsule, &blob, 0).map(drop)),
+        ("matrix", store.access_matrix(call, capsule, NOW, None, 10).map(drop)),
+        ("list", none_is_moved(lists_it)),
+        ("reach", none_is_moved(reaches_it)),
+        ("head", store.capsules_get(call, capsule).map(drop)),
+        ("summary", store.capsules_summary(call, capsule).map(drop)),
+        ("records", store.list::<Memory>(call, capsule, None, 10).map(drop)),
+        ("tokens", store.asset_tokens(call, capsule, &[], 60).map(drop)),
+        ("uploads", store.uploads_status(call, capsule, &blob).map(drop)),
+    ]
+}
+
+#[test]
+fn what_is_left_of_a_moved_capsule_is_read_to_compare_it_and_after_the_handoff_by_nobody() {
+    let mut world = moved();
+    let to_compare = ["export", "root", "node", "leaves", "blobs", "chunk", "matrix", "list"];
+    for (who, is_let) in [(operator(), true), (by("alice"), true), (by("bob"), false), (by("eve"), false)] {
+        for (name, answer) in readings(&world, &who) {
+            let due = is_let && to_compare.contains(&name);
+            assert_eq!(answer.is_ok(), due, "{name} by {}: {answer:?}", who.caller);
+        }
+    }
+    world.store.registry.change(&world.capsule, |known| known.token_secret = None).unwrap();
+    for who in [operator(), by("alice"), by("bob"), by("eve")] {
+        for (name, answer) in readings(&world, &who) {
+            assert_eq!(answer, Err(Error::Moved(HOME)), "{name} by {}", who.caller);
+        }
+    }
+}
+
+#[test]
+fn a_copy_that_is_deleted_leaves_only_where_the_capsule_is() {
+    let mut world = moved();
+    assert!(matches!(world.store.delete_copy(&world.capsule), Err(Error::Conflict(_))), "not handed off");
+    world.store.registry.change(&world.capsule, |known| known.token_secret = None).unwrap();
+    world.store.delete_copy(&world.capsule).unwrap();
+    world.store.delete_copy(&world.capsule).unwrap();
+    assert_eq!(world.store.records.total(&world.capsule).records, 0);
+    assert_eq!(world.store.blobs.totals(&world.capsule).blobs, 0);
+    let registration = world.store.registry.get(&world.capsule).unwrap();
+    assert_eq!(registration.residence, Residence::MovedTo(HOME));
+    for who in [operator(), by("alice")] {
+        for (name, answer) in readings(&world, &who) {
+            assert_eq!(answer, Err(Error::Moved(HOME)), "{name} by {}", who.caller);
+        }
+    }
+    let index = &world.store.records.index;
+    assert_eq!(index.capsules_with_memory("m1").collect::<Vec<_>>(), [world.capsule.clone()]);
+    let again = world.store.capsules_create(&by("alice"), person("alice"), [7; 32]);
+    assert_eq!(again, Err(Error::Moved(HOME)));
 }

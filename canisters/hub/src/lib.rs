@@ -79,13 +79,17 @@ fn inspect_message() {
         })
     };
     // an owner whom only the personal canister knows: the hub asks it
-    let hands_off = || {
+    let is_at_home = || {
         let capsule: Option<String> = candid::decode_one(&api::msg_arg_data()).ok();
-        method == "migration_handoff"
-            && capsule.is_some_and(|id| SharedHub::with(|SharedHub { hub }| hub.awaits_handoff(&id)))
+        let asks = match method.as_str() {
+            "migration_handoff" => Hub::awaits_handoff,
+            "hub_copy_delete" => Hub::keeps_copy,
+            _ => return false,
+        };
+        capsule.is_some_and(|id| SharedHub::with(|SharedHub { hub }| asks(hub, &id)))
     };
     let accepted =
-        call.operator || (!operators_only && (method == "capsules_create" || is_known() || hands_off()));
+        call.operator || (!operators_only && (method == "capsules_create" || is_known() || is_at_home()));
     if accepted && !call.is_anonymous() {
         api::accept_message();
     }
@@ -248,6 +252,11 @@ async fn migration_abort(capsule: String) -> Answer<Migration> {
 #[update]
 async fn migration_handoff(capsule: String) -> Answer<Migration> {
     factory::handoff(&System, &SharedHub::call(), &capsule).await
+}
+
+#[update]
+async fn hub_copy_delete(capsule: String) -> Answer<()> {
+    factory::delete_copy(&System, &SharedHub::call(), &capsule).await
 }
 
 #[query]

@@ -380,6 +380,19 @@ pub async fn handoff<R: Runtime>(runtime: &R, call: &Call, capsule: &str) -> Ans
     step.settle(handed_off)
 }
 
+/// Deletes what the hub still has of a capsule that was handed off, for who controls its canister. Work
+/// is bounded: where something is left the answer is a Conflict that says so, and the call is repeated.
+pub async fn delete_copy<R: Runtime>(runtime: &R, call: &Call, capsule: &str) -> Answer<()> {
+    // what operators may do elsewhere does not count: it is the owner's copy
+    let call = Call { operator: false, ..*call };
+    if !proven(runtime, &call, capsule).await? {
+        runtime.with(|hub| hub.may_ask(&call, capsule, MigrationStep::Handoff))?;
+    }
+    runtime.with(|hub| hub.store.delete_copy(capsule))?;
+    runtime.recertify(capsule);
+    Ok(())
+}
+
 /// Whether a caller who is no operator is an owner of a capsule that lives elsewhere, as its home says:
 /// by its records while the hub controls it, by its controllers after that. Who is refused is not
 /// written down.

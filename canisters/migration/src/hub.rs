@@ -65,8 +65,14 @@ impl<M: StableMemory> Hub<M> {
         newest.is_some_and(|migration| migration.phase == MigrationPhase::CutOver)
     }
 
+    /// Whether the capsule is handed off, and something of it is left here.
+    pub fn keeps_copy(&self, capsule: &str) -> bool {
+        let handed_off = self.store.registry.find(capsule).and_then(|known| known.handed_off_to());
+        handed_off.is_some() && self.store.records.contains(capsule, RecordKind::Capsule, capsule)
+    }
+
     fn is_owner(&self, call: &Call, capsule: &str) -> Answer<bool> {
-        let head: Capsule = self.store.records.get(capsule, capsule)?;
+        let Some(head) = self.store.records.find::<Capsule>(capsule, capsule)? else { return Ok(false) };
         Ok(!call.is_anonymous() && head.owners.iter().any(|owner| owner.person == call.person()))
     }
 
@@ -87,6 +93,8 @@ impl<M: StableMemory> Hub<M> {
         creation_fee: u128,
         liquid: u128,
     ) -> Answer<MigrationQuote> {
+        let handed_off = self.store.registry.get(capsule)?.handed_off_to();
+        handed_off.map_or(Ok(()), |home| Err(Error::Moved(home)))?;
         let head: Capsule = self.store.records.get(capsule, capsule)?;
         let summary = self.store.summary_of(&head)?;
         let reserved = self.migrations.reserved()?;

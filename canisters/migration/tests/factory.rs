@@ -350,3 +350,21 @@ fn owners_that_can_be_no_controllers_are_refused_where_they_are_set_and_named_in
         });
     }
 }
+
+#[test]
+fn a_controller_alone_has_the_hubs_copy_deleted_and_only_after_the_handoff() {
+    use migration::factory::delete_copy;
+    let network = moved();
+    let delete = |call: &access::Call| run(delete_copy(&network, call, &network.capsule)).expect("an answer");
+    assert!(matches!(delete(&by("alice")), Err(Error::Conflict(_))), "not handed off yet");
+    network.consent(&by("alice"), &[principal("alice")]).unwrap();
+    network.ask(Handoff).unwrap().unwrap();
+    for other in [operator(), by("bob")] {
+        assert!(matches!(delete(&other), Err(Error::Unauthorized(_))));
+    }
+    for _ in 0..2 {
+        assert_eq!(delete(&by("alice")), Ok(()));
+        assert_eq!(network.ask(Handoff), Some(Ok(())), "the record of the migration stays");
+        assert_eq!(network.with(|hub| hub.store.records.total(&network.capsule).records), 0);
+    }
+}
