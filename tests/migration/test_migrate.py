@@ -12,7 +12,7 @@ from icmigrate.contract.canister_errors import CapsuleMigrating, CapsuleMoved
 from icmigrate.contract.client import all_pages
 from icmigrate.contract.migrations import MigrationPhase
 from icmigrate.contract.records import FolderInput, InHub, Memory, MovedTo, PrincipalPerson
-from icmigrate.errors import NotAuthorized, PreflightRefused
+from icmigrate.errors import CallRejected, NotAuthorized, PreflightRefused
 from icmigrate.migration import phases
 from icmigrate.migration.abort import abort
 from icmigrate.migration.context import Wiring
@@ -173,8 +173,9 @@ async def test_an_owner_may_migrate_their_own_capsule_and_nobody_elses(world: Wo
     own_id = await full_capsule(wiring.hub, owner=PrincipalPerson(principal=owner.sender().to_str()), blobs=(40_000,))
     other_id = await full_capsule(wiring.hub, blobs=())
     async with world.wiring(owner) as own:
-        with pytest.raises(NotAuthorized):
+        with pytest.raises(CallRejected, match="rejected the message") as refused:
             await migrate(own, other_id)
+        assert refused.value.exit_code == NotAuthorized.exit_code
         report = await migrate(own, own_id)
     assert await wiring.hub.registry_home(own_id) == MovedTo(canister_id=report.canister_id)
     assert await wiring.hub.registry_home(other_id) == InHub()

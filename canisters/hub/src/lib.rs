@@ -11,6 +11,7 @@ use ic_cdk::{api, init, inspect_message, post_upgrade, query, update};
 use migration::{factory, Hub};
 use runtime::System;
 use serde_bytes::ByteBuf;
+use shell::admission::{self, Rule, Who, CHUNK, MANAGE, OWN, SMALL};
 use shell::{Canister, Memories, StableMemory, Store};
 use storage::header::CanisterKind;
 use types::*;
@@ -67,21 +68,42 @@ fn post_upgrade() {
     SharedHub::start();
 }
 
+const OWNED: Who = Who::InCapsule(OWN);
+const MANAGED: Who = Who::InCapsule(MANAGE);
+
+/// Who may call what only a hub has, and the most bytes of its arguments.
+#[rustfmt::skip]
+pub const ADMITTED: &[Rule] = &[
+    ("capsules_create",          SMALL, Who::Those(|_| true)),
+    ("capsules_list",            SMALL, Who::Anywhere(MANAGE)),
+    ("capsules_delete",          SMALL, OWNED),
+    ("operators_list",           SMALL, Who::Anywhere(MANAGE)),
+    ("operators_add",            SMALL, Who::Operators),
+    ("operators_remove",         SMALL, Who::Operators),
+    ("export_records",           SMALL, MANAGED),
+    ("registry_home",            SMALL, MANAGED),
+    ("wasm_begin",               SMALL, Who::Operators),
+    ("wasm_put_chunk",           CHUNK, Who::Operators),
+    ("wasm_finish",              SMALL, Who::Operators),
+    ("wasm_info",                SMALL, Who::Anywhere(MANAGE)),
+    ("migration_quote",          SMALL, OWNED),
+    ("migration_reserve",        SMALL, OWNED),
+    ("migration_create_canister", SMALL, OWNED),
+    ("migration_install",        SMALL, OWNED),
+    ("migration_freeze",         SMALL, OWNED),
+    ("migration_thaw",           SMALL, OWNED),
+    ("migration_build_manifest", SMALL, OWNED),
+    ("migration_cut_over",       SMALL, OWNED),
+    ("migration_abort",          SMALL, OWNED),
+    ("migration_handoff",        SMALL, OWNED),
+    ("migration_get",            SMALL, OWNED),
+    ("migration_list",           SMALL, Who::Operators),
+];
+
 /// Refuses early what is refused anyway: nobody pays for strangers. Each method checks again.
 #[inspect_message]
 fn inspect_message() {
-    let call = SharedHub::call();
-    let method = api::msg_method_name();
-    let operators_only = method.starts_with("wasm_") || method.starts_with("operators_");
-    let is_known = || {
-        SharedHub::with(|SharedHub { hub }| {
-            hub.store.records.index.capsule_reached(&call.person(), "").is_some()
-        })
-    };
-    let accepted = call.operator || (!operators_only && (method == "capsules_create" || is_known()));
-    if accepted && !call.is_anonymous() {
-        api::accept_message();
-    }
+    admission::inspect::<SharedHub>(ADMITTED);
 }
 
 fn operator(call: &Call) -> Answer<()> {

@@ -7,6 +7,7 @@ use capsule::import::Import;
 use ic_cdk::{api, init, inspect_message, post_upgrade, query, update};
 use ic_cdk_management_canister::{deposit_cycles, DepositCyclesArgs};
 use serde_bytes::ByteBuf;
+use shell::admission::{self, Rule, Who, CHUNK, MANAGE, MESSAGE, SMALL};
 use shell::{Canister, Memories, StableMemory, Store};
 use storage::header::CanisterKind;
 use types::*;
@@ -67,16 +68,25 @@ fn post_upgrade() {
     Personal::start();
 }
 
+/// Who may call what only a personal canister has, and the most bytes of its arguments.
+#[rustfmt::skip]
+pub const ADMITTED: &[Rule] = &[
+    ("import_status",         SMALL,   Who::Anywhere(MANAGE)),
+    ("import_declare_blobs",  MESSAGE, Who::Operators),
+    ("import_missing_chunks", SMALL,   Who::Operators),
+    ("import_put_chunk",      CHUNK,   Who::Operators),
+    ("import_put_records",    MESSAGE, Who::Operators),
+    ("import_seal",           SMALL,   Who::Operators),
+    ("import_reopen",         SMALL,   Who::Operators),
+    ("import_activate",       SMALL,   Who::Canisters),
+    ("import_close",          SMALL,   Who::Canisters),
+    ("import_return_cycles",  SMALL,   Who::Canisters),
+];
+
 /// Refuses early what is refused anyway: nobody makes the owner pay. Each method checks again.
 #[inspect_message]
 fn inspect_message() {
-    let call = Personal::call();
-    let imports = api::msg_method_name().starts_with("import_");
-    let is_known =
-        Personal::with(|personal| personal.store.records.index.capsule_reached(&call.person(), "").is_some());
-    if !call.is_anonymous() && (call.operator || (is_known && !imports)) {
-        api::accept_message();
-    }
+    admission::inspect::<Personal>(ADMITTED);
 }
 
 // ---- import ----------------------------------------------------------------------------------------

@@ -104,6 +104,11 @@ macro_rules! data_endpoints {
                 $canister::read(|store, call| store.uploads_status(call, &capsule, &sha256))
             }
 
+            #[::ic_cdk::query]
+            fn uploads_list(capsule: String, after: Option<ByteBuf>, limit: u32) -> Answer<Page<OpenUpload, ByteBuf>> {
+                $canister::read(|store, call| store.uploads_list(call, &capsule, after.as_deref().map(Vec::as_slice), limit))
+            }
+
             #[::ic_cdk::update]
             fn uploads_abort(capsule: String, sha256: ByteBuf) -> Answer<()> {
                 $canister::write("uploads_abort", |store, call| store.uploads_abort(call, &capsule, &sha256))

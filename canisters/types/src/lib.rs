@@ -9,12 +9,14 @@ mod access;
 mod blob;
 mod http;
 mod migration;
+mod quota;
 mod record;
 
 pub use access::*;
 pub use blob::*;
 pub use http::*;
 pub use migration::*;
+pub use quota::*;
 pub use record::*;
 
 use candid::{CandidType, Nat, Principal};

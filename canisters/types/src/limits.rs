@@ -40,7 +40,11 @@ pub const MAX_PAGE: u32 = 1_000;
 /// Most bytes on a page: an answer stays below the 2 MiB of a replicated reply.
 pub const MAX_PAGE_BYTES: usize = 1_800_000;
 /// Most uploads in progress of one capsule.
-pub const MAX_UPLOADS: u64 = 256;
+pub const MAX_UPLOADS: u32 = 256;
+/// An upload that has got no chunk for longer than this expires, in nanoseconds: 7 days.
+pub const UPLOAD_EXPIRES: u64 = 7 * 24 * 60 * 60 * 1_000_000_000;
+/// An upload that is unfinished for longer than this makes room for another, in nanoseconds: an hour.
+pub const UPLOAD_YIELDS: u64 = 60 * 60 * 1_000_000_000;
 /// Longest validity of an asset token, in seconds.
 pub const MAX_TOKEN_SECONDS: u64 = 366 * 24 * 60 * 60;
 /// Most tokens asked for at once.

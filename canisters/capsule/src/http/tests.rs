@@ -95,9 +95,9 @@ impl World {
         let mut blobs = Blobs::init(&manager);
         for bytes in [&LONG[..], b""] {
             let sha = sha256(bytes);
-            blobs.begin_upload("a", &sha, bytes.len() as u64).unwrap();
+            blobs.begin_upload("a", &sha, bytes.len() as u64, &Quotas::HUB, 0).unwrap();
             for (index, chunk) in bytes.chunks(CHUNK_SIZE as usize).enumerate() {
-                blobs.put_chunk("a", &sha, index as u32, chunk).unwrap();
+                blobs.put_chunk("a", &sha, index as u32, chunk, 0).unwrap();
             }
             assert!(blobs.finish_upload("a", &sha).unwrap().complete);
         }
