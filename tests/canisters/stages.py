@@ -149,6 +149,7 @@ async def _hub_picture(hub: HubClient, capsule_id: str) -> dict[str, Any]:
         "records": [page async for page in all_pages(lambda after: hub.export_records(capsule_id, after, 100_000))],
         "capsules": [capsule async for capsule in all_pages(hub.capsules_list)],
         "operators": await hub.operators_list(),
+        "policy": await hub.policy_get(),
         "module stored": await hub.wasm_info(),
         "home": await hub.registry_home(capsule_id),
         "migration": await hub.migration_get(capsule_id),
@@ -166,7 +167,10 @@ class Caller:
         self.principal = agent.identity.sender().to_str()
 
     async def call(self, canister_id: str, method: Method, arguments: list[Any]) -> str:
-        return await _told(method, self._send(Principal.from_str(canister_id), method, method.encode(*arguments)))
+        return await self.call_raw(canister_id, method, method.encode(*arguments))
+
+    async def call_raw(self, canister_id: str, method: Method, argument: bytes) -> str:
+        return await _told(method, self._send(Principal.from_str(canister_id), method, argument))
 
     async def _send(self, canister_id: Principal, method: Method, argument: bytes) -> bytes:
         send = self._agent.query if method.is_query else self._agent.update
@@ -220,7 +224,8 @@ async def strangers(world: World, wiring: Wiring) -> AsyncIterator[dict[str, Cal
         anonymous = await stack.enter_async_context(agent_of(world, AnonymousIdentity()))
         unknown = await stack.enter_async_context(agent_of(world, Ed25519Identity.generate()))
         neighbour = await stack.enter_async_context(agent_of(world, Ed25519Identity.generate()))
-        await HubClient(neighbour, world.hub_id).capsules_create()
+        principal = neighbour.identity.sender().to_str()
+        await wiring.hub.capsules_create(PrincipalPerson(principal=principal))
         management = ManagementClient(wiring.agent)
         canister_id = await management.create_with_cycles(100_000_000_000_000)
         await management.install(canister_id, PROGRAMMABLE.read_bytes(), b"")

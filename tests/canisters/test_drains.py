@@ -14,7 +14,7 @@ from icmigrate.protocol.candid.method import Method
 from icmigrate.protocol.identity import Ed25519Identity
 from icmigrate.protocol.principal import Principal
 from tests.canisters.methods import methods
-from tests.canisters.stages import Caller, Stage, _told, advance, agent_of, outcome, private_capsule, reach
+from tests.canisters.stages import Caller, Stage, advance, agent_of, outcome, private_capsule, reach
 from tests.canisters.test_roles import CAST, House, invite
 from tests.world import World, some_bytes
 
@@ -33,7 +33,7 @@ class Sender(Caller):
 
     async def junk(self, canister_id: str, method: Method) -> str:
         """Sends a method no arguments, and behind them a lot of bytes that mean nothing."""
-        return await _told(method, self._send(Principal.from_str(canister_id), method, b"DIDL\x00\x00" + bytes(MOST)))
+        return await self.call_raw(canister_id, method, b"DIDL\x00\x00" + bytes(MOST))
 
 
 @pytest_asyncio.fixture(scope="module", params=["writable", "live"])

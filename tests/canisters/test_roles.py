@@ -179,6 +179,7 @@ async def test_who_may_migrate_a_capsule(world: World, module_wiring: Wiring) ->
     keys = {name: Ed25519Identity.generate() for name in CAST} | {"operator": world.operator}
     capsule_id = await private_capsule(module_wiring.hub, keys["owner"])
     await invite(world, module_wiring.hub, capsule_id, keys)
+    await module_wiring.hub.migration_invite(capsule_id)
     for name, key in keys.items():
         async with agent_of(world, key) as agent:
             hub = HubClient(agent, world.hub_id)

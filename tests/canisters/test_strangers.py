@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from icmigrate.contract.policy import MayCreate
 from icmigrate.errors import CallRejected, NotAuthorized
 from icmigrate.hub.client import HubClient
 from icmigrate.migration.context import Wiring
@@ -106,12 +107,18 @@ async def test_the_same_arguments_are_not_refused_to_those_who_may(
     )
 
 
-async def test_who_is_not_known_may_only_begin_a_capsule_of_their_own(world: World) -> None:
+async def test_who_is_not_known_may_only_begin_a_capsule_of_their_own_where_the_policy_is_open(
+    world: World, wiring: Wiring
+) -> None:
+    policy = await wiring.hub.policy_get()
     async with agent_of(world, Ed25519Identity.generate()) as agent:
         somebody = Caller(agent)
         create = methods("hub")["capsules_create"]
+        assert await somebody.call(world.hub_id, create, [None]) == "not accepted"
+        await wiring.hub.policy_set(policy.model_copy(update={"create": MayCreate.ANYBODY}))
         assert await somebody.call(world.hub_id, create, [{"Opaque": "somebody else"}]) == "Unauthorized"
         assert await somebody.call(world.hub_id, create, [None]) == "Ok"
+        await wiring.hub.policy_set(policy)
         assert await somebody.call(world.hub_id, create, [{"Principal": somebody.principal}]) == "Ok"
         assert await somebody.call(world.hub_id, create, [{"Principal": world.operator.sender().to_str()}]) in REFUSALS
 

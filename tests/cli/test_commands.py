@@ -154,13 +154,13 @@ def test_a_hub_without_that_capsule_says_so(owner: Shell) -> None:
         assert "icmigrate capsules" in result["hint"]
 
 
-def test_a_stranger_is_refused_with_6(owner: Shell, operator: Shell, photos: Path, tmp_path: Path) -> None:
-    from icmigrate.protocol.identity import Ed25519Identity
+def test_who_has_no_capsule_is_told_what_to_ask_an_operator_for(stranger: Shell, photos: Path) -> None:
+    refused = stranger.result("ingest", photos, code=6)
+    assert "capsules_create" in refused["hint"] and "Principal" in refused["hint"]
 
+
+def test_a_stranger_is_refused_with_6(owner: Shell, stranger: Shell, photos: Path) -> None:
     capsule = owner.result("ingest", photos)["capsule_id"]
-    key = tmp_path / "stranger.pem"
-    key.write_text(Ed25519Identity.generate().to_pem())
-    stranger = Shell(operator.folder, key)
     for command in (["show"], ["plan"], ["migrate"], ["ingest", str(photos)]):
         stranger.result(*command, capsule, code=6)
     assert owner.result("show", capsule)["home"] == "Hub"

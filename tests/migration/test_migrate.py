@@ -150,8 +150,7 @@ async def test_a_cut_over_migration_is_not_aborted(wiring: Wiring) -> None:
 async def test_after_handoff_the_owner_alone_controls_the_canister(world: World, wiring: Wiring) -> None:
     owner = Ed25519Identity.generate()
     principal = owner.sender().to_str()
-    async with world.wiring(owner) as own:
-        capsule_id = await full_capsule(own.hub, owner=PrincipalPerson(principal=principal), blobs=(40_000,))
+    capsule_id = await full_capsule(wiring.hub, owner=PrincipalPerson(principal=principal), blobs=(40_000,))
     with pytest.raises(PreflightRefused, match="not cut over"):
         await handoff(wiring, capsule_id)
     migrated = await migrate(wiring, capsule_id)
@@ -176,6 +175,9 @@ async def test_an_owner_may_migrate_their_own_capsule_and_nobody_elses(world: Wo
         with pytest.raises(CallRejected, match="rejected the message") as refused:
             await migrate(own, other_id)
         assert refused.value.exit_code == NotAuthorized.exit_code
+        with pytest.raises(PreflightRefused, match="invite"):
+            await migrate(own, own_id)
+        await wiring.hub.migration_invite(own_id)
         report = await migrate(own, own_id)
     assert await wiring.hub.registry_home(own_id) == MovedTo(canister_id=report.canister_id)
     assert await wiring.hub.registry_home(other_id) == InHub()

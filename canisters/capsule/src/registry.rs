@@ -52,6 +52,9 @@ pub struct Registration {
     pub certified_root: Option<ByteBuf>,
     /// Its content is being deleted, in steps.
     pub deleting: bool,
+    /// By an operator: nothing is written, and nothing is served over HTTP.
+    #[serde(default)]
+    pub suspended: bool,
 }
 
 impl Registration {
@@ -64,6 +67,7 @@ impl Registration {
             token_secret: Some(token_secret),
             certified_root: None,
             deleting: false,
+            suspended: false,
         }
     }
 }
@@ -130,6 +134,9 @@ impl Registration {
     pub fn writable(&self, capsule: &str) -> Answer<()> {
         self.readable(capsule)?;
         match self.residence {
+            _ if self.suspended => Err(Error::Conflict(format!(
+                "capsule {capsule} is suspended by the operators of this canister"
+            ))),
             Residence::Frozen => {
                 Err(Error::Migrating(format!("capsule {capsule} is read-only while it is being migrated")))
             }

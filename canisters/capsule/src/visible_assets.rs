@@ -23,7 +23,10 @@ impl<M: StableMemory> http::Assets for VisibleAssets<'_, M> {
     }
 
     fn residence(&self, capsule: &str) -> Option<Residence> {
-        self.registry.find(capsule).filter(|known| !known.deleting).map(|known| known.residence)
+        self.registry
+            .find(capsule)
+            .filter(|known| !known.deleting && !known.suspended)
+            .map(|known| known.residence)
     }
 
     fn token_secret(&self, capsule: &str) -> Option<Vec<u8>> {

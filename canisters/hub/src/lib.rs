@@ -8,6 +8,7 @@ mod runtime;
 use access::{unauthorized, Call};
 use candid::Principal;
 use ic_cdk::{api, init, inspect_message, post_upgrade, query, update};
+use migration::economy::{affordable, floor, Activity};
 use migration::{factory, Hub};
 use runtime::System;
 use serde_bytes::ByteBuf;
@@ -23,7 +24,7 @@ pub struct SharedHub {
 
 shell::canister!(SharedHub {
     const KIND: CanisterKind = CanisterKind::Hub;
-    const LOW_THRESHOLD: u128 = 2_000_000_000_000;
+    const LOW_THRESHOLD: u128 = floor(Activity::NewCapsule);
 
     fn open(memories: &Memories, store: Store) -> Self {
         SharedHub { hub: Hub::init(memories, store) }
@@ -43,7 +44,11 @@ shell::canister!(SharedHub {
     }
 
     fn reserved(&self) -> u128 {
-        self.hub.migrations.reserved().unwrap_or(u128::MAX)
+        self.hub.migrations.reserved(api::time()).unwrap_or(u128::MAX)
+    }
+
+    fn may_upload(&self) -> Answer<()> {
+        affordable(Activity::Upload, api::canister_liquid_cycle_balance(), self.reserved())
     }
 });
 
@@ -74,9 +79,13 @@ const MANAGED: Who = Who::InCapsule(MANAGE);
 /// Who may call what only a hub has, and the most bytes of its arguments.
 #[rustfmt::skip]
 pub const ADMITTED: &[Rule] = &[
-    ("capsules_create",          SMALL, Who::Those(|_| true)),
+    ("capsules_create",          SMALL, Who::Those(may_create)),
     ("capsules_list",            SMALL, Who::Anywhere(MANAGE)),
     ("capsules_delete",          SMALL, OWNED),
+    ("capsules_suspend",         SMALL, Who::Operators),
+    ("policy_get",               SMALL, Who::Operators),
+    ("policy_set",               SMALL, Who::Operators),
+    ("migration_invite",         SMALL, Who::Operators),
     ("operators_list",           SMALL, Who::Anywhere(MANAGE)),
     ("operators_add",            SMALL, Who::Operators),
     ("operators_remove",         SMALL, Who::Operators),
@@ -106,6 +115,14 @@ fn inspect_message() {
     admission::inspect::<SharedHub>(ADMITTED);
 }
 
+/// Who may make a capsule, and who has one: the call answers it.
+fn may_create(call: &Call) -> bool {
+    SharedHub::with(|SharedHub { hub }| {
+        let mut existing = hub.store.records.index.capsules_about(&call.person());
+        hub.economy.may_create(call).is_ok() || existing.next().is_some()
+    })
+}
+
 fn operator(call: &Call) -> Answer<()> {
     if call.operator {
         Ok(())
@@ -123,6 +140,10 @@ async fn capsules_create(subject: Option<PersonRef>) -> Answer<Capsule> {
     if let Some(existing) = SharedHub::with(|SharedHub { hub }| hub.store.capsule_of(&call, &subject))? {
         return Ok(existing);
     }
+    SharedHub::with(|canister| {
+        canister.hub.economy.may_create(&call)?;
+        affordable(Activity::NewCapsule, api::canister_liquid_cycle_balance(), canister.reserved())
+    })?;
     // the secret that signs the capsule's asset tokens: nobody can foresee it
     let secret = runtime::random().await?;
     SharedHub::write("capsules_create", |store, _| store.capsules_create(&call, subject, secret))
@@ -136,6 +157,28 @@ fn capsules_list(after: Option<String>, limit: u32) -> Answer<Page<CapsuleSummar
 #[update]
 fn capsules_delete(capsule: String) -> Answer<()> {
     SharedHub::change("capsules_delete", |SharedHub { hub }, call| hub.delete_capsule(call, &capsule))
+}
+
+#[update]
+fn capsules_suspend(capsule: String, suspended: bool) -> Answer<()> {
+    SharedHub::write("capsules_suspend", |store, call| store.capsules_suspend(call, &capsule, suspended))
+}
+
+// ---- policy ----------------------------------------------------------------------------------------
+
+#[query]
+fn policy_get() -> Answer<Policy> {
+    operator(&SharedHub::call())?;
+    Ok(SharedHub::with(|SharedHub { hub }| hub.economy.policy()))
+}
+
+#[update]
+fn policy_set(policy: Policy) -> Answer<()> {
+    SharedHub::change("policy_set", |SharedHub { hub }, call| {
+        operator(call)?;
+        hub.set_policy(&policy);
+        Ok(())
+    })
 }
 
 // ---- operators -------------------------------------------------------------------------------------
@@ -216,7 +259,16 @@ fn migration_quote(capsule: String, chunks_present: u64) -> Answer<MigrationQuot
     let (fee, liquid) = (api::cost_create_canister(), api::canister_liquid_cycle_balance());
     SharedHub::with(|SharedHub { hub }| {
         hub.may_ask(&call, &capsule, MigrationStep::Reserve)?;
-        hub.quote(&capsule, chunks_present, fee, liquid)
+        hub.quote(&call, &capsule, chunks_present, fee, liquid)
+    })
+}
+
+/// Lets the owners of a capsule start its migration; answers until when.
+#[update]
+fn migration_invite(capsule: String) -> Answer<Time> {
+    SharedHub::change("migration_invite", |SharedHub { hub }, call| {
+        operator(call)?;
+        hub.invite(call, &capsule)
     })
 }
 

@@ -56,6 +56,7 @@ impl<'a, R: Runtime> Step<'a, R> {
     /// The lease, and what the table says about the step in the phase of the newest migration.
     fn ask(runtime: &'a R, call: &Call, capsule: &'a str, step: MigrationStep) -> Answer<Asked<'a, R>> {
         let leased = Step::lease(runtime, call, capsule, step)?;
+        runtime.with(|hub| hub.expire(capsule, call.at))?;
         let migration = leased.current()?;
         match cell(step, migration.phase) {
             PhaseCell::Do => Ok(Asked::Do(leased, migration)),
@@ -110,11 +111,12 @@ macro_rules! ask {
     };
 }
 
-/// Phase 1: sets the cycles aside. One migration of a capsule at a time.
+/// Phase 1: sets the cycles aside, for who may spend them. One migration of a capsule at a time.
 pub fn reserve<R: Runtime>(runtime: &R, call: &Call, capsule: &str) -> Answer<Migration> {
     let _step = Step::lease(runtime, call, capsule, MigrationStep::Reserve)?;
     let (fee, liquid) = (runtime.creation_fee(), runtime.liquid_balance());
     runtime.with(|hub| {
+        hub.expire(capsule, call.at)?;
         if let Some(newest) = hub.migrations.newest(capsule)? {
             match cell(MigrationStep::Reserve, newest.phase) {
                 PhaseCell::Do => {}
@@ -123,14 +125,18 @@ pub fn reserve<R: Runtime>(runtime: &R, call: &Call, capsule: &str) -> Answer<Mi
             }
         }
         hub.store.registry.get(capsule)?.writable(capsule)?;
-        let quote = hub.quote(capsule, 0, fee, liquid)?;
+        hub.may_start(call, capsule)?;
+        let quote = hub.quote(call, capsule, 0, fee, liquid)?;
         if quote.available < quote.budget {
             return Err(Error::OutOfCycles { needed: quote.budget, available: quote.available });
         }
         if !quote.feasible {
             return Err(Error::Conflict(quote.problems.join("; ")));
         }
-        hub.migrations.reserve(capsule, call.caller, quote.budget, quote.endowment, call.at)
+        let reserved =
+            hub.migrations.reserve(capsule, call.caller, quote.budget, quote.endowment, call.at)?;
+        hub.economy.count_start(call, capsule);
+        Ok(reserved)
     })
 }
 

@@ -1,5 +1,6 @@
 //! What a migration costs, quoted before anything is spent: cycles to set aside, cycles used up.
 
+use crate::economy::{floor, Activity};
 use crate::migrations::cycles;
 use candid::Nat;
 use types::fees::{BYTES_AROUND, FEES};
@@ -34,7 +35,7 @@ const FACTORY_CALLS: u128 = 6;
 
 /// What the hub keeps for its calls in flight during one migration.
 pub const CALL_RESERVE: u128 = 200_000_000_000;
-/// What the hub keeps for itself whatever happens.
+/// What the hub keeps for itself when a migration under way creates its canister.
 pub const HUB_FLOOR: u128 = 200_000_000_000;
 
 /// What the hub has for a migration.
@@ -58,7 +59,7 @@ pub fn quote(
 ) -> MigrationQuote {
     let endowment = endowment(capsule);
     let budget = funds.creation_fee + endowment + CALL_RESERVE;
-    let available = funds.liquid.saturating_sub(funds.reserved + HUB_FLOOR);
+    let available = funds.liquid.saturating_sub(funds.reserved + floor(Activity::NewMigration));
     let fee = fee_of(newest.as_ref(), funds.creation_fee);
     let active = newest.filter(|migration| migration.is_active);
     let mut problems = Vec::new();

@@ -165,6 +165,33 @@ fn one_step_runs_at_a_time_and_one_that_is_gone_is_in_nobodys_way() {
     network.ask(Abort).unwrap().unwrap();
 }
 
+const DAY: Time = 24 * 60 * 60 * 1_000_000_000;
+
+#[test]
+fn an_owner_starts_what_an_operator_has_invited_once_a_day() {
+    let network = Network::new();
+    let alice = by("alice");
+    assert!(matches!(network.ask_by(&alice, Reserve), Some(Err(Error::Unauthorized(_)))));
+    network.with(|hub| hub.invite(&operator(), &network.capsule)).unwrap();
+    for step in [Reserve, Reserve, Create, Abort] {
+        network.ask_by(&alice, step).unwrap().unwrap();
+    }
+    assert!(is_conflict(&network.ask_by(&alice, Reserve)), "an abort does not count for nothing");
+    network.ask_by(&access::Call { at: NOW + DAY, ..alice }, Reserve).unwrap().unwrap();
+}
+
+#[test]
+fn a_reservation_that_does_not_go_on_is_over_after_a_day() {
+    let network = at(MigrationPhase::Reserved);
+    let later = access::Call { at: NOW + DAY + 1, ..operator() };
+    assert_eq!(network.with(|hub| hub.migrations.reserved(NOW + DAY + 1)), Ok(0));
+    assert!(is_conflict(&network.ask_by(&later, Create)));
+    assert_eq!(network.migration().phase, MigrationPhase::Aborted);
+    assert_eq!(network.canisters.borrow().len(), 0);
+    network.ask_by(&later, Reserve).unwrap().unwrap();
+    assert_eq!((network.migration().id, network.migration().phase), (2, MigrationPhase::Reserved));
+}
+
 #[test]
 fn owners_and_operators_may_ask_and_nobody_else() {
     for (step, _, _) in STEPS {
@@ -189,7 +216,7 @@ fn an_abort_brings_the_cycles_back_and_the_capsule_may_be_migrated_again() {
         let kept = 5_000_000_000;
         let migration = network.migration();
         assert_eq!(cycles(&migration.returned), cycles(&migration.endowment) - kept);
-        assert_eq!(network.with(|hub| hub.migrations.reserved()), Ok(0));
+        assert_eq!(network.with(|hub| hub.migrations.reserved(NOW)), Ok(0));
         network.reach(MigrationPhase::CutOver);
         assert_eq!(network.migration().generation, if phase == MigrationPhase::Frozen { 2 } else { 1 });
     }
@@ -210,8 +237,9 @@ fn a_hub_without_the_cycles_creates_nothing() {
 #[test]
 fn a_quote_tells_the_whole_from_the_rest() {
     let network = Network::new();
-    let quote =
-        |present| network.with(|hub| hub.quote(&network.capsule, present, FEE, 10u128.pow(13))).unwrap();
+    let quote = |present| {
+        network.with(|hub| hub.quote(&operator(), &network.capsule, present, FEE, 10u128.pow(13))).unwrap()
+    };
     let first = quote(0);
     assert_eq!(first.whole, first.rest);
     assert_eq!((first.whole.chunks, first.whole.bytes), (2, 2_000_000));

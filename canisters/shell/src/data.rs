@@ -86,11 +86,13 @@ macro_rules! data_endpoints {
 
             #[::ic_cdk::update]
             fn uploads_begin(capsule: String, sha256: ByteBuf, length: u64) -> Answer<UploadStatus> {
+                $canister::with(|canister| canister.may_upload())?;
                 $canister::write("uploads_begin", |store, call| store.uploads_begin(call, &capsule, &sha256, length))
             }
 
             #[::ic_cdk::update]
             fn uploads_put_chunk(capsule: String, sha256: ByteBuf, index: u32, bytes: ByteBuf) -> Answer<()> {
+                $canister::with(|canister| canister.may_upload())?;
                 $canister::write("uploads_put_chunk", |store, call| store.uploads_put_chunk(call, &capsule, &sha256, index, &bytes))
             }
 

@@ -40,6 +40,10 @@ pub trait Canister: Sized + 'static {
     fn reserved(&self) -> u128 {
         0
     }
+    /// OutOfCycles where the canister keeps its cycles for something else than uploads.
+    fn may_upload(&self) -> Answer<()> {
+        Ok(())
+    }
     /// The one capsule that the canister is for.
     fn own_capsule(&self) -> Option<String> {
         None

@@ -9,6 +9,7 @@ mod access;
 mod blob;
 mod http;
 mod migration;
+mod policy;
 mod quota;
 mod record;
 
@@ -16,6 +17,7 @@ pub use access::*;
 pub use blob::*;
 pub use http::*;
 pub use migration::*;
+pub use policy::*;
 pub use quota::*;
 pub use record::*;
 

@@ -190,16 +190,33 @@ impl<M: StableMemory> Store<M> {
         Ok(new)
     }
 
-    /// Deletes a capsule with all that is in it. Work is bounded: where something is left the
+    /// Suspends a capsule, or ends that: by operators, whether they may read it or not.
+    pub fn capsules_suspend(&mut self, call: &Call, capsule: &str, suspended: bool) -> Answer<()> {
+        if !call.operator {
+            return Err(unauthorized(call));
+        }
+        self.registry.change(capsule, |known| known.suspended = suspended)?;
+        Ok(())
+    }
+
+    /// Deletes a capsule with all that is in it: by its owners, or, suspended, by operators. Work is bounded: where something is left the
     /// answer is a Conflict that says so, the capsule is not there any more for anybody else, and
     /// the call is repeated.
     pub fn capsules_delete(&mut self, call: &Call, capsule: &str) -> Answer<()> {
         let registration = self.registry.get(capsule)?;
         let access = Access::new(&self.records, capsule, call.at)?;
         let (_, needed) = rule(RecordKind::Capsule, Action::Delete);
-        self.allow(call, &access, &Resource::Capsule, needed)?;
+        if call.operator && registration.suspended {
+            if let Residence::MovedTo(canister) = registration.residence {
+                return Err(Error::Moved(canister));
+            }
+        } else {
+            self.allow(call, &access, &Resource::Capsule, needed)?;
+            if !registration.deleting {
+                self.writable(call, capsule)?;
+            }
+        }
         if !registration.deleting {
-            self.writable(call, capsule)?;
             self.registry.change(capsule, |known| known.deleting = true)?;
         }
         let mut left = DELETED_AT_ONCE;
