@@ -41,9 +41,11 @@ COMPARED_HEADERS = (
     "etag",
     "cache-control",
     "x-content-type-options",
+    "content-security-policy",
+    "cross-origin-resource-policy",
 )
-SERVED = (200, 307)
-"""What is answered where nothing is refused: the bytes, or where an external asset has them."""
+SERVED = (200,)
+"""What is answered where nothing is refused: the bytes, or a page that shows where an external asset has them."""
 REFUSED = (401, 403)
 WHOLE_BODIES_BYTES = 8_000_000
 """Bodies are compared whole up to this sum, beyond it by a range: the capsule is frozen meanwhile, and every chunk of
@@ -209,10 +211,11 @@ class _Probe:
         self.assets += 1
         head = await self._pair(served, "HEAD", "HEAD")
         length = served.length
-        if length is None:  # an external asset: the redirect was compared
-            return
-        if head.status != 200:
+        if head.status not in SERVED:
             self.problems.add(f"{served.name}, HEAD: status {head.status}")
+            return
+        if length is None:  # an external asset: a page of the canister's own shows its URL
+            await self._pair(served, "GET")
             return
         body = None
         if self.bytes + length <= WHOLE_BODIES_BYTES:

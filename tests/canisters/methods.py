@@ -131,5 +131,6 @@ class Target:
             "generation": 1_000,
             "max_bytes": 1_000_000,
             "valid_seconds": 600,
+            "mime_type": "image/png",
             "url": f"/asset/{memory}/original",
         }

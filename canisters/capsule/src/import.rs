@@ -329,6 +329,10 @@ fn arrival_of<R: Indexed + 'static, M: StableMemory>(
     }
     check::id(value.id())?;
     check_length::<R>(&record.bytes)?;
+    value.check_media_types().map_err(|error| match error {
+        Error::Invalid(what) => Error::Invalid(format!("{} {}: {what}", noun(R::KIND), record.id)),
+        other => other,
+    })?;
     Ok(Box::new(move |store| store.put_bytes(&value, record.bytes.into_vec())))
 }
 

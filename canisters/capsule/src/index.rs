@@ -46,6 +46,10 @@ pub trait Indexed: Record {
     fn shown_memory(&self) -> Option<&str> {
         None
     }
+    /// Invalid where it says of bytes what no browser may be told.
+    fn check_media_types(&self) -> Answer<()> {
+        Ok(())
+    }
 }
 
 /// The front of the GRANT facts of a grantee; None for nobody.
@@ -99,6 +103,10 @@ impl Indexed for Memory {
 
     fn shown_memory(&self) -> Option<&str> {
         Some(&self.id)
+    }
+
+    fn check_media_types(&self) -> Answer<()> {
+        self.assets.iter().try_for_each(|asset| check::media_type("mime_type", &asset.mime_type))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Checks of what callers hand in: each answers Invalid with the field and its bound.
 
 use crate::limits::*;
+use crate::media_type::MediaType;
 use crate::*;
 
 fn invalid<T>(what: String) -> Answer<T> {
@@ -75,6 +76,15 @@ pub fn header_text(field: &str, value: &str, most: usize) -> Answer<()> {
     Ok(())
 }
 
+/// A media type: `type/subtype`, and at most a charset.
+pub fn media_type(field: &str, value: &str) -> Answer<()> {
+    text(field, value, MAX_SHORT_TEXT)?;
+    match MediaType::parse(value) {
+        Some(_) => Ok(()),
+        None => invalid(format!("{field} is no media type: type/subtype, or with ; charset=name behind it")),
+    }
+}
+
 /// A SHA-256 digest.
 pub fn digest(bytes: &[u8]) -> Answer<Digest> {
     bytes.try_into().map_err(|_| Error::Invalid(format!("a SHA-256 has 32 bytes, not {}", bytes.len())))
@@ -122,7 +132,7 @@ pub fn assets(assets: &[Asset]) -> Answer<()> {
         }
         text("name", &asset.name, MAX_SHORT_TEXT)?;
         maybe_text("description", &asset.description, MAX_LONG_TEXT)?;
-        header_text("mime_type", &asset.mime_type, MAX_SHORT_TEXT)?;
+        media_type("mime_type", &asset.mime_type)?;
         texts("tags", &asset.tags)?;
         detail(&asset.detail)?;
         location(&asset.location)?;

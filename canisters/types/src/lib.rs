@@ -3,6 +3,7 @@
 pub mod check;
 pub mod fees;
 pub mod limits;
+pub mod media_type;
 pub mod record_kinds;
 
 mod access;

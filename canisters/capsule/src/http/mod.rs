@@ -2,11 +2,13 @@
 //!
 //! `GET` and `HEAD` of `/asset/{memory}/{variant}`, to everybody where the memory is public, else with
 //! a token (`?token=` or `Authorization: Bearer`); `/health`. Answers longer than a chunk are
-//! streamed. What moved is redirected by 308. Nothing here changes a capsule.
+//! streamed. What moved is redirected by 308; of what is elsewhere a page shows the link. Everything
+//! from users comes under a policy that runs nothing of it. Nothing here changes a capsule.
 
 mod answer;
 mod certify;
 mod headers;
+mod link_page;
 mod names;
 mod redirect;
 
@@ -18,7 +20,7 @@ use crate::tokens::{self, TokenError};
 use answer::{Choice, Shown};
 use candid::Principal;
 use certify::{Certifier, Proof, HEALTH};
-use headers::header;
+use headers::{header, SANDBOX};
 use ic_stable_structures::memory_manager::MemoryManager;
 use ic_stable_structures::{Memory as StableMemory, StableBTreeMap};
 use names::{percent_decode, query_parameter, variant_of};
@@ -31,6 +33,8 @@ use types::*;
 /// The permission bit that fetching an asset needs: view.
 const VIEW: u8 = 1;
 
+/// The header that says what a page may do.
+const POLICY: &str = "Content-Security-Policy";
 const STREAMING_METHOD: &str = "http_request_streaming_callback";
 
 /// What the HTTP side needs to know about capsules.
@@ -125,10 +129,14 @@ fn common_headers(mut headers: Vec<(String, String)>) -> Vec<(String, String)> {
     for (name, value) in [
         ("X-Content-Type-Options", "nosniff"),
         ("Referrer-Policy", "no-referrer"),
+        ("Cross-Origin-Resource-Policy", "cross-origin"),
         ("Access-Control-Allow-Origin", "*"),
         ("Access-Control-Expose-Headers", "ETag, Accept-Ranges, Content-Range, Content-Disposition"),
     ] {
         headers.push((name.into(), value.into()));
+    }
+    if !headers.iter().any(|(name, _)| name == POLICY) {
+        headers.push((POLICY.into(), SANDBOX.into()));
     }
     headers
 }

@@ -243,6 +243,7 @@ impl World {
 
 use ic_http_certification::{Method, StatusCode};
 
+const LINK: &[u8] = b"<!doctype html>\n<meta charset=\"utf-8\">\n<title>Kept elsewhere</title>\n<p>This file is not kept here. Its owner says that it is at:</p>\n<p><a href=\"https://example.org/m.json\" rel=\"noopener noreferrer nofollow\">https://example.org/m.json</a></p>\n";
 const ORIGINAL: &str = "/asset/Zo%C3%AB%201/original";
 
 fn get(url: &str) -> HttpRequest {
@@ -345,7 +346,8 @@ fn every_form_of_request_for_a_public_asset_is_verified() {
         (with(get("/asset/Zo%C3%AB%201/thumbnail"), "Range", "bytes=0-"), 206, b"small"),
         (get("/asset/Zo%C3%AB%201/placeholder"), 200, b""),
         (method("HEAD", "/asset/Zo%C3%AB%201/placeholder"), 200, b""),
-        (get("/asset/Zo%C3%AB%201/metadata"), 307, b""),
+        (get("/asset/Zo%C3%AB%201/metadata"), 200, LINK),
+        (method("HEAD", "/asset/Zo%C3%AB%201/metadata"), 200, b""),
         (get("/asset/Zo%C3%AB%201/other:mp4%2Flow"), 200, b"low"),
     ] {
         let (answer, verified) = world.fetch(&http, &request);
@@ -500,6 +502,35 @@ fn a_stream_stops_when_the_token_expires_or_the_asset_changes() {
     let record = world.records.get_mut(&("a".into(), "Zoë 1".into())).unwrap();
     record.assets[0].location = AssetLocation::Internal { sha256: ByteBuf::from(sha256(b"")), length: 0 };
     assert!(http.stream(&token, &world, &context).is_none());
+}
+
+// ---- what users put in must not run -----------------------------------------------------------------
+
+#[test]
+fn every_answer_is_bound_by_a_policy_and_hostile_types_are_saved() {
+    let (mut world, http) = World::new();
+    let mut shown = |mime_type: &str| {
+        let record = world.records.get_mut(&("a".into(), "Zoë 1".into())).unwrap();
+        record.assets[0].mime_type = mime_type.into();
+        let answer = world.ask(&http, &private(|_| {}));
+        ["Content-Type", "Content-Disposition", "Content-Security-Policy"]
+            .map(|name| value(&answer, name).to_owned())
+    };
+    for hostile in
+        ["image/png,text/html", "audio/x,text/html", "image/svg+xml,image/svg+xml", "text/html\r\nX: y"]
+    {
+        let [kind, disposition, policy] = shown(hostile);
+        assert_eq!(kind, "application/octet-stream", "{hostile}");
+        assert!(disposition.starts_with("attachment"), "{hostile}");
+        assert!(policy.starts_with("default-src 'none'") && policy.ends_with("; sandbox"), "{hostile}");
+    }
+    assert!(shown("text/html")[1].starts_with("attachment"));
+    assert!(shown("image/jpeg")[1].starts_with("inline"));
+    for request in [private(|_| {}), get(ORIGINAL), get("/"), get("/health"), method("OPTIONS", ORIGINAL)] {
+        let answer = world.ask(&http, &request);
+        assert!(value(&answer, "Content-Security-Policy").starts_with("default-src 'none'"), "{request:?}");
+        assert_eq!(value(&answer, "Cross-Origin-Resource-Policy"), "cross-origin");
+    }
 }
 
 // ---- after the move ---------------------------------------------------------------------------------
