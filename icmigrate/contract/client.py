@@ -205,6 +205,10 @@ class CapsuleClient:
         tokens = await self._call("asset_tokens", capsule_id, list(assets), valid_seconds)
         return [records.AssetToken.model_validate(token) for token in tokens]
 
+    async def asset_tokens_revoke(self, capsule_id: str, memory_id: str | None = None) -> None:
+        """Ends the tokens made until now, of a memory or of the whole capsule."""
+        await self._call("asset_tokens_revoke", capsule_id, memory_id)
+
     async def cycles(self) -> records.Cycles:
         return await self._record(records.Cycles, "cycles")
 

@@ -239,10 +239,13 @@ class _Probe:
         if expected is not None and ranged.body != expected:
             self.problems.add(f"{served.name}, GET {wanted}: {len(ranged.body)} bytes that are not the range's")
 
-    async def _pair_without_token(self, served: Served, query: str, what: str) -> HttpAnswer:
-        path = served.personal.path.partition("?")[0] + query
-        there = await self._get(self._personal_base, path)
-        here = await self._get(self._hub_base, path)
+    async def _pair_without_token(
+        self, served: Served, query: str, what: str, hub_query: str | None = None
+    ) -> HttpAnswer:
+        """The personal canister's answer without the right token; `hub_query` is for the hub if it has another one."""
+        path = served.personal.path.partition("?")[0]
+        there = await self._get(self._personal_base, path + query)
+        here = await self._get(self._hub_base, path + (query if hub_query is None else hub_query))
         if self._moved:
             self._require_redirect(here, served, what)
         elif here.status != there.status:
@@ -257,9 +260,11 @@ class _Probe:
         self.refusals += 1
         if bare.status not in REFUSED:
             self.problems.add(f"{served.name}, without a token: status {bare.status}")
-        foreign_query = "?" + foreign.personal.path.partition("?")[2]
-        for query, what in (("?token=AAAA", "with a wrong token"), (foreign_query, "with a foreign token")):
-            answer = await self._pair_without_token(served, query, what)
+        there = "?" + foreign.personal.path.partition("?")[2]
+        here = there if foreign.hub is None else "?" + foreign.hub.path.partition("?")[2]
+        wrong = "?token=AAAA"
+        for query, hub_query, what in ((wrong, wrong, "with a wrong token"), (there, here, "with a foreign token")):
+            answer = await self._pair_without_token(served, query, what, hub_query)
             if answer.status not in REFUSED:
                 self.problems.add(f"{served.name}, {what}: status {answer.status}")
 

@@ -129,7 +129,7 @@ async def path_of(hub: CapsuleClient, capsule_id: str, name: str, mime_type: str
 async def test_nothing_that_users_put_in_runs(world: World, module_wiring: Wiring, tmp_path: Path) -> None:
     hub = module_wiring.hub
     capsule_id = await full_capsule(hub, blobs=())
-    tried = [(mime_type, mime_type, {"Inline": data}) for mime_type, data in TRICKS]
+    tried: list[tuple[str, str, dict[str, Any]]] = [(kind, kind, {"Inline": data}) for kind, data in TRICKS]
     tried += [(url, "text/html", {"External": {"url": url, "sha256": None, "length": None}}) for url in LINKS]
     ran, opened = [], 0
     async with browser(tmp_path) as tab:

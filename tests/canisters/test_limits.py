@@ -248,7 +248,7 @@ def page_cases() -> list[Case]:
         *(("Invalid", "manifest_node", [prefix]) for prefix in (b"\x10", b"\xff", bytes(65), bytes(100_000))),
         ("NotFound", "access_effective", [{"Memory": "nowhere"}, {"Opaque": "Dora"}]),
         ("Invalid", "asset_tokens", [[{"memory_id": "nowhere", "variant_": "Original"}] * 501, 60]),
-        ("Invalid", "asset_tokens", [[], 366 * 24 * 60 * 60 + 1]),
+        ("Invalid", "asset_tokens", [[], 30 * 24 * 60 * 60 + 1]),
         ("Invalid", "asset_tokens", [[], MAX64]),
         ("NotFound", "asset_tokens", [[{"memory_id": "nowhere", "variant_": "Original"}], 60]),
     ]

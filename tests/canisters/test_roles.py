@@ -127,6 +127,8 @@ def rules(capsule_id: str, owner: dict[str, str], controller: dict[str, str]) ->
         ("blobs_read_chunk", [SHA256, 0], SHOWN),
         ("blobs_read_chunk", [bytes(32), 0], READERS),
         ("asset_tokens", [token, 60], SHOWN | {"viewer"}),
+        ("asset_tokens_revoke", [seen], MANAGERS),
+        ("asset_tokens_revoke", [None], MANAGERS),
         ("galleries_get", ["best"], SHOWN),
         ("folders_get", ["travels"], READERS),
         ("connections_get", ["ben"], READERS),

@@ -175,7 +175,7 @@ async def target(module_wiring: Wiring, capsule_id: str) -> Target:
     management = ManagementClient(module_wiring.agent)
     canister_id = await management.create_with_cycles(10_000_000_000_000)
     operator = module_wiring.agent.identity.sender()
-    given = {"capsule_id": capsule_id, "hub": operator, "operators": [operator], "token_secret": b"s" * 32}
+    given = {"capsule_id": capsule_id, "hub": operator, "operators": [operator]}
     await management.install(canister_id, wasm.module("personal"), encode(interface("personal").init, [given]))
     return Target(module_wiring.personal(canister_id), module_wiring)
 
@@ -236,7 +236,7 @@ async def test_the_personal_canister_is_upgraded_at_every_step_of_an_import(
     assert (await personal.import_seal(1)).root == summary.root
     assert (await personal.manifest_root(capsule_id)).summary.root == summary.root
     await between()
-    assert await personal._call("import_activate", summary.root)
+    assert await personal._call("import_activate", summary.root, None)
     await between()
     assert certified(personal, public, await ask(personal, public))
     matrix = await wiring.hub.access_matrix(capsule_id, 0)

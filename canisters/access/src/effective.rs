@@ -40,22 +40,46 @@ impl<'a, G: Grants> Access<'a, G> {
         self.within(Some(person), &self.scope_of_memory(memory)?)
     }
 
+    /// Until when a person has a permission on a memory that they have now, as far as the entries that
+    /// give it say. None where one of them says no end.
+    pub fn until(&self, person: &PersonRef, memory: &Memory, needed: u32) -> Answer<Option<Time>> {
+        if self.standing(person) & needed == needed {
+            return Ok(None);
+        }
+        let mut last = None;
+        for entry in self.entries_for(Some(person), &self.scope_of_memory(memory)?)? {
+            match entry.condition {
+                _ if self.granted(&entry) & needed != needed => {}
+                AccessCondition::ExpiresAt { expires } => last = last.max(Some(expires)),
+                _ => return Ok(None),
+            }
+        }
+        Ok(last)
+    }
+
     /// The mask that a person has from the resources of a scope together.
     fn within(&self, person: Option<&PersonRef>, scope: &[Resource]) -> Answer<u32> {
         let mut mask = person.map_or(0, |person| self.standing(person));
+        for entry in self.entries_for(person, scope)? {
+            mask |= self.granted(&entry);
+        }
+        Ok(mask)
+    }
+
+    /// The entries on the resources of a scope that grant to a person: by name, by group, with everybody.
+    fn entries_for(&self, person: Option<&PersonRef>, scope: &[Resource]) -> Answer<Vec<AccessEntry>> {
         let mut grantees = vec![Grantee::Everybody];
         if let Some(person) = person {
             grantees.push(Grantee::Person(person.clone()));
             grantees.extend(self.grants.groups_of(person, &self.capsule.id).into_iter().map(Grantee::Group));
         }
+        let mut entries = Vec::new();
         for resource in scope {
             for grantee in &grantees {
-                for entry in self.grants.entries_for(grantee, &self.capsule.id, resource)? {
-                    mask |= self.granted(&entry);
-                }
+                entries.extend(self.grants.entries_for(grantee, &self.capsule.id, resource)?);
             }
         }
-        Ok(mask)
+        Ok(entries)
     }
 
     /// Whether there is such a resource.

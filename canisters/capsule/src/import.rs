@@ -49,6 +49,10 @@ struct State {
     seal: Seal,
     /// The hub and the operators have no part in it any more.
     is_closed: bool,
+    /// The secret that signs tokens was made when the hub controlled the canister no more: nobody who
+    /// could look into it then has it.
+    #[serde(default)]
+    is_secret_private: bool,
 }
 
 pub struct Import<M: StableMemory> {
@@ -63,11 +67,11 @@ impl<M: StableMemory> Import<M> {
     /// Begins the import of a capsule into an empty store.
     pub fn begin(&mut self, store: &mut Store<M>, init: PersonalInit) -> Answer<()> {
         check::id(&init.capsule_id)?;
-        check::digest(&init.token_secret)?;
         for operator in init.operators {
             store.operators.add(operator)?;
         }
-        let arriving = Registration::new(Residence::Frozen, init.token_secret);
+        let arriving =
+            Registration { token_secret: None, ..Registration::new(Residence::Frozen, ByteBuf::new()) };
         store.registry.put(&init.capsule_id, &arriving);
         self.put(&State {
             capsule_id: init.capsule_id,
@@ -77,6 +81,7 @@ impl<M: StableMemory> Import<M> {
             root: None,
             seal: Seal::Begun,
             is_closed: false,
+            is_secret_private: false,
         });
         Ok(())
     }
@@ -198,6 +203,22 @@ impl<M: StableMemory> Import<M> {
         arrivals.into_iter().try_for_each(|store_it| store_it(store))
     }
 
+    /// Whether a secret that signs tokens is still to be made. Unauthorized for who may not seal.
+    pub fn needs_secret(&self, store: &Store<M>, call: &Call) -> Answer<bool> {
+        if !call.operator {
+            return Err(unauthorized(call));
+        }
+        Ok(store.registry.get(&self.get()?.capsule_id)?.token_secret.is_none())
+    }
+
+    /// Keeps the first secret that was made.
+    pub fn keep_secret(&self, store: &mut Store<M>, secret: Digest) -> Answer<()> {
+        store.registry.change(&self.get()?.capsule_id, |known| {
+            known.token_secret.get_or_insert(ByteBuf::from(secret));
+        })?;
+        Ok(())
+    }
+
     /// Closes the import of a generation: every memory has its blobs, complete, and the manifest is
     /// built. Bounded work: while `complete` is false, call again.
     pub fn seal(&mut self, store: &mut Store<M>, call: &Call, generation: u64) -> Answer<ManifestSummary> {
@@ -250,8 +271,15 @@ impl<M: StableMemory> Import<M> {
         self.status(store)
     }
 
-    /// The capsule lives here from now on. By the hub alone, with the root that it has itself.
-    pub fn activate(&mut self, store: &mut Store<M>, call: &Call, root: &[u8]) -> Answer<ImportStatus> {
+    /// The capsule lives here from now on. By the hub alone, with the root that it has itself. Until the
+    /// hand-off the tokens that the hub gave out stay good.
+    pub fn activate(
+        &mut self,
+        store: &mut Store<M>,
+        call: &Call,
+        root: &[u8],
+        hub_tokens: Option<HubTokens>,
+    ) -> Answer<ImportStatus> {
         let mut state = self.get()?;
         if call.caller != state.hub || state.is_closed {
             return Err(unauthorized(call));
@@ -264,25 +292,57 @@ impl<M: StableMemory> Import<M> {
         }
         if state.state == ImportState::Sealed {
             state.state = ImportState::Live;
-            store.registry.change(&state.capsule_id, |known| known.residence = Residence::Personal)?;
+            store.registry.change(&state.capsule_id, |known| {
+                known.residence = Residence::Personal;
+                known.hub_tokens = hub_tokens;
+            })?;
             self.put(&state);
         }
         self.status(store)
     }
 
-    /// The hub and the operators have no part in the capsule any more. By the hub, at the hand-off.
-    pub fn close(&mut self, store: &mut Store<M>, call: &Call) -> Answer<ImportStatus> {
-        let mut state = self.get()?;
+    /// Whether `close` has anything left to do: it is called again when the hub controls the canister no
+    /// more. Unauthorized for everybody but the hub.
+    pub fn is_to_be_closed(&self, call: &Call) -> Answer<bool> {
+        let state = self.closing(call)?;
+        Ok(!state.is_closed || !state.is_secret_private)
+    }
+
+    /// The hub and the operators have no part in the capsule any more, and neither have the tokens that
+    /// the hub signed or, by a look into this canister while it controlled it, could have signed.
+    /// By the hub, at the hand-off, with a new secret.
+    pub fn close(
+        &mut self,
+        store: &mut Store<M>,
+        call: &Call,
+        secret: Digest,
+        hub_controls: bool,
+    ) -> Answer<ImportStatus> {
+        let mut state = self.closing(call)?;
+        if !state.is_closed || !state.is_secret_private {
+            store.operators.clear();
+            store.registry.change(&state.capsule_id, |known| {
+                known.token_secret = Some(ByteBuf::from(secret));
+                known.hub_tokens = None;
+                known.hub_tokens_ended = true;
+            })?;
+            state.is_closed = true;
+            state.is_secret_private = !hub_controls;
+            self.put(&state);
+        }
+        self.status(store)
+    }
+
+    /// The state, where the hub may close.
+    fn closing(&self, call: &Call) -> Answer<State> {
+        let state = self.get()?;
         if call.caller != state.hub {
             return Err(unauthorized(call));
         }
         if state.state != ImportState::Live {
             return Err(Error::Conflict("the capsule does not live here yet".into()));
         }
-        store.operators.clear();
-        state.is_closed = true;
-        self.put(&state);
-        self.status(store)
+        Ok(state)
     }
 
     /// Ok where the hub may take its cycles back: not after the capsule went live.

@@ -2,11 +2,12 @@
 
 use crate::http;
 use crate::records::Records;
-use crate::registry::{Registry, Residence};
+use crate::registry::{Registry, Residence, TokenKey};
 use access::rules::{self, VIEW};
 use access::Access;
 use access::Grantee;
 use blobs::Blobs;
+use candid::Principal;
 use ic_stable_structures::Memory as StableMemory;
 use types::*;
 
@@ -26,8 +27,19 @@ impl<M: StableMemory> http::Assets for VisibleAssets<'_, M> {
         self.registry.find(capsule).filter(|known| !known.deleting).map(|known| known.residence)
     }
 
-    fn token_secret(&self, capsule: &str) -> Option<Vec<u8>> {
-        self.registry.find(capsule)?.token_secret.map(serde_bytes::ByteBuf::into_vec)
+    fn token_keys(&self, capsule: &str, memory: &str) -> Vec<TokenKey> {
+        self.registry.token_keys(capsule, memory)
+    }
+
+    fn hub_tokens_ended(&self, capsule: &str) -> bool {
+        self.registry.find(capsule).is_some_and(|known| known.hub_tokens_ended)
+    }
+
+    fn has(&self, person: Principal, permissions: u32, capsule: &str, memory: &str, at: Time) -> bool {
+        let (person, memory) = (PersonRef::Principal(person), Resource::Memory(memory.into()));
+        let mask = Access::new(self.records, capsule, at)
+            .and_then(|access| access.effective(Some(&person), &memory));
+        mask.is_ok_and(|mask| mask & permissions == permissions)
     }
 
     fn memory(&self, capsule: &str, memory: &str) -> Option<Memory> {

@@ -91,7 +91,7 @@ fn a_migrated_capsule_has_the_same_root_the_same_matrix_and_the_same_records() {
         store.access_matrix(&operator(), &world.capsule, NOW, None, 1_000).unwrap().rows
     };
     assert_eq!(matrix(&store), matrix(&world.store));
-    let status = import.activate(&mut store, &from_hub(), &root.root).unwrap();
+    let status = import.activate(&mut store, &from_hub(), &root.root, None).unwrap();
     assert_eq!(status.state, ImportState::Live);
     let list = |store: &Store<VectorMemory>, who: &str| {
         store.list::<Memory>(&by(who), &world.capsule, None, 10).unwrap().items
@@ -170,8 +170,8 @@ fn only_the_hub_and_the_operators_import_and_only_the_hub_activates() {
         refused(import.missing_chunks(store, &call, None, 1).map(drop));
         refused(import.seal(store, &call, 0).map(drop));
         refused(import.reopen(store, &call).map(drop));
-        refused(import.activate(store, &call, &root).map(drop));
-        refused(import.close(store, &call).map(drop));
+        refused(import.activate(store, &call, &root, None).map(drop));
+        refused(import.close(store, &call, [8; 32], true).map(drop));
         refused(import.may_return_cycles(&call).map(drop));
     }
     copy_blobs(&world, &mut personal);
@@ -180,12 +180,12 @@ fn only_the_hub_and_the_operators_import_and_only_the_hub_activates() {
     assert!(matches!(write, Err(Error::Migrating(_))), "writes wait until the capsule is live");
     seal(&mut personal, 1);
     let (store, import) = &mut personal;
-    refused(import.activate(store, &operator(), &root).map(drop));
+    refused(import.activate(store, &operator(), &root, None).map(drop));
     refused(import.may_return_cycles(&operator()).map(drop));
-    let other = import.activate(store, &from_hub(), &[1; 32]);
+    let other = import.activate(store, &from_hub(), &[1; 32], None);
     assert!(matches!(other, Err(Error::DigestMismatch(_))));
-    import.activate(store, &from_hub(), &root).unwrap();
-    import.activate(store, &from_hub(), &root).unwrap();
+    import.activate(store, &from_hub(), &root, None).unwrap();
+    import.activate(store, &from_hub(), &root, None).unwrap();
     for call in [operator(), from_hub()] {
         refused(import.put_records(store, &call, 2, vec![]));
         refused(import.put_chunk(store, &call, &[0; 32], 0, &[]));
@@ -193,8 +193,8 @@ fn only_the_hub_and_the_operators_import_and_only_the_hub_activates() {
         refused(import.may_return_cycles(&call).map(drop));
     }
     assert!(import.is_operator(store, &principal("operator")));
-    import.close(store, &from_hub()).unwrap();
-    import.close(store, &from_hub()).unwrap();
+    import.close(store, &from_hub(), [8; 32], true).unwrap();
+    import.close(store, &from_hub(), [8; 32], true).unwrap();
     assert!(!import.is_operator(store, &principal("operator")));
     assert!(!import.is_operator(store, &HUB));
 }
@@ -262,7 +262,7 @@ fn an_upgrade_in_the_middle_of_a_migration_loses_nothing() {
     assert_eq!(seal(&mut personal, 1), root);
     drop(personal);
     let (mut store, mut import) = open(kind, HOME);
-    import.activate(&mut store, &from_hub(), &root.root).unwrap();
+    import.activate(&mut store, &from_hub(), &root.root, None).unwrap();
     drop((store, import));
     let (store, _) = open(kind, HOME);
     assert_eq!(store.manifest_summary(&world.capsule), Ok(root));
@@ -312,7 +312,9 @@ fn a_token_given_out_by_the_hub_is_good_at_the_personal_canister() {
     frozen_root(&mut world);
     copy_blobs(&world, &mut personal);
     personal.1.put_records(&mut personal.0, &operator(), 1, export(&world)).unwrap();
-    seal(&mut personal, 1);
+    let root = seal(&mut personal, 1).root;
+    let hub_tokens = world.store.registry.tokens_to_go(&world.capsule).unwrap();
+    personal.1.activate(&mut personal.0, &from_hub(), &root, hub_tokens).unwrap();
     let get = |store: &Store<VectorMemory>, url: &str| {
         let request = HttpRequest {
             method: "GET".into(),
@@ -321,8 +323,13 @@ fn a_token_given_out_by_the_hub_is_good_at_the_personal_canister() {
             body: ByteBuf::new(),
             certificate_version: Some(2),
         };
-        let context =
-            capsule::http::Context { me: store.me, now: NOW, certificate: None, manifest_branch: [0; 32] };
+        let context = capsule::http::Context {
+            me: store.me,
+            now: NOW,
+            certificate: None,
+            manifest_branch: [0; 32],
+            is_operator: &|_| false,
+        };
         store.http.respond(&request, &store.assets(), &context)
     };
     let (here, there) = (get(&world.store, &token.path), get(&personal.0, &token.path));

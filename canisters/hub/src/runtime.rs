@@ -176,8 +176,13 @@ impl Runtime for System {
         personal(canister, "import_status", ()).await
     }
 
-    async fn import_activate(&self, canister: Principal, root: &ByteBuf) -> Answer<ImportStatus> {
-        personal(canister, "import_activate", (root,)).await
+    async fn import_activate(
+        &self,
+        canister: Principal,
+        root: &ByteBuf,
+        hub_tokens: Option<HubTokens>,
+    ) -> Answer<ImportStatus> {
+        personal(canister, "import_activate", (root, hub_tokens)).await
     }
 
     async fn import_close(&self, canister: Principal) -> Answer<ImportStatus> {

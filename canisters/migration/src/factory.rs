@@ -195,12 +195,13 @@ async fn install_module<R: Runtime>(step: &Step<'_, R>, migration: &Migration) -
 }
 
 fn personal_init<M: StableMemory>(hub: &Hub<M>, migration: &Migration) -> Answer<PersonalInit> {
-    let secret = hub.store.registry.get(&migration.capsule_id)?.token_secret;
+    if hub.store.registry.get(&migration.capsule_id)?.token_secret.is_none() {
+        return Err(Error::Conflict("this capsule was handed off".into()));
+    }
     Ok(PersonalInit {
         capsule_id: migration.capsule_id.clone(),
         hub: hub.store.me,
         operators: vec![migration.operator],
-        token_secret: secret.ok_or_else(|| Error::Conflict("this capsule was handed off".into()))?,
     })
 }
 
@@ -273,7 +274,8 @@ async fn move_over<R: Runtime>(step: &Step<'_, R>, migration: &Migration, root: 
     if status.root.as_ref() != Some(root) {
         return Err(Error::DigestMismatch("the personal canister has another manifest root".into()));
     }
-    let activated = step.calling(32, step.runtime.import_activate(canister, root)).await?;
+    let tokens = step.runtime.with(|hub| hub.store.registry.tokens_to_go(step.capsule))?;
+    let activated = step.calling(96, step.runtime.import_activate(canister, root, tokens)).await?;
     if activated.state != ImportState::Live {
         return Err(Error::Upstream("the personal canister did not go live".into()));
     }
@@ -382,6 +384,8 @@ async fn give_up<R: Runtime>(
     } else if found != controllers {
         return Err(Error::Conflict("the personal canister has other controllers than its owners".into()));
     }
+    // once more: the secret that it made while this canister could look into it is made anew
+    step.calling(0, runtime.import_close(canister)).await?;
     runtime.with(|hub| hub.store.registry.change(step.capsule, |known| known.token_secret = None))?;
     step.apply(Event::HandedOff).map(drop)
 }

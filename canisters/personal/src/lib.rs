@@ -5,7 +5,7 @@
 use candid::{Nat, Principal};
 use capsule::import::Import;
 use ic_cdk::{api, init, inspect_message, post_upgrade, query, update};
-use ic_cdk_management_canister::{deposit_cycles, DepositCyclesArgs};
+use ic_cdk_management_canister::{deposit_cycles, raw_rand, DepositCyclesArgs};
 use serde_bytes::ByteBuf;
 use shell::{Canister, Memories, StableMemory, Store};
 use storage::header::CanisterKind;
@@ -116,10 +116,16 @@ fn import_put_records(generation: u64, records: Vec<RecordBytes>) -> Answer<()> 
     })
 }
 
+/// The first one makes the secret that signs asset tokens.
 #[update]
-fn import_seal(generation: u64) -> Answer<ManifestSummary> {
-    Personal::change("import_seal", |personal, call| {
-        personal.import.seal(&mut personal.store, call, generation)
+async fn import_seal(generation: u64) -> Answer<ManifestSummary> {
+    let call = Personal::call();
+    if Personal::with(|personal| personal.import.needs_secret(&personal.store, &call))? {
+        let secret = random().await?;
+        Personal::with(|personal| personal.import.keep_secret(&mut personal.store, secret))?;
+    }
+    Personal::change("import_seal", |personal, _| {
+        personal.import.seal(&mut personal.store, &call, generation)
     })
 }
 
@@ -129,15 +135,29 @@ fn import_reopen() -> Answer<ImportStatus> {
 }
 
 #[update]
-fn import_activate(root: ByteBuf) -> Answer<ImportStatus> {
+fn import_activate(root: ByteBuf, hub_tokens: Option<HubTokens>) -> Answer<ImportStatus> {
     Personal::change("import_activate", |personal, call| {
-        personal.import.activate(&mut personal.store, call, &root)
+        personal.import.activate(&mut personal.store, call, &root, hub_tokens)
     })
 }
 
 #[update]
-fn import_close() -> Answer<ImportStatus> {
-    Personal::change("import_close", |personal, call| personal.import.close(&mut personal.store, call))
+async fn import_close() -> Answer<ImportStatus> {
+    let call = Personal::call();
+    if !Personal::with(|personal| personal.import.is_to_be_closed(&call))? {
+        return import_status();
+    }
+    let secret = random().await?;
+    let hub_controls = api::is_controller(&call.caller);
+    Personal::change("import_close", |personal, _| {
+        personal.import.close(&mut personal.store, &call, secret, hub_controls)
+    })
+}
+
+/// 32 random bytes that nobody knows yet.
+async fn random() -> Answer<Digest> {
+    let bytes = raw_rand().await.map_err(|error| Error::Upstream(format!("raw_rand: {error}")))?;
+    bytes.try_into().map_err(|_| Error::Upstream("raw_rand: not 32 bytes".into()))
 }
 
 /// Sends the cycles back to the hub that gave them; before the capsule is live, by the hub alone.

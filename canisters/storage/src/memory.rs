@@ -61,6 +61,7 @@ memories! {
     MANIFEST_TOTALS = 44;
     PUBLIC_ASSETS = 45;
     BLOB_IMPORTED = 46;
+    TOKEN_REVOCATIONS = 47;
 }
 
 /// Pages of 64 KiB that a virtual memory grows by in a personal canister: at most 64 GiB in all.

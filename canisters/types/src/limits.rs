@@ -41,7 +41,13 @@ pub const MAX_PAGE: u32 = 1_000;
 pub const MAX_PAGE_BYTES: usize = 1_800_000;
 /// Most uploads in progress of one capsule.
 pub const MAX_UPLOADS: u64 = 256;
-/// Longest validity of an asset token, in seconds.
-pub const MAX_TOKEN_SECONDS: u64 = 366 * 24 * 60 * 60;
+/// Longest validity of an asset token, in seconds: what somebody who manages the asset may ask for.
+pub const MAX_TOKEN_SECONDS: u64 = 30 * 24 * 60 * 60;
+/// Longest validity of a token that somebody else makes, by what is granted to them.
+pub const MAX_GUEST_TOKEN_SECONDS: u64 = 24 * 60 * 60;
+/// Longest validity of a token that somebody makes as an operator.
+pub const MAX_OPERATOR_TOKEN_SECONDS: u64 = 15 * 60;
+/// Most memories of one capsule whose tokens are revoked one by one.
+pub const MAX_REVOKED_MEMORIES: usize = 1_000;
 /// Most tokens asked for at once.
 pub const MAX_TOKENS: usize = 500;

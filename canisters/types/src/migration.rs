@@ -145,8 +145,15 @@ pub struct PersonalInit {
     pub capsule_id: String,
     pub hub: Principal,
     pub operators: Vec<Principal>,
-    /// 32 bytes; signs asset tokens.
-    pub token_secret: ByteBuf,
+}
+
+/// What the tokens that the hub gave out are told by.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct HubTokens {
+    /// 32 bytes.
+    pub secret: ByteBuf,
+    /// Tokens made at an earlier count of revocations are worth nothing.
+    pub from: u32,
 }
 
 #[derive(CandidType, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]

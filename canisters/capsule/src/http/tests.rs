@@ -19,6 +19,14 @@ fn hub() -> Principal {
     Principal::from_slice(&[1; 10])
 }
 
+fn guest() -> Principal {
+    Principal::from_slice(&[3; 10])
+}
+
+fn operator() -> Principal {
+    Principal::from_slice(&[4; 10])
+}
+
 fn personal() -> Principal {
     Principal::from_slice(&[2; 10])
 }
@@ -31,6 +39,10 @@ struct World {
     public: BTreeSet<(String, String)>,
     scheduled: BTreeSet<(String, String)>,
     moved: BTreeSet<String>,
+    /// Who may view and download everything, for an hour.
+    guest: Option<Principal>,
+    tokens_from: u32,
+    hub_tokens_ended: bool,
     key: PrivateKey,
 }
 
@@ -46,8 +58,16 @@ impl Assets for World {
         )
     }
 
-    fn token_secret(&self, _: &str) -> Option<Vec<u8>> {
-        Some(SECRET.to_vec())
+    fn token_keys(&self, _: &str, _: &str) -> Vec<TokenKey> {
+        vec![TokenKey { secret: ByteBuf::from(SECRET), from: self.tokens_from }]
+    }
+
+    fn hub_tokens_ended(&self, _: &str) -> bool {
+        self.hub_tokens_ended
+    }
+
+    fn has(&self, person: Principal, permissions: u32, _: &str, _: &str, at: Time) -> bool {
+        self.guest == Some(person) && permissions & !3 == 0 && at < NOW + 3_600_000_000_000
     }
 
     fn memory(&self, capsule: &str, memory: &str) -> Option<Memory> {
@@ -150,6 +170,9 @@ impl World {
             public: BTreeSet::new(),
             scheduled: BTreeSet::new(),
             moved: BTreeSet::new(),
+            guest: Some(guest()),
+            tokens_from: 0,
+            hub_tokens_ended: false,
             key: PrivateKey::deserialize(&[7; 32]).unwrap(),
         };
         let http = Http::init(&manager);
@@ -189,12 +212,13 @@ impl World {
         http.respond(request, self, &self.context(http))
     }
 
-    fn context(&self, http: &Http<VectorMemory>) -> Context {
+    fn context(&self, http: &Http<VectorMemory>) -> Context<'static> {
         Context {
             me: hub(),
             now: NOW,
             certificate: Some(self.certificate(http)),
             manifest_branch: MANIFEST_BRANCH,
+            is_operator: &|principal| *principal == operator(),
         }
     }
 
@@ -276,6 +300,8 @@ fn token(scope: impl FnOnce(&mut tokens::Scope)) -> String {
         variant: "original".into(),
         permissions: 3,
         expires: NOW / 1_000_000_000 + 60,
+        revocations: 5,
+        minter: Minter::Person(guest()),
     };
     scope(&mut claims);
     tokens::mint(&SECRET, &claims).unwrap()
@@ -502,6 +528,39 @@ fn a_stream_stops_when_the_token_expires_or_the_asset_changes() {
     let record = world.records.get_mut(&("a".into(), "Zoë 1".into())).unwrap();
     record.assets[0].location = AssetLocation::Internal { sha256: ByteBuf::from(sha256(b"")), length: 0 };
     assert!(http.stream(&token, &world, &context).is_none());
+}
+
+#[test]
+fn a_token_is_worth_what_its_maker_may_do_now() {
+    let (mut world, http) = World::new();
+    let status = |world: &World, request: &HttpRequest| world.ask(&http, request).status_code;
+    let lasting = private(|scope| scope.expires = u64::MAX / 2_000_000_000);
+    assert_eq!(status(&world, &lasting), 200);
+    assert_eq!(status(&world, &private(|scope| scope.permissions = 7)), 403, "more than its maker has");
+    assert_eq!(status(&world, &private(|scope| scope.minter = Minter::Operator(operator()))), 200);
+    assert_eq!(status(&world, &private(|scope| scope.minter = Minter::Operator(guest()))), 403);
+    assert_eq!(status(&world, &private(|scope| scope.minter = Minter::Person(operator()))), 403);
+    world.tokens_from = 6;
+    assert_eq!(status(&world, &lasting), 403, "revoked");
+    assert_eq!(status(&world, &private(|scope| scope.revocations = 6)), 200);
+    world.tokens_from = 0;
+    let mut context = world.context(&http);
+    context.now += 3_600_000_000_000;
+    let late = http.respond(&lasting, &world, &context);
+    assert_eq!((late.status_code, late.body.starts_with(b"This link has ended.")), (403, true));
+    world.guest = None;
+    assert_eq!(status(&world, &lasting), 403, "what was granted to its maker is gone");
+}
+
+#[test]
+fn links_from_before_the_hand_off_say_that_they_ended() {
+    let (mut world, http) = World::new();
+    let scope = tokens::claims(&token(|_| {})).unwrap();
+    let forged = get(&format!("{ORIGINAL}?token={}", tokens::mint(&[6; 32], &scope).unwrap()));
+    assert_eq!(world.ask(&http, &forged).status_code, 401);
+    world.hub_tokens_ended = true;
+    assert_eq!(world.ask(&http, &forged).status_code, 403);
+    assert_eq!(world.ask(&http, &get(&format!("{ORIGINAL}?token=AAAA"))).status_code, 401);
 }
 
 // ---- what users put in must not run -----------------------------------------------------------------

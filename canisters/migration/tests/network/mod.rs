@@ -386,12 +386,19 @@ impl Runtime for Network {
         self.import(canister, |store, import, _| import.status(store)).await
     }
 
-    async fn import_activate(&self, canister: Principal, root: &ByteBuf) -> Answer<ImportStatus> {
-        self.import(canister, |store, import, call| import.activate(store, call, root)).await
+    async fn import_activate(
+        &self,
+        canister: Principal,
+        root: &ByteBuf,
+        hub_tokens: Option<HubTokens>,
+    ) -> Answer<ImportStatus> {
+        self.import(canister, |store, import, call| import.activate(store, call, root, hub_tokens)).await
     }
 
     async fn import_close(&self, canister: Principal) -> Answer<ImportStatus> {
-        self.import(canister, |store, import, call| import.close(store, call)).await
+        let hub_controls =
+            self.canisters.borrow().get(&canister).is_some_and(|it| it.controllers.contains(&HUB));
+        self.import(canister, |store, import, call| import.close(store, call, [9; 32], hub_controls)).await
     }
 
     async fn import_return_cycles(&self, canister: Principal) -> Answer<u128> {
