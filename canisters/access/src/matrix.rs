@@ -160,8 +160,8 @@ impl Work {
         }
         let capsule = &access.capsule.id;
         let entries = access.grants.entries_on(capsule, resource)?;
-        let grants: Vec<_> =
-            entries.iter().map(|entry| (Grantee::of(entry), access.granted(entry))).collect();
+        let granted = |entry: &AccessEntry| Ok((Grantee::of(entry), access.granted(entry)?));
+        let grants = entries.iter().map(granted).collect::<Answer<Vec<_>>>()?;
         self.done += 1 + grants.len();
         let grants = Rc::new(grants);
         // a memory's own entries reach nothing else: no need to keep them

@@ -59,6 +59,7 @@ impl<M: StableMemory> http::Assets for VisibleAssets<'_, M> {
             self.records.find::<AccessEntry>(capsule, &id).is_ok_and(|entry| {
                 entry.is_some_and(|entry| {
                     entry.condition == AccessCondition::Immediate
+                        && !entry.is_derived
                         && entry.permissions & rules::ceiling(entry.role) & VIEW != 0
                 })
             })

@@ -32,6 +32,8 @@ pub const MAX_OPERATORS: usize = 64;
 pub const MAX_FOLDERS_UP: usize = 256;
 /// Most access entries on one resource.
 pub const MAX_ENTRIES: usize = 1_000;
+/// Most grants in a row of which each was made by virtue of the one before.
+pub const MAX_DERIVED: u8 = 8;
 /// Most bytes of one canonical record.
 pub const MAX_RECORD: usize = 1 << 20;
 
