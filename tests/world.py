@@ -57,6 +57,9 @@ async def deploy_world(network: Network, folder: Path) -> World:
     operator = Ed25519Identity.generate()
     async with await connect(network, operator) as agent:
         deployed = await deploy(agent, network, CanisterIds(folder, network), None, Progress())
+        hub = HubClient(agent, deployed.hub)
+        # every test leaves migrations behind
+        await hub.policy_set((await hub.policy_get()).model_copy(update={"migrations_at_once": 1_000}))
     return World(network=network, operator=operator, hub_id=deployed.hub, state_dir=folder)
 
 

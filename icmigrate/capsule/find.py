@@ -7,7 +7,7 @@ from icmigrate.contract.canister_errors import NotFound
 from icmigrate.contract.client import all_pages
 from icmigrate.contract.migrations import Migration
 from icmigrate.contract.record import Record
-from icmigrate.errors import CertificateError, PreflightRefused, Usage
+from icmigrate.errors import CallRejected, CertificateError, NotAuthorized, PreflightRefused, Usage
 from icmigrate.hub.client import HubClient
 from icmigrate.personal.client import PersonalClient
 from icmigrate.protocol.principal import Principal
@@ -43,6 +43,24 @@ async def find_capsule(hub: HubClient, given: str | None) -> str:
         if capsule.subject == records.PrincipalPerson(principal=given):
             return await _certainly_of(hub, capsule.id, given)
     raise Usage(f"the hub has no capsule of {given}", hint=LIST_HINT)
+
+
+async def own_capsule(hub: HubClient) -> records.Capsule:
+    """The capsule of who asks, made where there is none and the hub's policy allows it.
+
+    Raises `NotAuthorized` with what to ask an operator for where it does not.
+    """
+    try:
+        return await hub.capsules_create()
+    except (NotAuthorized, CallRejected) as error:
+        if error.exit_code != NotAuthorized.exit_code:
+            raise
+        principal = hub.agent.identity.sender().to_str()
+        raise NotAuthorized(
+            f"hub {hub.canister_id} holds no capsule of {principal}, and its operators alone make capsules",
+            hint=f"Ask one of them to call capsules_create of canister {hub.canister_id} "
+            f"with '(opt variant {{ Principal = principal \"{principal}\" }})'.",
+        ) from None
 
 
 async def _certainly_of(hub: HubClient, capsule_id: str, principal: str) -> str:

@@ -11,12 +11,11 @@ from icmigrate.capsule.ingest import ingest
 from icmigrate.capsule.samples import make_samples, share
 from icmigrate.commands.session import Session
 from icmigrate.contract.canister_errors import CapsuleMoved
-from icmigrate.contract.records import InHub
+from icmigrate.contract.records import InHub, PrincipalPerson
 from icmigrate.hub.client import HubClient
 from icmigrate.hub.deploy import deploy
 from icmigrate.migration.migrate import migrate
 from icmigrate.migration.report import MigrationReport
-from icmigrate.networks.network import Network
 from icmigrate.protocol.identity import Identity
 from icmigrate.settings.identity_choice import load_or_create
 
@@ -34,7 +33,7 @@ async def demonstrate(session: Session, source: Path | None) -> tuple[MigrationR
         await asyncio.to_thread(make_samples, source)
     async with session.agent(network) as agent:
         hub_id = (await deploy(agent, network, session.ids(network), session.settings.hub, session.progress)).hub
-    owner, capsule_id = await _new_capsule(session, network, hub_id)
+        owner, capsule_id = await _new_capsule(session, HubClient(agent, hub_id))
     async with session.wiring(owner) as wiring:
         if isinstance(await wiring.hub.registry_home(capsule_id), InHub):  # an interrupted demo may have frozen it
             await ingest(wiring.hub, capsule_id, source, session.progress, window=session.settings.window)
@@ -44,12 +43,16 @@ async def demonstrate(session: Session, source: Path | None) -> tuple[MigrationR
         return report, await asset_urls(wiring.network, wiring.personal(report.canister_id), capsule_id)
 
 
-async def _new_capsule(session: Session, network: Network, hub_id: str) -> tuple[Identity, str]:
-    """A capsule that has not moved, and its owner: made for the demo, with the key in the state folder."""
+async def _new_capsule(session: Session, hub: HubClient) -> tuple[Identity, str]:
+    """A capsule that has not moved, and its owner: made for the demo, with the key in the state folder.
+
+    Whoever deployed the hub makes the capsule and invites its owner to migrate it, as operators do.
+    """
     number = 0
     while True:
         number += 1
         owner = load_or_create(session.state_dir / FOLDER / f"owner-{number}.pem")
-        async with session.agent(network, owner) as agent:
-            with suppress(CapsuleMoved):
-                return owner, (await HubClient(agent, hub_id).capsules_create()).id
+        with suppress(CapsuleMoved):
+            capsule = await hub.capsules_create(PrincipalPerson(principal=owner.sender().to_str()))
+            await hub.migration_invite(capsule.id)
+            return owner, capsule.id

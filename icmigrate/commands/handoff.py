@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from icmigrate.commands.command import CapsuleArgument, ModuleOption, Option, command
+from icmigrate.commands.command import Argument, ModuleOption, Option, command
+from icmigrate.commands.confirmation import confirmation
 from icmigrate.commands.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -16,19 +17,23 @@ if TYPE_CHECKING:
 @command(state="`icmigrate status` shows how things stand; the same command goes on.")
 async def handoff(
     session: Session,
-    capsule: CapsuleArgument = None,
+    capsule: Annotated[str, Argument(metavar="CAPSULE", help="Its id, or its owner's principal.")],
     recovery: Annotated[
         str | None, Option("--recovery", metavar="PRINCIPAL", help="One more controller, for emergencies.")
     ] = None,
+    yes: Annotated[bool, Option("--yes", help="Do not ask.")] = False,
     module: ModuleOption = None,
 ) -> Outcome:
-    """Leave the owner in sole control; irreversible."""
+    """Leave the owner in sole control; irreversible.
+
+    An owner consents to all owners and --recovery as controllers; an operator uses the consent of an owner.
+    """
     from icmigrate.capsule.find import principal_option
     from icmigrate.migration.handoff import handoff as hand_off
 
     recovery_principal = principal_option("--recovery", recovery) if recovery else None
     async with session.capsule(capsule, module) as (wiring, capsule_id):
-        report = await hand_off(wiring, capsule_id, recovery_principal)
+        report = await hand_off(wiring, capsule_id, recovery_principal, confirmation(yes))
     return Outcome(report.model_dump(mode="json"), lambda people: view(people, report))
 
 

@@ -25,15 +25,16 @@ async def ingest(
 ) -> Outcome:
     """Bring a folder of files into a capsule.
 
-    Without a capsule into your own, which is made if there is none. Done again, it sends what is missing.
+    Without a capsule into your own, which is made if there is none and the hub's policy lets you. Done again, it
+    sends what is missing.
     """
-    from icmigrate.capsule.find import find_capsule
+    from icmigrate.capsule.find import find_capsule, own_capsule
     from icmigrate.capsule.ingest import ingest as ingest_folder
     from icmigrate.capsule.ingest import require_folder
 
     require_folder(folder)
     async with session.wiring() as wiring:
-        given = await find_capsule(wiring.hub, capsule) if capsule else (await wiring.hub.capsules_create()).id
+        given = await find_capsule(wiring.hub, capsule) if capsule else (await own_capsule(wiring.hub)).id
         report = await ingest_folder(wiring.hub, given, folder, session.progress, window=wiring.window)
     return Outcome(report.model_dump(mode="json"), lambda people: view(people, report))
 

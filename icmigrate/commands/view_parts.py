@@ -46,6 +46,7 @@ def show_urls(people: People, urls: Sequence[AssetUrl]) -> None:
 
 def show_migration(people: People, report: MigrationReport) -> None:
     """What was moved, how it was proved, what it took, and where it is to be seen now."""
+    quoted = "" if report.cycles_quoted is None else f", {cycles(report.cycles_quoted)} quoted"
     people.facts(
         f"Capsule {report.capsule} {'was migrated before' if report.already_migrated else 'is migrated'}",
         {
@@ -57,6 +58,6 @@ def show_migration(people: People, report: MigrationReport) -> None:
             "access compared": f"{report.persons_and_resources} permissions",
             "HTTP compared": f"{report.http_requests} requests",
             "time": f"{seconds(report.seconds)}, read-only for {seconds(report.frozen_seconds)}",
-            "cycles": f"{cycles(report.cycles_spent)} used, {cycles(report.cycles_quoted)} quoted",
+            "cycles": f"{cycles(report.cycles_spent)} used{quoted}",
         },
     )

@@ -81,6 +81,7 @@ class AccessEntry(AccessInput):
     invited_by: Person | None
     created_at: int
     updated_at: int
+    is_derived: bool
 
 
 class MatrixRow(Record):

@@ -35,6 +35,17 @@ class UploadStatus(Record):
     complete: bool
 
 
+class OpenUpload(Record):
+    """An upload that no memory refers to yet; `received` counts chunks, times are nanoseconds."""
+
+    sha256: bytes
+    length: int
+    received: int
+    is_finished: bool
+    touched_at: int
+    expires_at: int
+
+
 class MissingChunks(Record):
     """The chunks that the target lacks of one blob, as a bitmap: bit i of byte i/8 is chunk i."""
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from icmigrate.contract import interface, records
 from icmigrate.contract.access import AccessEntry, AccessInput, MatrixRow
-from icmigrate.contract.blobs import Blob, UploadStatus
+from icmigrate.contract.blobs import Blob, OpenUpload, UploadStatus
 from icmigrate.contract.canister_errors import canister_error
 from icmigrate.contract.manifests import CertifiedRoot, ManifestLeaf
 from icmigrate.contract.record import Page
@@ -177,6 +177,14 @@ class CapsuleClient:
     async def uploads_finish(self, capsule_id: str, sha256: bytes) -> UploadStatus:
         return await self._record(UploadStatus, "uploads_finish", capsule_id, sha256)
 
+    async def uploads_list(
+        self, capsule_id: str, after: bytes | None = None, limit: int = LIST_LIMIT
+    ) -> Page[OpenUpload, Any]:
+        return await self._page(OpenUpload, "uploads_list", capsule_id, after, limit)
+
+    async def uploads_abort(self, capsule_id: str, sha256: bytes) -> None:
+        await self._call("uploads_abort", capsule_id, sha256)
+
     async def blobs_list(self, capsule_id: str, after: bytes | None = None, limit: int = LIST_LIMIT) -> Page[Blob, Any]:
         return await self._page(Blob, "blobs_list", capsule_id, after, limit)
 
@@ -204,6 +212,10 @@ class CapsuleClient:
     ) -> list[records.AssetToken]:
         tokens = await self._call("asset_tokens", capsule_id, list(assets), valid_seconds)
         return [records.AssetToken.model_validate(token) for token in tokens]
+
+    async def asset_tokens_revoke(self, capsule_id: str, memory_id: str | None = None) -> None:
+        """Ends the tokens made until now, of a memory or of the whole capsule."""
+        await self._call("asset_tokens_revoke", capsule_id, memory_id)
 
     async def cycles(self) -> records.Cycles:
         return await self._record(records.Cycles, "cycles")

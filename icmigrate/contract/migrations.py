@@ -141,6 +141,16 @@ class MigrationQuote(Record):
     rest: MigrationWork
 
 
+class HandoffConsent(Record):
+    """An owner's leave to hand a personal canister off to these controllers, void without any of `owners`."""
+
+    controllers: list[str]
+    owners: list[str]
+    given_by: str
+    given_at: int
+    expires_at: int
+
+
 class WasmInfo(Record):
     sha256: bytes
     length: int

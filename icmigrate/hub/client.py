@@ -1,4 +1,4 @@
-"""The methods of `hub.did` that only a hub has: capsules, operators, the personal module, migrations."""
+"""The methods of `hub.did` that only a hub has: capsules, policy, operators, the personal module, migrations."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from icmigrate.contract.blobs import UploadStatus
 from icmigrate.contract.client import LIST_LIMIT, CapsuleClient
 from icmigrate.contract.manifests import ManifestSummary, RecordBytes
 from icmigrate.contract.migrations import Migration, MigrationQuote, WasmInfo
+from icmigrate.contract.policy import Policy
 from icmigrate.contract.record import Page
 
 HOME: TypeAdapter[records.Home] = TypeAdapter(records.Home)
@@ -31,6 +32,18 @@ class HubClient(CapsuleClient):
         self, after: str | None = None, limit: int = LIST_LIMIT, *, certified: bool = False
     ) -> Page[records.CapsuleSummary, Any]:
         return await self._page(records.CapsuleSummary, "capsules_list", after, limit, certified=certified)
+
+    async def capsules_suspend(self, capsule_id: str, suspended: bool) -> None:
+        await self._call("capsules_suspend", capsule_id, suspended)
+
+    async def capsules_delete(self, capsule_id: str) -> None:
+        await self._call("capsules_delete", capsule_id)
+
+    async def policy_get(self) -> Policy:
+        return await self._record(Policy, "policy_get")
+
+    async def policy_set(self, policy: Policy) -> None:
+        await self._call("policy_set", policy)
 
     async def operators_list(self) -> list[str]:
         return await self._value(OPERATORS, "operators_list")
@@ -66,6 +79,10 @@ class HubClient(CapsuleClient):
     async def migration_list(self, after: int | None = None, limit: int = LIST_LIMIT) -> Page[Migration, Any]:
         return await self._page(Migration, "migration_list", after, limit)
 
+    async def migration_invite(self, capsule_id: str) -> int:
+        """Lets the owners of a capsule start its migration; answers until when, in nanoseconds."""
+        return int(await self._call("migration_invite", capsule_id))
+
     async def migration_reserve(self, capsule_id: str) -> Migration:
         return await self._record(Migration, "migration_reserve", capsule_id)
 
@@ -90,5 +107,13 @@ class HubClient(CapsuleClient):
     async def migration_abort(self, capsule_id: str) -> Migration:
         return await self._record(Migration, "migration_abort", capsule_id)
 
-    async def migration_handoff(self, capsule_id: str, recovery: str | None) -> Migration:
-        return await self._record(Migration, "migration_handoff", capsule_id, recovery)
+    async def hub_copy_delete(self, capsule_id: str) -> None:
+        """As a controller of its canister: deletes what the hub still has of a capsule that was handed off.
+
+        A `Conflict` says that the call did what one call can, and is to be repeated.
+        """
+        await self._call("hub_copy_delete", capsule_id)
+
+    async def migration_handoff(self, capsule_id: str) -> Migration:
+        """Makes those controllers whom an owner has consented to: see `PersonalClient.handoff_consent`."""
+        return await self._record(Migration, "migration_handoff", capsule_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from icmigrate.contract.migrations import Migration
 from icmigrate.contract.record import Record
 from icmigrate.copy.count import CopyCount
 from icmigrate.errors import PreflightRefused
@@ -26,7 +27,7 @@ class MigrationReport(Record):
     chunks_skipped: int
     seconds: float
     frozen_seconds: float
-    cycles_quoted: int
+    cycles_quoted: int | None
     cycles_spent: int
     persons_and_resources: int
     http_requests: int
@@ -51,7 +52,6 @@ async def report(
     summary = await personal.capsules_summary(capsule_id)
     cycles = await personal.cycles()
     frozen = migration.frozen_at and migration.cut_over_at and migration.cut_over_at - migration.frozen_at
-    quote = await wiring.hub.migration_quote(capsule_id, summary.chunks)
     counted = copied.chunks_sent + copied.chunks_skipped
     return MigrationReport(
         capsule=capsule_id,
@@ -64,9 +64,16 @@ async def report(
         chunks_skipped=copied.chunks_skipped if counted else summary.chunks,
         seconds=round(time.time() - started_at, 3),
         frozen_seconds=round((frozen or 0) / 1e9, 3),
-        cycles_quoted=quote.whole.cycles,
+        cycles_quoted=await _quoted(wiring, migration, summary.chunks),
         cycles_spent=spent(migration, cycles.balance),
         persons_and_resources=verified.persons_and_resources if verified else 0,
         http_requests=http.requests if http else 0,
         already_migrated=planned is None,
     )
+
+
+async def _quoted(wiring: Wiring, migration: Migration, chunks: int) -> int | None:
+    """What the whole is quoted at; nobody reads the hub's copy, which a quote is made from, after the handoff."""
+    if migration.handed_off_at is not None:
+        return None
+    return (await wiring.hub.migration_quote(migration.capsule_id, chunks)).whole.cycles

@@ -1,19 +1,23 @@
-"""The methods of `personal.did` that only a personal canister has: the import that fills it."""
+"""The methods of `personal.did` that only a personal canister has: the import that fills it, the hand-off."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from icmigrate.contract.blobs import Blob, MissingChunks
 from icmigrate.contract.client import LIST_LIMIT, CapsuleClient
 from icmigrate.contract.manifests import ManifestSummary, RecordBytes
-from icmigrate.contract.migrations import ImportStatus
+from icmigrate.contract.migrations import HandoffConsent, ImportStatus
 from icmigrate.contract.record import Page
+
+CONSENT: TypeAdapter[HandoffConsent | None] = TypeAdapter(HandoffConsent | None)
 
 
 class PersonalClient(CapsuleClient):
-    """A personal canister: one capsule, and the import that fills it."""
+    """A personal canister: one capsule, the import that fills it, and the owners' consent to its hand-off."""
 
     canister = "personal"
 
@@ -39,3 +43,10 @@ class PersonalClient(CapsuleClient):
 
     async def import_reopen(self) -> ImportStatus:
         return await self._record(ImportStatus, "import_reopen")
+
+    async def handoff_consent(self, controllers: Sequence[str]) -> HandoffConsent:
+        """As an owner: these are to be the canister's controllers, if it is handed off within a day."""
+        return await self._record(HandoffConsent, "handoff_consent", list(controllers))
+
+    async def handoff_consent_get(self, *, certified: bool = False) -> HandoffConsent | None:
+        return await self._value(CONSENT, "handoff_consent_get", certified=certified)

@@ -41,9 +41,11 @@ COMPARED_HEADERS = (
     "etag",
     "cache-control",
     "x-content-type-options",
+    "content-security-policy",
+    "cross-origin-resource-policy",
 )
-SERVED = (200, 307)
-"""What is answered where nothing is refused: the bytes, or where an external asset has them."""
+SERVED = (200,)
+"""What is answered where nothing is refused: the bytes, or a page that shows where an external asset has them."""
 REFUSED = (401, 403)
 WHOLE_BODIES_BYTES = 8_000_000
 """Bodies are compared whole up to this sum, beyond it by a range: the capsule is frozen meanwhile, and every chunk of
@@ -209,10 +211,11 @@ class _Probe:
         self.assets += 1
         head = await self._pair(served, "HEAD", "HEAD")
         length = served.length
-        if length is None:  # an external asset: the redirect was compared
-            return
-        if head.status != 200:
+        if head.status not in SERVED:
             self.problems.add(f"{served.name}, HEAD: status {head.status}")
+            return
+        if length is None:  # an external asset: a page of the canister's own shows its URL
+            await self._pair(served, "GET")
             return
         body = None
         if self.bytes + length <= WHOLE_BODIES_BYTES:
@@ -236,10 +239,13 @@ class _Probe:
         if expected is not None and ranged.body != expected:
             self.problems.add(f"{served.name}, GET {wanted}: {len(ranged.body)} bytes that are not the range's")
 
-    async def _pair_without_token(self, served: Served, query: str, what: str) -> HttpAnswer:
-        path = served.personal.path.partition("?")[0] + query
-        there = await self._get(self._personal_base, path)
-        here = await self._get(self._hub_base, path)
+    async def _pair_without_token(
+        self, served: Served, query: str, what: str, hub_query: str | None = None
+    ) -> HttpAnswer:
+        """The personal canister's answer without the right token; `hub_query` is for the hub if it has another one."""
+        path = served.personal.path.partition("?")[0]
+        there = await self._get(self._personal_base, path + query)
+        here = await self._get(self._hub_base, path + (query if hub_query is None else hub_query))
         if self._moved:
             self._require_redirect(here, served, what)
         elif here.status != there.status:
@@ -254,9 +260,11 @@ class _Probe:
         self.refusals += 1
         if bare.status not in REFUSED:
             self.problems.add(f"{served.name}, without a token: status {bare.status}")
-        foreign_query = "?" + foreign.personal.path.partition("?")[2]
-        for query, what in (("?token=AAAA", "with a wrong token"), (foreign_query, "with a foreign token")):
-            answer = await self._pair_without_token(served, query, what)
+        there = "?" + foreign.personal.path.partition("?")[2]
+        here = there if foreign.hub is None else "?" + foreign.hub.path.partition("?")[2]
+        wrong = "?token=AAAA"
+        for query, hub_query, what in ((wrong, wrong, "with a wrong token"), (there, here, "with a foreign token")):
+            answer = await self._pair_without_token(served, query, what, hub_query)
             if answer.status not in REFUSED:
                 self.problems.add(f"{served.name}, {what}: status {answer.status}")
 

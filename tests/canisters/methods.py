@@ -131,5 +131,11 @@ class Target:
             "generation": 1_000,
             "max_bytes": 1_000_000,
             "valid_seconds": 600,
+            "mime_type": "image/png",
+            "create": "Operators",
+            "migrate": "Operators",
+            "migrations_at_once": 1_000,
+            "quotas": dict.fromkeys(("records", "record_bytes", "blob_bytes", "open_upload_bytes"), 1 << 40)
+            | {"open_uploads": 256},
             "url": f"/asset/{memory}/original",
         }

@@ -104,8 +104,17 @@ async def advance(world: World, wiring: Wiring, name: str, capsule_id: str, owne
     if name in ("live", "handed off"):
         await phases.cut_over(wiring, capsule_id, root)
     if name == "handed off":
-        await wiring.hub.migration_handoff(capsule_id, None)
+        await hand_off(world, wiring, capsule_id, frozen.created_canister(), owner)
     return Stage(name, world, capsule_id, owner, canister_id, root)
+
+
+async def hand_off(
+    world: World, wiring: Wiring, capsule_id: str, canister_id: str, owner: Ed25519Identity, *others: str
+) -> None:
+    """The owner consents to themselves and others as controllers, the operator hands off."""
+    async with agent_of(world, owner) as agent:
+        await PersonalClient(agent, canister_id).handoff_consent([owner.sender().to_str(), *others])
+    await wiring.hub.migration_handoff(capsule_id)
 
 
 # ---- what can be seen ------------------------------------------------------------------------------
@@ -119,7 +128,14 @@ async def picture(stage: Stage, canister: str) -> dict[str, Any]:
         info = await agent.canister_info(Principal.from_str(canister_id))
         seen: dict[str, Any] = {"module": info.module_hash, "controllers": sorted(map(str, info.controllers))}
         if canister == "hub":
-            return seen | await _hub_picture(HubClient(agent, canister_id), stage.capsule_id)
+            hub = HubClient(agent, canister_id)
+            seen |= await _hub_picture(hub, stage.capsule_id)
+            if stage.name == "handed off":  # nobody reads the copy any more
+                return seen | {"costs": await hub.cycles_by_operation()}
+            records = all_pages(lambda after: hub.export_records(stage.capsule_id, after, 100_000))
+            return (
+                seen | {"records": [record async for record in records]} | await capsule_picture(hub, stage.capsule_id)
+            )
         personal = PersonalClient(agent, canister_id)
         status = await personal.import_status()
         if stage.name in ("importing", "sealed"):
@@ -145,10 +161,10 @@ async def capsule_picture(canister: CapsuleClient, capsule_id: str) -> dict[str,
 
 
 async def _hub_picture(hub: HubClient, capsule_id: str) -> dict[str, Any]:
-    return await capsule_picture(hub, capsule_id) | {
-        "records": [page async for page in all_pages(lambda after: hub.export_records(capsule_id, after, 100_000))],
+    return {
         "capsules": [capsule async for capsule in all_pages(hub.capsules_list)],
         "operators": await hub.operators_list(),
+        "policy": await hub.policy_get(),
         "module stored": await hub.wasm_info(),
         "home": await hub.registry_home(capsule_id),
         "migration": await hub.migration_get(capsule_id),
@@ -166,7 +182,10 @@ class Caller:
         self.principal = agent.identity.sender().to_str()
 
     async def call(self, canister_id: str, method: Method, arguments: list[Any]) -> str:
-        return await _told(method, self._send(Principal.from_str(canister_id), method, method.encode(*arguments)))
+        return await self.call_raw(canister_id, method, method.encode(*arguments))
+
+    async def call_raw(self, canister_id: str, method: Method, argument: bytes) -> str:
+        return await _told(method, self._send(Principal.from_str(canister_id), method, argument))
 
     async def _send(self, canister_id: Principal, method: Method, argument: bytes) -> bytes:
         send = self._agent.query if method.is_query else self._agent.update
@@ -220,7 +239,8 @@ async def strangers(world: World, wiring: Wiring) -> AsyncIterator[dict[str, Cal
         anonymous = await stack.enter_async_context(agent_of(world, AnonymousIdentity()))
         unknown = await stack.enter_async_context(agent_of(world, Ed25519Identity.generate()))
         neighbour = await stack.enter_async_context(agent_of(world, Ed25519Identity.generate()))
-        await HubClient(neighbour, world.hub_id).capsules_create()
+        principal = neighbour.identity.sender().to_str()
+        await wiring.hub.capsules_create(PrincipalPerson(principal=principal))
         management = ManagementClient(wiring.agent)
         canister_id = await management.create_with_cycles(100_000_000_000_000)
         await management.install(canister_id, PROGRAMMABLE.read_bytes(), b"")

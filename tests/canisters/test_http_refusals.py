@@ -11,12 +11,13 @@ import pytest_asyncio
 from icmigrate.contract.access import AccessInput
 from icmigrate.contract.client import CapsuleClient
 from icmigrate.contract.records import AssetRef, PrincipalPerson
+from icmigrate.hub.client import HubClient
 from icmigrate.migration import phases
 from icmigrate.migration.context import Wiring
 from icmigrate.protocol.identity import Ed25519Identity
 from tests.canisters.http import ask, certified, skips
 from tests.canisters.methods import methods
-from tests.canisters.stages import BLOBS, Stage, outcome, reach
+from tests.canisters.stages import BLOBS, Stage, agent_of, hand_off, outcome, reach
 from tests.world import CHUNK, World, full_capsule, memory, memory_id, some_bytes, upload
 
 SECRET = some_bytes(BLOBS[0], BLOBS[0])
@@ -202,21 +203,25 @@ async def test_after_cut_over_the_hub_sends_everybody_to_the_new_place_and_shows
     assert (followed.status, followed.body) == (200, SECRET)
 
 
-async def test_a_token_of_before_the_move_is_good_until_it_expires_and_the_hub_signs_no_more(
+async def test_a_token_of_before_the_move_is_good_until_the_hand_off_and_the_hub_signs_no_more(
     world: World, module_wiring: Wiring
 ) -> None:
     stage = await reach(world, module_wiring, "frozen")
-    early = await token_of(module_wiring.hub, stage)
+    async with agent_of(world, stage.owner) as agent:
+        early = await token_of(HubClient(agent, world.hub_id), stage)
     here = f"{world.network.gateway(world.hub_id)}{path_of(stage)}?token={early}"
     there = f"{world.network.gateway(stage.id_of('personal'))}{path_of(stage)}?token={early}"
     assert (await module_wiring.gateway.request(here)).body == SECRET
-    assert (await module_wiring.gateway.request(there)).status == 404  # no record is there yet
+    assert (await module_wiring.gateway.request(there)).status == 401  # nothing is there yet
     frozen = await phases.freeze(module_wiring, stage.capsule_id)
     root = (await phases.catch_up(module_wiring, stage.capsule_id, frozen)).root
     await phases.cut_over(module_wiring, stage.capsule_id, root)
-    await module_wiring.hub.migration_handoff(stage.capsule_id, None)
     assert (await module_wiring.gateway.request(here)).status == 308
     assert (await module_wiring.gateway.request(there)).body == SECRET
+    await hand_off(world, module_wiring, stage.capsule_id, stage.id_of("personal"), stage.owner)
+    assert (await module_wiring.gateway.request(here)).status == 308
+    ended = await module_wiring.gateway.request(there)
+    assert (ended.status, ended.body.startswith(b"This link has ended.")) == (403, True)
     ref = {"memory_id": memory_id(stage.capsule_id, "blob-0"), "variant_": "Original"}
     personal = canister_of(module_wiring, stage, "personal")
     assert await outcome(personal, "asset_tokens", stage.capsule_id, [ref], 60) == "Unauthorized"

@@ -127,6 +127,8 @@ def rules(capsule_id: str, owner: dict[str, str], controller: dict[str, str]) ->
         ("blobs_read_chunk", [SHA256, 0], SHOWN),
         ("blobs_read_chunk", [bytes(32), 0], READERS),
         ("asset_tokens", [token, 60], SHOWN | {"viewer"}),
+        ("asset_tokens_revoke", [seen], MANAGERS),
+        ("asset_tokens_revoke", [None], MANAGERS),
         ("galleries_get", ["best"], SHOWN),
         ("folders_get", ["travels"], READERS),
         ("connections_get", ["ben"], READERS),
@@ -179,6 +181,7 @@ async def test_a_capsule_is_migrated_only_by_those_who_may(world: World, module_
     keys = {name: Ed25519Identity.generate() for name in CAST} | {"operator": world.operator}
     capsule_id = await private_capsule(module_wiring.hub, keys["owner"])
     await invite(world, module_wiring.hub, capsule_id, keys)
+    await module_wiring.hub.migration_invite(capsule_id)
     for name, key in keys.items():
         async with agent_of(world, key) as agent:
             hub = HubClient(agent, world.hub_id)

@@ -32,6 +32,8 @@ from icmigrate.protocol.identity import Ed25519Identity
 from icmigrate.protocol.management_canister import _STOP, ManagementClient
 from icmigrate.protocol.principal import Principal
 from tests.canisters.http import ask, certified
+from tests.canisters.methods import methods
+from tests.canisters.stages import PROGRAMMABLE, CallingCanister, hand_off
 from tests.world import CHUNK, World, deploy_world, full_capsule, memory_id, some_bytes
 
 BLOBS = (40_000, 2 * CHUNK + 7)
@@ -155,9 +157,10 @@ async def hub_state(wiring: Wiring, capsule_id: str) -> tuple[object, ...]:
 
 @dataclass(frozen=True)
 class Target:
-    """A personal canister whose controller and hub is the operator, so that each of its states can be reached."""
+    """A personal canister whose controller is the operator, and whose hub does what the test says."""
 
     personal: PersonalClient
+    hub: CallingCanister
     wiring: Wiring
 
     async def upgrade(self) -> None:
@@ -174,10 +177,13 @@ async def capsule_id(module_wiring: Wiring) -> str:
 async def target(module_wiring: Wiring, capsule_id: str) -> Target:
     management = ManagementClient(module_wiring.agent)
     canister_id = await management.create_with_cycles(10_000_000_000_000)
+    hub_id = await management.create_with_cycles(10_000_000_000_000)
+    await management.install(hub_id, PROGRAMMABLE.read_bytes(), b"")
     operator = module_wiring.agent.identity.sender()
-    given = {"capsule_id": capsule_id, "hub": operator, "operators": [operator], "token_secret": b"s" * 32}
+    hub = Principal.from_str(hub_id)
+    given = {"capsule_id": capsule_id, "hub": hub, "operators": [operator]}
     await management.install(canister_id, wasm.module("personal"), encode(interface("personal").init, [given]))
-    return Target(module_wiring.personal(canister_id), module_wiring)
+    return Target(module_wiring.personal(canister_id), CallingCanister(module_wiring.agent, hub_id), module_wiring)
 
 
 async def personal_state(personal: PersonalClient, capsule_id: str) -> tuple[object, ...]:
@@ -236,7 +242,8 @@ async def test_the_personal_canister_is_upgraded_at_every_step_of_an_import(
     assert (await personal.import_seal(1)).root == summary.root
     assert (await personal.manifest_root(capsule_id)).summary.root == summary.root
     await between()
-    assert await personal._call("import_activate", summary.root)
+    activate = methods("personal")["import_activate"]
+    assert await target.hub.call(personal.canister_id, activate, [summary.root, None]) == "Ok"
     await between()
     assert certified(personal, public, await ask(personal, public))
     matrix = await wiring.hub.access_matrix(capsule_id, 0)
@@ -257,7 +264,7 @@ async def test_the_owner_upgrades_after_handoff_and_goes_on_writing(world: World
     frozen = await phases.freeze(module_wiring, capsule_id)
     root = (await phases.catch_up(module_wiring, capsule_id, frozen)).root
     await phases.cut_over(module_wiring, capsule_id, root)
-    await module_wiring.hub.migration_handoff(capsule_id, None)
+    await hand_off(world, module_wiring, capsule_id, canister_id, owner)
     public = f"/asset/{memory_id(capsule_id, 'inline')}/original"
     async with world.wiring(owner) as own:
         personal = own.personal(canister_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -15,7 +16,14 @@ from typing import Any
 
 import pytest
 
+from icmigrate.contract.records import PrincipalPerson
+from icmigrate.hub.client import HubClient
+from icmigrate.hub.deploy import HUB
+from icmigrate.networks import embedded
+from icmigrate.networks.canister_ids import CanisterIds
+from icmigrate.networks.network import connect
 from icmigrate.protocol.identity import Ed25519Identity
+from icmigrate.settings.identity_choice import choose_identity
 from tests.processes import Running, run, started
 
 PROGRAM = Path(sys.executable).with_name("icmigrate")
@@ -79,8 +87,29 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 @pytest.fixture
 def owner(operator: Shell, tmp_path: Path) -> Shell:
-    """Somebody new, with no rights but on what is theirs."""
+    """Somebody new, with no rights but on a capsule that the operator has made and invited."""
     key = tmp_path / "owner.pem"
+    identity = Ed25519Identity.generate()
+    key.write_text(identity.to_pem())
+    asyncio.run(let_in(operator.folder / ".icmigrate", identity))
+    return Shell(operator.folder, key)
+
+
+async def let_in(state_dir: Path, identity: Ed25519Identity) -> None:
+    """What an operator does for somebody new."""
+    network = embedded.as_network(embedded.start(state_dir))
+    hub_id = CanisterIds(state_dir, network).get(HUB)
+    assert hub_id is not None
+    async with await connect(network, choose_identity(None, network, state_dir)) as agent:
+        hub = HubClient(agent, hub_id)
+        capsule = await hub.capsules_create(PrincipalPerson(principal=identity.sender().to_str()))
+        await hub.migration_invite(capsule.id)
+
+
+@pytest.fixture
+def stranger(operator: Shell, tmp_path: Path) -> Shell:
+    """Somebody whom nobody has let in."""
+    key = tmp_path / "stranger.pem"
     key.write_text(Ed25519Identity.generate().to_pem())
     return Shell(operator.folder, key)
 

@@ -22,6 +22,7 @@ from tests.cli.conftest import Shell
         ["capsules", "--network", "http://127.0.0.1:1"],  # no hub is known there
         ["capsules", "--network", "ic", "--hub", "rwlgt-iiaaa-aaaaa-aaaaa-cai"],  # no identity named
         ["capsules", "--network", "ic", "--identity", "nobody-has-this-name"],
+        ["handoff"],
         ["handoff", "a", "--recovery", "nonsense"],
         ["deploy", "--network", "ic", "--identity", "anonymous"],
     ],

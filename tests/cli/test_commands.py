@@ -140,10 +140,24 @@ def test_a_migrated_capsule_is_only_reported_on(owner: Shell, photos: Path) -> N
 
 def test_the_owner_is_alone_in_control_after_the_handoff(owner: Shell, photos: Path) -> None:
     report = migrated(owner, photos)
-    handed = owner.result("handoff", report["capsule"])
+    refused = owner.result("handoff", report["capsule"], code=2)
+    assert report["canister_id"] in refused["message"] and "--yes" in refused["hint"]
+    handed = owner.result("handoff", report["capsule"], "--yes")
     subject = owner.result("show", report["capsule"])["summary"]["subject"]["Principal"]
     assert handed["controllers"] == [subject]
-    assert owner.result("handoff", report["capsule"])["controllers"] == [subject]
+    assert owner.result("handoff", report["capsule"])["controllers"] == [subject], "nothing is asked where all is done"
+    again = owner.result("migrate", report["capsule"])
+    assert (again["already_migrated"], again["cycles_quoted"]) == (True, None), "the hub's copy is read no more"
+    other = "aaaaa-aa"
+    assert other in owner.result("handoff", report["capsule"], "--recovery", other, "--yes", code=3)["message"]
+
+
+def test_an_operator_hands_off_by_the_consent_of_an_owner_only(owner: Shell, operator: Shell, photos: Path) -> None:
+    capsule = owner.result("ingest", photos)["capsule_id"]
+    operator.result("migrate", capsule)
+    refused = operator.result("handoff", capsule, "--yes", code=3)
+    assert f"icmigrate handoff {capsule}" in refused["hint"]
+    assert operator.result("status", capsule)["migration"]["phase"] == "CutOver"
 
 
 def test_a_hub_without_that_capsule_says_so(owner: Shell) -> None:
@@ -153,13 +167,13 @@ def test_a_hub_without_that_capsule_says_so(owner: Shell) -> None:
         assert "icmigrate capsules" in result["hint"]
 
 
-def test_a_stranger_is_refused_with_6(owner: Shell, operator: Shell, photos: Path, tmp_path: Path) -> None:
-    from icmigrate.protocol.identity import Ed25519Identity
+def test_who_has_no_capsule_is_told_what_to_ask_an_operator_for(stranger: Shell, photos: Path) -> None:
+    refused = stranger.result("ingest", photos, code=6)
+    assert "capsules_create" in refused["hint"] and "Principal" in refused["hint"]
 
+
+def test_a_stranger_is_refused_with_6(owner: Shell, stranger: Shell, photos: Path) -> None:
     capsule = owner.result("ingest", photos)["capsule_id"]
-    key = tmp_path / "stranger.pem"
-    key.write_text(Ed25519Identity.generate().to_pem())
-    stranger = Shell(operator.folder, key)
     for command in (["show"], ["plan"], ["migrate"], ["ingest", str(photos)]):
         stranger.result(*command, capsule, code=6)
     assert owner.result("show", capsule)["home"] == "Hub"

@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from icmigrate.contract import access, blobs, interface, manifests, migrations, records
+from icmigrate.contract import access, blobs, interface, manifests, migrations, policy, records
 from icmigrate.contract.record import Case, Record
 from icmigrate.errors import CandidError
 from icmigrate.protocol.candid import decode, encode
@@ -29,7 +29,7 @@ VARIANTS = {
 }
 RECORDS = [
     kind
-    for module in (access, blobs, manifests, migrations, records)
+    for module in (access, blobs, manifests, migrations, policy, records)
     for kind in vars(module).values()
     if isinstance(kind, type) and kind.__module__ == module.__name__ and issubclass(kind, Record | StrEnum)
     if not issubclass(kind, Case)

@@ -12,7 +12,7 @@ from icmigrate.contract.canister_errors import CapsuleMigrating, CapsuleMoved
 from icmigrate.contract.client import all_pages
 from icmigrate.contract.migrations import MigrationPhase
 from icmigrate.contract.records import FolderInput, InHub, Memory, MovedTo, PrincipalPerson
-from icmigrate.errors import NotAuthorized, PreflightRefused
+from icmigrate.errors import CallRejected, NotAuthorized, PreflightRefused
 from icmigrate.migration import phases
 from icmigrate.migration.abort import abort
 from icmigrate.migration.context import Wiring
@@ -100,7 +100,9 @@ async def test_only_the_missing_chunks_are_sent(wiring: Wiring) -> None:
     assert (planned.chunks, planned.chunks_present, planned.chunks_to_send) == (8, 5, 3)
     report = await migrate(wiring, capsule_id)
     assert (report.chunks_sent, report.chunks_skipped) == (3, 5)
-    assert report.cycles_quoted > planned.cycles_quoted, "the quote of the whole, not of the rest"
+    assert report.cycles_quoted is not None and report.cycles_quoted > planned.cycles_quoted, (
+        "the quote of the whole, not of the rest"
+    )
 
 
 async def test_writes_go_on_until_the_freeze_and_reads_all_the_time(wiring: Wiring) -> None:
@@ -147,17 +149,42 @@ async def test_a_cut_over_migration_is_not_aborted(wiring: Wiring) -> None:
         await abort(wiring, capsule_id)
 
 
+def agreed(what: str) -> None:
+    """The confirmation of somebody who wants it."""
+
+
+async def test_what_a_consent_says_is_what_an_operator_hands_off_to(world: World, wiring: Wiring) -> None:
+    owner, safe = Ed25519Identity.generate(), Ed25519Identity.generate().sender().to_str()
+    capsule_id = await full_capsule(
+        wiring.hub, owner=PrincipalPerson(principal=owner.sender().to_str()), blobs=(40_000,)
+    )
+    migrated = await migrate(wiring, capsule_id)
+    controllers = [owner.sender().to_str(), safe]
+    async with world.wiring(owner) as own:
+        await own.personal(migrated.canister_id).handoff_consent(controllers)
+    said: list[str] = []
+    with pytest.raises(PreflightRefused, match="aaaaa-aa is not among them"):
+        await handoff(wiring, capsule_id, "aaaaa-aa", said.append)
+    assert said == []
+    assert (await handoff(wiring, capsule_id, safe, said.append)).controllers == sorted(controllers)
+    assert len(said) == 1 and all(controller in said[0] for controller in controllers)
+
+
 async def test_after_handoff_the_owner_alone_controls_the_canister(world: World, wiring: Wiring) -> None:
     owner = Ed25519Identity.generate()
     principal = owner.sender().to_str()
-    async with world.wiring(owner) as own:
-        capsule_id = await full_capsule(own.hub, owner=PrincipalPerson(principal=principal), blobs=(40_000,))
+    capsule_id = await full_capsule(wiring.hub, owner=PrincipalPerson(principal=principal), blobs=(40_000,))
     with pytest.raises(PreflightRefused, match="not cut over"):
-        await handoff(wiring, capsule_id)
+        await handoff(wiring, capsule_id, None, agreed)
     migrated = await migrate(wiring, capsule_id)
-    handed = await handoff(wiring, capsule_id)
+    with pytest.raises(PreflightRefused, match="no owner has consented"):
+        await handoff(wiring, capsule_id, None, agreed)
+    async with world.wiring(owner) as own:
+        handed = await handoff(own, capsule_id, None, agreed)
     assert handed.controllers == [principal]
-    assert (await handoff(wiring, capsule_id)).controllers == [principal]
+    assert (await handoff(wiring, capsule_id, None, agreed)).controllers == [principal]
+    with pytest.raises(PreflightRefused, match="aaaaa-aa is not among them"):
+        await handoff(wiring, capsule_id, "aaaaa-aa", agreed)
     with pytest.raises(NotAuthorized):
         await wiring.personal(migrated.canister_id).memories_get(capsule_id, memory_id(capsule_id, "blob-0"))
     async with world.wiring(owner) as own:
@@ -173,8 +200,12 @@ async def test_an_owner_may_migrate_their_own_capsule_and_nobody_elses(world: Wo
     own_id = await full_capsule(wiring.hub, owner=PrincipalPerson(principal=owner.sender().to_str()), blobs=(40_000,))
     other_id = await full_capsule(wiring.hub, blobs=())
     async with world.wiring(owner) as own:
-        with pytest.raises(NotAuthorized):
+        with pytest.raises(CallRejected, match="rejected the message") as refused:
             await migrate(own, other_id)
+        assert refused.value.exit_code == NotAuthorized.exit_code
+        with pytest.raises(PreflightRefused, match="invite"):
+            await migrate(own, own_id)
+        await wiring.hub.migration_invite(own_id)
         report = await migrate(own, own_id)
     assert await wiring.hub.registry_home(own_id) == MovedTo(canister_id=report.canister_id)
     assert await wiring.hub.registry_home(other_id) == InHub()

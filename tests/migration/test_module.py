@@ -60,6 +60,6 @@ async def test_another_module_that_comes_later_is_found_at_install_verify_and_ha
         with pytest.raises(VerificationDifference, match="runs module"):
             await phases.verify(wiring, capsule_id, report.canister_id)
         with pytest.raises(VerificationDifference, match="runs module"):
-            await handoff(wiring, capsule_id)
+            await handoff(wiring, capsule_id, None, print)
         migration = await wiring.hub.migration_get(capsule_id)
         assert migration is not None and migration.handed_off_at is None

@@ -12,7 +12,9 @@ use std::rc::Rc;
 use storage::keys::{Fields, Key};
 use types::*;
 
-/// Entries and members that one page looks at before it ends, rows or not.
+/// Entries and members that one page looks at before it ends, rows or not: for each row that it may have,
+/// and at most.
+const WORK_OF_A_ROW: usize = 20;
 const WORK_OF_A_PAGE: usize = 20_000;
 
 /// Where a page ended: within a resource (behind a row), or with it.
@@ -66,6 +68,7 @@ impl<G: Grants> Access<'_, G> {
         };
         let mut rows = Vec::new();
         let mut work = Work::default();
+        let most = WORK_OF_A_PAGE.min(limit.saturating_mul(WORK_OF_A_ROW));
         while let Some(current) = resource {
             for (person, permissions) in self.row_of_masks(&current, &mut work)? {
                 if behind.as_ref().is_some_and(|behind| &person <= behind) {
@@ -82,7 +85,7 @@ impl<G: Grants> Access<'_, G> {
             }
             behind = None;
             resource = self.resource_after(&current);
-            if work.done > WORK_OF_A_PAGE && resource.is_some() {
+            if work.done > most && resource.is_some() {
                 return Ok(page(rows, Some(Cursor::Done(current))));
             }
         }
@@ -160,8 +163,8 @@ impl Work {
         }
         let capsule = &access.capsule.id;
         let entries = access.grants.entries_on(capsule, resource)?;
-        let grants: Vec<_> =
-            entries.iter().map(|entry| (Grantee::of(entry), access.granted(entry))).collect();
+        let granted = |entry: &AccessEntry| Ok((Grantee::of(entry), access.granted(entry)?));
+        let grants = entries.iter().map(granted).collect::<Answer<Vec<_>>>()?;
         self.done += 1 + grants.len();
         let grants = Rc::new(grants);
         // a memory's own entries reach nothing else: no need to keep them

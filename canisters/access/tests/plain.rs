@@ -48,6 +48,7 @@ fn entry(id: &str, resource: Resource, to: Grantee, permissions: u32) -> AccessE
         invited_by: None,
         created_at: 0,
         updated_at: 0,
+        is_derived: false,
     }
 }
 
@@ -223,4 +224,70 @@ fn a_person_reaches_what_is_granted_by_name() {
     assert_eq!(resources("mia"), [memory, (Resource::Folder("outer".into()), DOWNLOAD)]);
     assert_eq!(resources("fay"), [(Resource::Gallery("gallery".into()), VIEW | SHARE)]);
     assert_eq!(resources("bob"), []);
+}
+
+/// An entry that somebody made by virtue of what was granted to them.
+fn derived(id: &str, by: &str, to: &str, permissions: u32) -> AccessEntry {
+    let memory = Resource::Memory("memory".into());
+    let made = entry(id, memory, Grantee::Person(person(to)), permissions);
+    AccessEntry { invited_by: Some(person(by)), is_derived: true, ..made }
+}
+
+fn on_memory(entries: Vec<AccessEntry>, who: &str, at: Time) -> u32 {
+    let plain = Plain { entries, groups: vec![] };
+    let access = Access::new(&plain, "c", at).unwrap();
+    access.effective(Some(&person(who)), &Resource::Memory("memory".into())).unwrap()
+}
+
+fn given(id: &str, to: &str, permissions: u32) -> AccessEntry {
+    entry(id, Resource::Memory("memory".into()), Grantee::Person(person(to)), permissions)
+}
+
+#[test]
+fn what_somebody_passes_on_is_never_more_than_they_have() {
+    let shares = VIEW | SHARE;
+    let ends = AccessCondition::ExpiresAt { expires: NOW };
+    let first = AccessEntry { condition: ends, ..given("1", "sam", shares) };
+    let entries =
+        vec![first, derived("2", "sam", "tom", VIEW | DOWNLOAD | SHARE), derived("3", "tom", "uma", VIEW)];
+    assert_eq!(on_memory(entries.clone(), "tom", NOW - 1), shares);
+    assert_eq!(on_memory(entries.clone(), "uma", NOW - 1), VIEW);
+    assert_eq!((on_memory(entries.clone(), "tom", NOW), on_memory(entries.clone(), "uma", NOW)), (0, 0));
+    assert_eq!(on_memory(entries[1..].to_vec(), "uma", NOW - 1), 0);
+    let views = vec![given("1", "sam", VIEW), derived("2", "sam", "tom", VIEW)];
+    assert_eq!(on_memory(views, "tom", NOW), 0, "who may not share passes nothing on");
+    let nobody = AccessEntry { invited_by: None, ..derived("2", "sam", "tom", VIEW) };
+    assert_eq!(on_memory(vec![given("1", "sam", shares), nobody], "tom", NOW), 0);
+}
+
+#[test]
+fn rings_and_long_rows_of_grants_give_nothing() {
+    let all = VIEW | DOWNLOAD | SHARE | MANAGE;
+    assert_eq!(on_memory(vec![derived("1", "sam", "sam", all)], "sam", NOW), 0);
+    let ring = vec![derived("1", "sam", "tom", all), derived("2", "tom", "sam", all)];
+    assert_eq!((on_memory(ring.clone(), "sam", NOW), on_memory(ring, "tom", NOW)), (0, 0));
+    let mut row = vec![given("0", "p0", all)];
+    row.extend((0..12).map(|at| derived(&format!("{at}"), &format!("p{at}"), &format!("p{}", at + 1), all)));
+    let reached: Vec<usize> =
+        (0..=12).filter(|at| on_memory(row.clone(), &format!("p{at}"), NOW) == all).collect();
+    assert_eq!(reached, (0..=8).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_matrix_knows_what_is_derived() {
+    let ends = AccessCondition::ExpiresAt { expires: NOW };
+    let entries = vec![
+        AccessEntry { condition: ends, ..given("1", "sam", VIEW | SHARE) },
+        derived("2", "sam", "tom", VIEW | DOWNLOAD),
+    ];
+    let plain = Plain { entries, groups: vec![] };
+    for at in [NOW - 1, NOW] {
+        let access = Access::new(&plain, "c", at).unwrap();
+        let rows = access.matrix(None, 100).unwrap().rows;
+        let of_tom = rows.iter().filter(|row| row.person == Some(person("tom")));
+        assert_eq!(
+            of_tom.map(|row| row.permissions).collect::<Vec<_>>(),
+            if at < NOW { vec![VIEW] } else { vec![] }
+        );
+    }
 }

@@ -3,7 +3,8 @@
 //! ```text
 //! BLOBS       sha256               -> content u64, length u64, missing u32, owners u32, list digest [32]
 //! CHUNKS      (content, index)     -> digest [32], offset u64 (0: not here yet), length u32
-//! UPLOADS     capsule 00 sha256    -> content u64, length u64, received u32, hashed u32, finished u8, state
+//! UPLOADS     capsule 00 sha256    -> content u64, length u64, received u32, hashed u32, flags u8, touched u64, state
+//!             flags: bit 0 finished, bit 1 `touched` follows (uploads of older versions lack it)
 //! REFERENCES  capsule 00 sha256    -> count u32, length u64
 //! TOTALS      capsule              -> blobs u64, bytes u64, chunks u64
 //! INCOMPLETE  sha256               declared blobs that lack chunks
@@ -17,7 +18,7 @@
 use ic_stable_structures::storable::{Bound, Storable};
 use std::borrow::Cow;
 use storage::extents::Extent;
-use types::{chunk_count, Digest};
+use types::{chunk_count, Digest, Time};
 
 /// A blob; it may be read once nothing is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub(super) struct Upload {
     /// Chunks of the prefix that `state` has seen.
     pub hashed: u32,
     pub finished: bool,
+    /// When it was begun, or last got a chunk.
+    pub touched_at: Time,
     /// The SHA-256 of the prefix, in the middle of its work.
     pub state: Vec<u8>,
 }
@@ -85,6 +88,9 @@ impl Totals {
         }
     }
 }
+
+/// The flag of an upload that says when it was touched.
+const WITH_TIME: u8 = 2;
 
 struct Reader<'a>(&'a [u8]);
 
@@ -173,17 +179,18 @@ storable!(
         &upload.length.to_le_bytes(),
         &upload.received.to_le_bytes(),
         &upload.hashed.to_le_bytes(),
-        &[u8::from(upload.finished)],
+        &[u8::from(upload.finished) | WITH_TIME],
+        &upload.touched_at.to_le_bytes(),
         &upload.state,
     ]
     .concat(),
-    |reader| Upload {
-        content: reader.u64(),
-        length: reader.u64(),
-        received: reader.u32(),
-        hashed: reader.u32(),
-        finished: reader.take::<1>() == [1],
-        state: reader.0.to_vec(),
+    |reader| {
+        let (content, length) = (reader.u64(), reader.u64());
+        let (received, hashed) = (reader.u32(), reader.u32());
+        let [flags] = reader.take();
+        let touched_at = if flags & WITH_TIME == 0 { 0 } else { reader.u64() };
+        let state = reader.0.to_vec();
+        Upload { content, length, received, hashed, finished: flags & 1 == 1, touched_at, state }
     }
 );
 

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 use storage::digest::sha256;
-use types::UploadStatus;
+use types::limits::{MAX_UPLOADS, UPLOAD_EXPIRES, UPLOAD_YIELDS};
+use types::{OpenUpload, Quotas, UploadStatus};
 
 fn open(memory: &VectorMemory) -> Blobs<VectorMemory> {
     Blobs::init(&memory::manager(memory.clone(), 16))
@@ -38,9 +39,9 @@ fn description(bytes: &[u8]) -> Blob {
 
 fn upload(blobs: &mut Blobs<VectorMemory>, capsule: &str, bytes: &[u8]) -> Digest {
     let sha = sha256(bytes);
-    blobs.begin_upload(capsule, &sha, bytes.len() as u64).unwrap();
+    blobs.begin_upload(capsule, &sha, bytes.len() as u64, &Quotas::HUB, 0).unwrap();
     for (index, chunk) in chunks(bytes).into_iter().enumerate() {
-        blobs.put_chunk(capsule, &sha, index as u32, chunk).unwrap();
+        blobs.put_chunk(capsule, &sha, index as u32, chunk, 0).unwrap();
     }
     assert!(blobs.finish_upload(capsule, &sha).unwrap().complete);
     sha
@@ -50,12 +51,12 @@ fn upload(blobs: &mut Blobs<VectorMemory>, capsule: &str, bytes: &[u8]) -> Diges
 fn chunks_may_come_in_any_order_and_again() {
     let (sha, bytes) = &SAMPLES[2];
     let mut blobs = open(&VectorMemory::default());
-    blobs.begin_upload("a", sha, bytes.len() as u64).unwrap();
+    blobs.begin_upload("a", sha, bytes.len() as u64, &Quotas::HUB, 0).unwrap();
     for index in [2, 0, 2, 1, 0] {
-        blobs.put_chunk("a", sha, index, chunks(bytes)[index as usize]).unwrap();
+        blobs.put_chunk("a", sha, index, chunks(bytes)[index as usize], 0).unwrap();
     }
     assert!(blobs.finish_upload("a", sha).unwrap().complete);
-    blobs.put_chunk("a", sha, 1, chunks(bytes)[1]).unwrap();
+    blobs.put_chunk("a", sha, 1, chunks(bytes)[1], 0).unwrap();
     assert_eq!(blobs.blob(sha), Some(description(bytes)));
     assert_eq!(blobs.read(sha, 0, u64::MAX).as_deref(), Some(&bytes[..]));
     assert_eq!(blobs.read(sha, CHUNK_SIZE - 2, 4).as_deref(), Some(&bytes[CHUNK_SIZE as usize - 2..][..4]));
@@ -67,11 +68,11 @@ fn chunks_may_come_in_any_order_and_again() {
 fn other_bytes_under_the_same_index_replace_nothing() {
     let (sha, bytes) = &SAMPLES[2];
     let mut blobs = open(&VectorMemory::default());
-    blobs.begin_upload("a", sha, bytes.len() as u64).unwrap();
-    blobs.put_chunk("a", sha, 2, b"right").unwrap();
-    assert!(matches!(blobs.put_chunk("a", sha, 2, b"wrong"), Err(Error::Conflict(_))));
-    assert!(matches!(blobs.put_chunk("a", sha, 2, b"longer than it is"), Err(Error::Invalid(_))));
-    assert!(matches!(blobs.put_chunk("a", sha, 3, b""), Err(Error::Invalid(_))));
+    blobs.begin_upload("a", sha, bytes.len() as u64, &Quotas::HUB, 0).unwrap();
+    blobs.put_chunk("a", sha, 2, b"right", 0).unwrap();
+    assert!(matches!(blobs.put_chunk("a", sha, 2, b"wrong", 0), Err(Error::Conflict(_))));
+    assert!(matches!(blobs.put_chunk("a", sha, 2, b"longer than it is", 0), Err(Error::Invalid(_))));
+    assert!(matches!(blobs.put_chunk("a", sha, 3, b"", 0), Err(Error::Invalid(_))));
     assert!(matches!(blobs.finish_upload("a", sha), Err(Error::Conflict(_))));
 }
 
@@ -80,9 +81,9 @@ fn a_wrong_hash_drops_the_upload_and_frees_its_bytes() {
     for (_, bytes) in SAMPLES.iter() {
         let mut blobs = open(&VectorMemory::default());
         let sha = [9; 32];
-        blobs.begin_upload("a", &sha, bytes.len() as u64).unwrap();
+        blobs.begin_upload("a", &sha, bytes.len() as u64, &Quotas::HUB, 0).unwrap();
         for (index, chunk) in chunks(bytes).into_iter().enumerate() {
-            blobs.put_chunk("a", &sha, index as u32, chunk).unwrap();
+            blobs.put_chunk("a", &sha, index as u32, chunk, 0).unwrap();
         }
         assert!(matches!(blobs.finish_upload("a", &sha), Err(Error::DigestMismatch(_))));
         assert!(matches!(blobs.upload_status("a", &sha), Err(Error::NotFound(_))));
@@ -95,9 +96,9 @@ fn knowing_a_hash_tells_nothing_about_the_blobs_of_others() {
     let (sha, bytes) = &SAMPLES[2];
     let mut blobs = open(&VectorMemory::default());
     upload(&mut blobs, "a", bytes);
-    let status = blobs.begin_upload("b", sha, bytes.len() as u64).unwrap();
+    let status = blobs.begin_upload("b", sha, bytes.len() as u64, &Quotas::HUB, 0).unwrap();
     assert_eq!((status.received.into_vec(), status.complete), (vec![0], false));
-    blobs.put_chunk("b", sha, 2, b"wrong").unwrap();
+    blobs.put_chunk("b", sha, 2, b"wrong", 0).unwrap();
     assert!(!blobs.has("b", sha));
     assert!(matches!(blobs.attach("b", sha, bytes.len() as u64), Err(Error::NotFound(_))));
     blobs.abort_upload("b", sha);
@@ -105,16 +106,90 @@ fn knowing_a_hash_tells_nothing_about_the_blobs_of_others() {
     assert_eq!(blobs.extents.count(), 3);
 }
 
+fn open_uploads(blobs: &Blobs<VectorMemory>, capsule: &str) -> Vec<OpenUpload> {
+    blobs.list_uploads(capsule, None, MAX_PAGE).items
+}
+
+#[test]
+fn what_was_begun_counts_with_its_whole_length_until_it_is_given_up() {
+    let mut blobs = open(&VectorMemory::default());
+    let quotas = Quotas { blob_bytes: 100, open_upload_bytes: 80, ..Quotas::HUB };
+    let mut begin = |sha: u8, length| blobs.begin_upload("a", &[sha; 32], length, &quotas, 0);
+    assert!(matches!(begin(1, 81), Err(Error::OutOfStorage(_))));
+    begin(1, 50).unwrap();
+    assert!(matches!(begin(2, 31), Err(Error::OutOfStorage(_))));
+    begin(2, 30).unwrap();
+    begin(1, 50).unwrap();
+    blobs.abort_upload("a", &[1; 32]);
+    blobs.abort_upload("a", &[2; 32]);
+    let sha = upload(&mut blobs, "a", &[7; 60]);
+    blobs.attach("a", &sha, 60).unwrap();
+    let mut begin = |sha: u8, length| blobs.begin_upload("a", &[sha; 32], length, &quotas, 0);
+    assert!(matches!(begin(3, 41), Err(Error::OutOfStorage(_))));
+    begin(3, 40).unwrap();
+}
+
+#[test]
+fn an_upload_without_a_chunk_for_seven_days_makes_room_and_frees_its_bytes() {
+    let (sha, bytes) = &SAMPLES[2];
+    let mut blobs = open(&VectorMemory::default());
+    blobs.begin_upload("a", sha, bytes.len() as u64, &Quotas::HUB, 0).unwrap();
+    blobs.put_chunk("a", sha, 1, chunks(bytes)[1], 1_000).unwrap();
+    assert_eq!(open_uploads(&blobs, "a")[0].expires_at, 1_000 + UPLOAD_EXPIRES);
+    blobs.begin_upload("a", &[1; 32], 1, &Quotas::HUB, 1_000 + UPLOAD_EXPIRES).unwrap();
+    assert_eq!(open_uploads(&blobs, "a").len(), 2);
+    blobs.begin_upload("a", &[2; 32], 1, &Quotas::HUB, 1_001 + UPLOAD_EXPIRES).unwrap();
+    let left: Vec<ByteBuf> = open_uploads(&blobs, "a").into_iter().map(|open| open.sha256).collect();
+    assert_eq!(left, [ByteBuf::from([1; 32]), ByteBuf::from([2; 32])]);
+    assert_eq!(blobs.extents.count(), 0);
+}
+
+#[test]
+fn one_upload_too_many_takes_the_place_of_the_oldest_unfinished_one_that_is_older_than_an_hour() {
+    let mut blobs = open(&VectorMemory::default());
+    upload(&mut blobs, "a", b"finished and the oldest of all");
+    for number in 1..MAX_UPLOADS {
+        let sha = sha256(&number.to_le_bytes());
+        blobs.begin_upload("a", &sha, 10, &Quotas::HUB, u64::from(number)).unwrap();
+    }
+    let mut begin = |sha: u8, at| blobs.begin_upload("a", &[sha; 32], 10, &Quotas::HUB, at);
+    let refused = begin(1, UPLOAD_YIELDS + 1);
+    assert!(matches!(refused, Err(Error::Conflict(told)) if told.contains("uploads_list")));
+    begin(1, UPLOAD_YIELDS + 2).unwrap();
+    assert!(matches!(begin(2, UPLOAD_YIELDS + 2), Err(Error::Conflict(_))));
+    assert!(matches!(blobs.upload_status("a", &sha256(&1u32.to_le_bytes())), Err(Error::NotFound(_))));
+    assert_eq!(open_uploads(&blobs, "a").len() as u32, MAX_UPLOADS);
+}
+
+#[test]
+fn uploads_of_a_version_that_kept_no_time_are_still_read() {
+    use ic_stable_structures::Storable;
+    let now = Upload {
+        content: 1,
+        length: 2,
+        received: 3,
+        hashed: 4,
+        finished: true,
+        touched_at: 5,
+        state: vec![6; 7],
+    };
+    assert_eq!(Upload::from_bytes(now.to_bytes()), now);
+    let mut bytes = now.to_bytes().into_owned();
+    bytes.drain(25..33);
+    bytes[24] = 1;
+    assert_eq!(Upload::from_bytes(bytes.into()), Upload { touched_at: 0, ..now });
+}
+
 #[test]
 fn uploads_that_nothing_refers_to_are_bounded() {
     let mut blobs = open(&VectorMemory::default());
-    for number in 0..types::limits::MAX_UPLOADS {
+    for number in 0..u64::from(MAX_UPLOADS) {
         upload(&mut blobs, "a", &number.to_le_bytes());
     }
-    assert!(matches!(blobs.begin_upload("a", &[1; 32], 1), Err(Error::Conflict(_))));
+    assert!(matches!(blobs.begin_upload("a", &[1; 32], 1, &Quotas::HUB, 0), Err(Error::Conflict(_))));
     blobs.attach("a", &sha256(&0u64.to_le_bytes()), 8).unwrap();
-    blobs.begin_upload("a", &[1; 32], 1).unwrap();
-    blobs.begin_upload("b", &[1; 32], 1).unwrap();
+    blobs.begin_upload("a", &[1; 32], 1, &Quotas::HUB, 0).unwrap();
+    blobs.begin_upload("b", &[1; 32], 1, &Quotas::HUB, 0).unwrap();
 }
 
 #[test]
@@ -335,11 +410,11 @@ proptest! {
             let (sha, bytes) = &SAMPLES[*sample];
             let length = bytes.len() as u64;
             let done = match step {
-                Step::Begin => blobs.begin_upload(capsule, sha, length).is_ok(),
+                Step::Begin => blobs.begin_upload(capsule, sha, length, &Quotas::HUB, 0).is_ok(),
                 Step::Put(index) => {
                     let index = index.index((chunk_count(length) as usize).max(1));
                     let chunk = chunks(bytes).get(index).copied().unwrap_or_default();
-                    blobs.put_chunk(capsule, sha, index as u32, chunk).is_ok()
+                    blobs.put_chunk(capsule, sha, index as u32, chunk, 0).is_ok()
                 }
                 Step::Finish => blobs.finish_upload(capsule, sha).is_ok_and(|status| status.complete),
                 Step::Abort => {

@@ -1,10 +1,12 @@
 //! Export: what an operator, or who manages a capsule, reads of it to move it or to compare it.
 //!
-//! It goes on after the capsule has moved, for as long as its records are here.
+//! After the capsule has moved an owner or operator goes on reading what is left of it here, to compare
+//! it or to go back, until it is handed off; after that nobody does.
 
+use crate::registry::Residence;
 use crate::store::Access;
 use crate::store::Store;
-use access::rules::{rule, Action};
+use access::rules::{self, rule, Action};
 use access::Call;
 use ic_stable_structures::Memory as StableMemory;
 use serde_bytes::ByteBuf;
@@ -18,9 +20,13 @@ const MAX_RECORDS: usize = 5_000;
 impl<M: StableMemory> Store<M> {
     /// The access rules of a capsule that the caller may export.
     pub fn exporting(&self, call: &Call, capsule: &str) -> Answer<Access<'_, M>> {
-        self.registry.get(capsule)?;
+        let registration = self.registry.get(capsule)?;
+        registration.handed_off_to().map_or(Ok(()), |home| Err(Error::Moved(home)))?;
         let access = Access::new(&self.records, capsule, call.at)?;
-        let (_, needed) = rule(RecordKind::Blob, Action::Read);
+        let needed = match registration.residence {
+            Residence::MovedTo(_) => rules::OWN,
+            _ => rule(RecordKind::Blob, Action::Read).1,
+        };
         self.allow_read(call, &access, &Resource::Capsule, needed)?;
         Ok(access)
     }
@@ -90,7 +96,10 @@ impl<M: StableMemory> Store<M> {
 
     /// The resources on which the caller is granted something by name.
     pub fn access_reach(&self, call: &Call, after: Option<&Reach>, limit: u32) -> Answer<Page<Reach, Reach>> {
-        access::reach(&self.records, &call.person(), after, check::limit(limit)?, call.at)
+        let mut page = access::reach(&self.records, &call.person(), after, check::limit(limit)?, call.at)?;
+        let is_here = |id: &str| self.registry.find(id).is_some_and(|known| known.readable(id).is_ok());
+        page.items.retain(|reach| is_here(&reach.capsule_id));
+        Ok(page)
     }
 }
 

@@ -14,9 +14,11 @@ use ic_stable_structures::memory_manager::MemoryManager;
 use ic_stable_structures::{Memory as StableMemory, StableCell};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
+use std::collections::BTreeSet;
 use storage::canonical;
 use storage::memory::{self, Vm};
 use types::check;
+use types::limits::CONSENT_VALID;
 use types::record_kinds::noun;
 use types::*;
 
@@ -50,6 +52,12 @@ struct State {
     seal: Seal,
     /// The hub and the operators have no part in it any more.
     is_closed: bool,
+    /// The newest consent to the hand-off.
+    consent: Option<HandoffConsent>,
+    /// The secret that signs tokens was made when the hub controlled the canister no more: nobody who
+    /// could look into it then has it.
+    #[serde(default)]
+    is_secret_private: bool,
 }
 
 pub struct Import<M: StableMemory> {
@@ -64,11 +72,11 @@ impl<M: StableMemory> Import<M> {
     /// Begins the import of a capsule into an empty store.
     pub fn begin(&mut self, store: &mut Store<M>, init: PersonalInit) -> Answer<()> {
         check::id(&init.capsule_id)?;
-        check::digest(&init.token_secret)?;
         for operator in init.operators {
             store.operators.add(operator)?;
         }
-        let arriving = Registration::new(Residence::Frozen, init.token_secret);
+        let arriving =
+            Registration { token_secret: None, ..Registration::new(Residence::Frozen, ByteBuf::new()) };
         store.registry.put(&init.capsule_id, &arriving);
         self.put(&State {
             capsule_id: init.capsule_id,
@@ -78,8 +86,18 @@ impl<M: StableMemory> Import<M> {
             root: None,
             seal: Seal::Begun,
             is_closed: false,
+            consent: None,
+            is_secret_private: false,
         });
+        store.hub = init.hub;
         Ok(())
+    }
+
+    /// Tells the store which hub its capsule came from, if it knows already.
+    pub fn introduce(&self, store: &mut Store<M>) {
+        if let Ok(state) = self.get() {
+            store.hub = state.hub;
+        }
     }
 
     fn get(&self) -> Answer<State> {
@@ -199,6 +217,22 @@ impl<M: StableMemory> Import<M> {
         arrivals.into_iter().try_for_each(|store_it| store_it(store))
     }
 
+    /// Whether a secret that signs tokens is still to be made. Unauthorized for who may not seal.
+    pub fn needs_secret(&self, store: &Store<M>, call: &Call) -> Answer<bool> {
+        if !call.operator {
+            return Err(unauthorized(call));
+        }
+        Ok(store.registry.get(&self.get()?.capsule_id)?.token_secret.is_none())
+    }
+
+    /// Keeps the first secret that was made.
+    pub fn keep_secret(&self, store: &mut Store<M>, secret: Digest) -> Answer<()> {
+        store.registry.change(&self.get()?.capsule_id, |known| {
+            known.token_secret.get_or_insert(ByteBuf::from(secret));
+        })?;
+        Ok(())
+    }
+
     /// Closes the import of a generation: every memory has its blobs, complete, and the manifest is
     /// built. Bounded work: while `complete` is false, call again.
     pub fn seal(&mut self, store: &mut Store<M>, call: &Call, generation: u64) -> Answer<ManifestSummary> {
@@ -251,8 +285,15 @@ impl<M: StableMemory> Import<M> {
         self.status(store)
     }
 
-    /// The capsule lives here from now on. By the hub alone, with the root that it has itself.
-    pub fn activate(&mut self, store: &mut Store<M>, call: &Call, root: &[u8]) -> Answer<ImportStatus> {
+    /// The capsule lives here from now on. By the hub alone, with the root that it has itself. Until the
+    /// hand-off the tokens that the hub gave out stay good.
+    pub fn activate(
+        &mut self,
+        store: &mut Store<M>,
+        call: &Call,
+        root: &[u8],
+        hub_tokens: Option<HubTokens>,
+    ) -> Answer<ImportStatus> {
         let mut state = self.get()?;
         if call.caller != state.hub || state.is_closed {
             return Err(unauthorized(call));
@@ -265,25 +306,106 @@ impl<M: StableMemory> Import<M> {
         }
         if state.state == ImportState::Sealed {
             state.state = ImportState::Live;
-            store.registry.change(&state.capsule_id, |known| known.residence = Residence::Personal)?;
+            store.registry.change(&state.capsule_id, |known| {
+                known.residence = Residence::Personal;
+                known.hub_tokens = hub_tokens;
+            })?;
             self.put(&state);
         }
         self.status(store)
     }
 
-    /// The hub and the operators have no part in the capsule any more. By the hub, at the hand-off.
-    pub fn close(&mut self, store: &mut Store<M>, call: &Call) -> Answer<ImportStatus> {
-        let mut state = self.get()?;
+    /// Whether `close` has anything left to do: it is called again when the hub controls the canister no
+    /// more. Unauthorized for everybody but the hub.
+    pub fn is_to_be_closed(&self, call: &Call) -> Answer<bool> {
+        let state = self.closing(call)?;
+        Ok(!state.is_closed || !state.is_secret_private)
+    }
+
+    /// The hub and the operators have no part in the capsule any more, and neither have the tokens that
+    /// the hub signed or, by a look into this canister while it controlled it, could have signed.
+    /// By the hub, at the hand-off, with a new secret.
+    pub fn close(
+        &mut self,
+        store: &mut Store<M>,
+        call: &Call,
+        secret: Digest,
+        hub_controls: bool,
+    ) -> Answer<ImportStatus> {
+        let mut state = self.closing(call)?;
+        if !state.is_closed || !state.is_secret_private {
+            store.operators.clear();
+            store.registry.change(&state.capsule_id, |known| {
+                known.token_secret = Some(ByteBuf::from(secret));
+                known.hub_tokens = None;
+                known.hub_tokens_ended = true;
+            })?;
+            state.is_closed = true;
+            state.is_secret_private = !hub_controls;
+            self.put(&state);
+        }
+        self.status(store)
+    }
+
+    /// The state, where the hub may close.
+    fn closing(&self, call: &Call) -> Answer<State> {
+        let state = self.get()?;
         if call.caller != state.hub {
             return Err(unauthorized(call));
         }
         if state.state != ImportState::Live {
             return Err(Error::Conflict("the capsule does not live here yet".into()));
         }
-        store.operators.clear();
-        state.is_closed = true;
+        Ok(state)
+    }
+
+    /// An owner's leave to hand this canister off to these controllers; it takes the place of one before.
+    pub fn consent(
+        &mut self,
+        store: &Store<M>,
+        call: &Call,
+        controllers: Vec<Principal>,
+    ) -> Answer<HandoffConsent> {
+        let mut state = self.get()?;
+        let owners = owners_of(store, &state)?;
+        if !owners.contains(&call.caller) {
+            return Err(unauthorized(call));
+        }
+        if state.state != ImportState::Live {
+            return Err(Error::Conflict("the capsule does not live here yet".into()));
+        }
+        check::controllers(&controllers, state.hub)?;
+        let owners: Vec<Principal> = controllers.iter().filter(|one| owners.contains(one)).copied().collect();
+        if owners.is_empty() {
+            return Err(Error::Invalid("at least one of the controllers is an owner".into()));
+        }
+        let (given_by, given_at) = (call.caller, call.at);
+        let expires_at = given_at + CONSENT_VALID;
+        let consent = HandoffConsent { controllers, owners, given_by, given_at, expires_at };
+        state.consent = Some(consent.clone());
         self.put(&state);
-        self.status(store)
+        Ok(consent)
+    }
+
+    /// The consent that is valid now, for owners and operators.
+    pub fn consent_now(&self, store: &Store<M>, call: &Call) -> Answer<Option<HandoffConsent>> {
+        let state = self.get()?;
+        let owners = owners_of(store, &state)?;
+        if !call.operator && !owners.contains(&call.caller) {
+            return Err(unauthorized(call));
+        }
+        Ok(valid_consent(&state, &owners, call.at))
+    }
+
+    /// What the hub needs to know at the hand-off, and whether `asker` is an owner. For the hub alone.
+    pub fn terms(&self, store: &Store<M>, call: &Call, asker: Principal) -> Answer<HandoffTerms> {
+        let state = self.get()?;
+        if call.caller != state.hub {
+            return Err(unauthorized(call));
+        }
+        let owners = owners_of(store, &state)?;
+        let consent = valid_consent(&state, &owners, call.at);
+        Ok(HandoffTerms { is_owner: owners.contains(&asker), consent })
     }
 
     /// Ok where the hub may take its cycles back: not after the capsule went live.
@@ -295,12 +417,37 @@ impl<M: StableMemory> Import<M> {
         Ok(state.hub)
     }
 
-    /// Frees some of the blobs that were declared and that no memory uses, once the capsule is live.
-    pub fn tidy(&self, store: &mut Store<M>) {
-        if self.get().is_ok_and(|state| state.state == ImportState::Live) {
-            store.blobs.release_import(RELEASED_AT_ONCE);
+    /// After a write, once the capsule is live: frees some of the blobs that were declared and that no
+    /// memory uses, and forgets a consent that an owner who left had given or was named in. It does not
+    /// become valid again when they come back.
+    pub fn tidy(&mut self, store: &mut Store<M>) {
+        let Ok(mut state) = self.get() else { return };
+        if state.state != ImportState::Live {
+            return;
+        }
+        store.blobs.release_import(RELEASED_AT_ONCE);
+        let Some(consent) = &state.consent else { return };
+        if !owners_of(store, &state).is_ok_and(|owners| is_borne_out(consent, &owners)) {
+            state.consent = None;
+            self.put(&state);
         }
     }
+}
+
+/// The owners with a principal, by the records here.
+fn owners_of<M: StableMemory>(store: &Store<M>, state: &State) -> Answer<BTreeSet<Principal>> {
+    let head: Option<Capsule> = store.records.find(&state.capsule_id, &state.capsule_id)?;
+    let owners = head.map(|head| head.owners).unwrap_or_default();
+    Ok(owners.iter().filter_map(|owner| check::principal_of(&owner.person)).collect())
+}
+
+fn valid_consent(state: &State, owners: &BTreeSet<Principal>, at: Time) -> Option<HandoffConsent> {
+    state.consent.clone().filter(|consent| at < consent.expires_at && is_borne_out(consent, owners))
+}
+
+/// Whether who gave a consent is still an owner, and so is everybody whom it names as one.
+fn is_borne_out(consent: &HandoffConsent, owners: &BTreeSet<Principal>) -> bool {
+    owners.contains(&consent.given_by) && consent.owners.iter().all(|named| owners.contains(named))
 }
 
 /// Stores one record that has been checked.
@@ -330,6 +477,10 @@ fn arrival_of<R: Indexed + 'static, M: StableMemory>(
     }
     check::id(value.id())?;
     check_length::<R>(&record.bytes)?;
+    value.check_media_types().map_err(|error| match error {
+        Error::Invalid(what) => Error::Invalid(format!("{} {}: {what}", noun(R::KIND), record.id)),
+        other => other,
+    })?;
     Ok(Box::new(move |store| {
         store.put_bytes(&value, record.bytes.into_vec())?;
         // certified at the seal: its blobs may come later, and many records may be about one memory

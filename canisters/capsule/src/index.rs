@@ -46,6 +46,10 @@ pub trait Indexed: Record {
     fn shown_memory(&self) -> Option<&str> {
         None
     }
+    /// Invalid where it says of bytes what no browser may be told.
+    fn check_media_types(&self) -> Answer<()> {
+        Ok(())
+    }
 }
 
 /// The front of the GRANT facts of a grantee; None for nobody.
@@ -99,6 +103,10 @@ impl Indexed for Memory {
 
     fn shown_memory(&self) -> Option<&str> {
         Some(&self.id)
+    }
+
+    fn check_media_types(&self) -> Answer<()> {
+        self.assets.iter().try_for_each(|asset| check::media_type("mime_type", &asset.mime_type))
     }
 }
 
@@ -164,6 +172,16 @@ impl<M: StableMemory> Index<M> {
 
     pub(crate) fn remove(&mut self, fact: &Vec<u8>) {
         self.set.remove(fact);
+    }
+
+    /// That a capsule which moved away had this memory: who asks for it is sent after it.
+    pub(crate) fn remember_memory(&mut self, capsule: &str, memory: &str) {
+        self.insert(Key::tagged(MEMORY_IN).text(memory).bytes(capsule.as_bytes()).into_bytes());
+    }
+
+    /// The same of whose capsule it is: they are not given another one.
+    pub(crate) fn remember_subject(&mut self, capsule: &str, subject: &PersonRef) {
+        self.insert(Key::tagged(SUBJECT).person(subject).bytes(capsule.as_bytes()).into_bytes());
     }
 
     pub(crate) fn clear(&mut self) {

@@ -23,3 +23,4 @@ pub mod data;
 pub mod export;
 pub mod import;
 pub mod relocation;
+mod standing;

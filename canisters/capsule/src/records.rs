@@ -60,6 +60,11 @@ impl<M: StableMemory> Records<M> {
         self.records.contains_key(&key(capsule, kind, id))
     }
 
+    /// How many bytes a record has, if it is there.
+    pub fn length_of(&self, capsule: &str, kind: RecordKind, id: &str) -> Option<u64> {
+        self.records.get(&key(capsule, kind, id)).map(|bytes| bytes.len() as u64)
+    }
+
     /// The blobs, with their lengths, that a record uses and no other of its capsule does so far.
     pub fn new_blobs<R: Indexed>(&self, record: &R) -> Vec<(Digest, u64)> {
         let mut blobs = record.blobs();

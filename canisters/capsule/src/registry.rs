@@ -1,7 +1,7 @@
 //! The registry: where each capsule that this canister knows lives.
 //!
 //! With it is what belongs to a capsule besides its records: the generation of its freezes, the secret
-//! that signs its asset tokens, the manifest root that is certified.
+//! that signs its asset tokens and which of them are revoked, the manifest root that is certified.
 
 use candid::Principal;
 use ic_stable_structures::memory_manager::MemoryManager;
@@ -9,7 +9,9 @@ use ic_stable_structures::{Memory as StableMemory, StableBTreeMap};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use storage::canonical;
+use storage::keys::Key;
 use storage::memory::{self, Vm};
+use types::limits::MAX_REVOKED_MEMORIES;
 use types::*;
 
 /// Where a capsule lives, seen from this canister.
@@ -46,14 +48,30 @@ pub struct Registration {
     /// The operator who made the capsule for somebody else. May fill it as a controller could, while
     /// it lives here and no owner has named its controllers; nothing of that moves with the capsule.
     pub provisioner: Option<Principal>,
-    /// 32 bytes; none after the capsule was handed off.
+    /// 32 bytes that sign asset tokens; none in the hub after the capsule was handed off, and none in
+    /// the personal canister before it made its own.
     pub token_secret: Option<ByteBuf>,
+    /// How often tokens were revoked.
+    #[serde(default)]
+    pub revocations: u32,
+    /// Tokens made at an earlier count are worth nothing.
+    #[serde(default)]
+    pub tokens_from: u32,
+    /// What the hub's tokens are told by, in a live personal canister until the hand-off.
+    #[serde(default)]
+    pub hub_tokens: Option<HubTokens>,
+    /// The hub's tokens, and those that it could have forged, are worth nothing any more.
+    #[serde(default)]
+    pub hub_tokens_ended: bool,
     /// The manifest root that is certified: of the frozen or imported capsule.
     pub certified_root: Option<ByteBuf>,
     /// Its content is being deleted, in steps.
     pub deleting: bool,
     /// Public answers of the frozen capsule were taken out of the certified tree, so that it can move.
     pub withdrawn: bool,
+    /// By an operator: nothing is written, and nothing is served over HTTP.
+    #[serde(default)]
+    pub suspended: bool,
 }
 
 impl Registration {
@@ -64,20 +82,36 @@ impl Registration {
             generation: 0,
             provisioner: None,
             token_secret: Some(token_secret),
+            revocations: 0,
+            tokens_from: 0,
+            hub_tokens: None,
+            hub_tokens_ended: false,
             certified_root: None,
             deleting: false,
             withdrawn: false,
+            suspended: false,
         }
     }
 }
 
 pub struct Registry<M: StableMemory> {
     registrations: StableBTreeMap<String, Vec<u8>, Vm<M>>,
+    /// capsule 00 memory 00 -> the count of revocations before which its tokens are worth nothing
+    revoked: StableBTreeMap<Vec<u8>, u32, Vm<M>>,
+}
+
+/// A secret that signs tokens, and the count of revocations from which on they are good.
+pub struct TokenKey {
+    pub secret: ByteBuf,
+    pub from: u32,
 }
 
 impl<M: StableMemory> Registry<M> {
     pub fn init(memories: &MemoryManager<M>) -> Self {
-        Registry { registrations: StableBTreeMap::init(memories.get(memory::REGISTRY)) }
+        Registry {
+            registrations: StableBTreeMap::init(memories.get(memory::REGISTRY)),
+            revoked: StableBTreeMap::init(memories.get(memory::TOKEN_REVOCATIONS)),
+        }
     }
 
     pub fn find(&self, capsule: &str) -> Option<Registration> {
@@ -102,6 +136,61 @@ impl<M: StableMemory> Registry<M> {
 
     pub fn remove(&mut self, capsule: &str) {
         self.registrations.remove(&capsule.to_string());
+        self.forget_revoked_memories(capsule);
+    }
+
+    /// The tokens of a memory, or of the whole capsule, that were made until now are worth nothing.
+    pub fn revoke_tokens(&mut self, capsule: &str, memory: Option<&str>) -> Answer<()> {
+        let Some(memory) = memory else {
+            self.change(capsule, |known| {
+                known.revocations += 1;
+                known.tokens_from = known.revocations;
+                known.hub_tokens = None;
+            })?;
+            self.forget_revoked_memories(capsule);
+            return Ok(());
+        };
+        let key = revoked_key(capsule, memory);
+        if !self.revoked.contains_key(&key) && self.revoked_memories(capsule).len() >= MAX_REVOKED_MEMORIES {
+            return Err(Error::Conflict(format!(
+                "tokens of {MAX_REVOKED_MEMORIES} memories are revoked: revoke those of the whole capsule"
+            )));
+        }
+        let known = self.change(capsule, |known| known.revocations += 1)?;
+        self.revoked.insert(key, known.revocations);
+        Ok(())
+    }
+
+    /// What tokens of a memory are told by.
+    pub fn token_keys(&self, capsule: &str, memory: &str) -> Vec<TokenKey> {
+        let Some(known) = self.find(capsule) else { return Vec::new() };
+        let revoked = self.revoked.get(&revoked_key(capsule, memory));
+        let from = known.tokens_from.max(revoked.unwrap_or(0));
+        let own = known.token_secret.map(|secret| TokenKey { secret, from });
+        // the hub counted its own revocations: what was revoked here ends all of its tokens
+        let hub = known.hub_tokens.filter(|_| revoked.is_none());
+        let hub = hub.map(|HubTokens { secret, from }| TokenKey { secret, from });
+        own.into_iter().chain(hub).collect()
+    }
+
+    /// What the personal canister is told about the hub's tokens when it goes live. It is not told which
+    /// memories' tokens are revoked: where any are, all tokens from before that end.
+    pub fn tokens_to_go(&self, capsule: &str) -> Answer<Option<HubTokens>> {
+        let known = self.get(capsule)?;
+        let any = !self.revoked_memories(capsule).is_empty();
+        let from = if any { known.revocations } else { known.tokens_from };
+        Ok(known.token_secret.map(|secret| HubTokens { secret, from }))
+    }
+
+    fn revoked_memories(&self, capsule: &str) -> Vec<Vec<u8>> {
+        let prefix = Key::default().text(capsule);
+        self.revoked.keys_range(prefix.clone().into_bytes()..prefix.end()).collect()
+    }
+
+    fn forget_revoked_memories(&mut self, capsule: &str) {
+        for key in self.revoked_memories(capsule) {
+            self.revoked.remove(&key);
+        }
     }
 
     /// Ids in order, from behind `after`.
@@ -119,6 +208,10 @@ impl<M: StableMemory> Registry<M> {
     }
 }
 
+fn revoked_key(capsule: &str, memory: &str) -> Vec<u8> {
+    Key::default().text(capsule).text(memory).into_bytes()
+}
+
 impl Registration {
     /// Ok where the capsule's data may be read here.
     pub fn readable(&self, capsule: &str) -> Answer<()> {
@@ -129,10 +222,21 @@ impl Registration {
         }
     }
 
+    /// The canister that the capsule was handed off in: nobody reads what is left of it here.
+    pub fn handed_off_to(&self) -> Option<Principal> {
+        match self.residence {
+            Residence::MovedTo(canister) if self.token_secret.is_none() => Some(canister),
+            _ => None,
+        }
+    }
+
     /// Ok where the capsule's data may be changed here.
     pub fn writable(&self, capsule: &str) -> Answer<()> {
         self.readable(capsule)?;
         match self.residence {
+            _ if self.suspended => Err(Error::Conflict(format!(
+                "capsule {capsule} is suspended by the operators of this canister"
+            ))),
             Residence::Frozen => {
                 Err(Error::Migrating(format!("capsule {capsule} is read-only while it is being migrated")))
             }

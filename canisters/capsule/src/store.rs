@@ -4,7 +4,7 @@ use crate::http::Http;
 use crate::index::Indexed;
 use crate::manifest::Manifest;
 use crate::operators::Operators;
-use crate::records::{check_length, Records};
+use crate::records::{check_length, Count, Records};
 use crate::registry::Registry;
 use crate::visible_assets::VisibleAssets;
 use access::{unauthorized, Call};
@@ -25,6 +25,10 @@ pub type Access<'a, M> = access::Access<'a, Records<M>>;
 pub struct Store<M: StableMemory> {
     /// The canister that this store is in.
     pub me: Principal,
+    /// The hub: the canister itself, or the one that the capsule came from.
+    pub hub: Principal,
+    /// The most that one capsule may have here.
+    pub quotas: Quotas,
     pub header: Header<M>,
     pub registry: Registry<M>,
     pub records: Records<M>,
@@ -40,6 +44,11 @@ impl<M: StableMemory> Store<M> {
     pub fn open(memories: &MemoryManager<M>, kind: CanisterKind, me: Principal) -> Self {
         Store {
             me,
+            hub: me,
+            quotas: match kind {
+                CanisterKind::Hub => Quotas::HUB,
+                CanisterKind::Personal => Quotas::PERSONAL,
+            },
             header: Header::init(memories, kind),
             registry: Registry::init(memories),
             records: Records::init(memories),
@@ -121,11 +130,27 @@ impl<M: StableMemory> Store<M> {
     pub fn put<R: Indexed>(&mut self, record: &R) -> Answer<()> {
         let bytes = canonical::encode(record);
         check_length::<R>(&bytes)?;
+        self.check_quotas(record, bytes.len() as u64)?;
         for (blob, length) in self.records.new_blobs(record) {
             self.attach(record.capsule_id(), &blob, length)?;
         }
         self.put_bytes(record, bytes)?;
         self.refresh_http(record);
+        Ok(())
+    }
+
+    /// OutOfStorage where the capsule would have more than it may. What does not grow is let through.
+    fn check_quotas<R: Record>(&self, record: &R, length: u64) -> Answer<()> {
+        let capsule = record.capsule_id();
+        let Count { records, bytes } = self.records.total(capsule);
+        let old = self.records.length_of(capsule, R::KIND, record.id());
+        let (records, all) = (records + u64::from(old.is_none()), bytes + length - old.unwrap_or(0));
+        let (most, most_bytes) = (self.quotas.records, self.quotas.record_bytes);
+        if (records > most && old.is_none()) || (all > most_bytes && all > bytes) {
+            return Err(Error::OutOfStorage(format!(
+                "capsule {capsule} would have {records} records of {all} bytes; the most is {most} of {most_bytes}"
+            )));
+        }
         Ok(())
     }
 

@@ -1,24 +1,36 @@
-//! The format of asset tokens: whoever has one may fetch one asset over HTTP until it expires.
+//! The format of asset tokens: whoever has one may fetch one asset over HTTP until it expires, or until
+//! whoever made it may not view the asset any more.
 //!
 //! ```text
 //! token    URL-safe base64 without padding of  payload, HMAC-SHA256(secret, "icmigrate:asset-token", payload)
-//! payload  version u8 = 1, permissions u8, expiry u64 (seconds since 1970, big-endian),
-//!          capsule id, memory id, variant name: each as length u8 and bytes
+//! payload  version u8 = 2, permissions u8, expiry u64 (seconds since 1970), revocations u32, minter's kind u8,
+//!          minter's principal, capsule id, memory id, variant name: each as length u8 and bytes
+//! kind     0 by a right of their own, 1 as an operator; numbers are big-endian
 //! ```
 //!
-//! The secret is 32 random bytes of the capsule and moves with it, so that URLs given out before a
-//! migration stay valid after it.
+//! `revocations` is how often tokens of the capsule had been revoked. The secret is 32 random bytes of the
+//! canister that the capsule lives in: see `Registration`.
 
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::Engine;
+use candid::Principal;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const CONTEXT: &[u8] = b"icmigrate:asset-token";
 const MAC_LENGTH: usize = 32;
 /// Longest token, in characters: no work is spent on longer ones.
 const MAX_LENGTH: usize = 1_200;
+
+/// By what right somebody made a token. It is asked for again whenever the token is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Minter {
+    /// What access entries, or owning or controlling the capsule, give this principal.
+    Person(Principal),
+    /// Being an operator of the canister.
+    Operator(Principal),
+}
 
 /// What a token is good for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +43,9 @@ pub struct Scope {
     pub permissions: u8,
     /// Seconds since 1970-01-01 from which on it is worth nothing.
     pub expires: u64,
+    /// How often tokens of the capsule had been revoked.
+    pub revocations: u32,
+    pub minter: Minter,
 }
 
 /// Why a token is refused.
@@ -49,9 +64,16 @@ pub enum TokenError {
 pub fn mint(secret: &[u8], scope: &Scope) -> Option<String> {
     let mut bytes = vec![VERSION, scope.permissions];
     bytes.extend(scope.expires.to_be_bytes());
-    for name in [&scope.capsule, &scope.memory, &scope.variant] {
-        bytes.push(u8::try_from(name.len()).ok()?);
-        bytes.extend(name.as_bytes());
+    bytes.extend(scope.revocations.to_be_bytes());
+    let (kind, principal) = match &scope.minter {
+        Minter::Person(principal) => (0, principal),
+        Minter::Operator(principal) => (1, principal),
+    };
+    bytes.push(kind);
+    let names = [&scope.capsule, &scope.memory, &scope.variant].map(|name| name.as_bytes());
+    for field in [principal.as_slice()].into_iter().chain(names) {
+        bytes.push(u8::try_from(field.len()).ok()?);
+        bytes.extend(field);
     }
     let tag = mac(secret, &bytes).finalize().into_bytes();
     bytes.extend(tag);
@@ -104,13 +126,22 @@ fn parse(token: &str) -> Result<(Scope, Vec<u8>), TokenError> {
 
 fn parse_payload(payload: &[u8]) -> Option<Scope> {
     let ([version, permissions], rest) = payload.split_first_chunk()?;
-    let (expires, mut rest) = rest.split_first_chunk()?;
-    let mut name = || {
+    let (expires, rest) = rest.split_first_chunk()?;
+    let (revocations, rest) = rest.split_first_chunk()?;
+    let (kind, mut rest) = rest.split_first()?;
+    let mut field = || {
         let (&length, tail) = rest.split_first()?;
-        let (name, tail) = tail.split_at_checked(length.into())?;
+        let (field, tail) = tail.split_at_checked(length.into())?;
         rest = tail;
-        String::from_utf8(name.to_vec()).ok()
+        Some(field.to_vec())
     };
+    let principal = Principal::try_from(field()?).ok()?;
+    let minter = match kind {
+        0 => Minter::Person(principal),
+        1 => Minter::Operator(principal),
+        _ => return None,
+    };
+    let mut name = || String::from_utf8(field()?).ok();
     let (capsule, memory, variant) = (name()?, name()?, name()?);
     (*version == VERSION && rest.is_empty()).then_some(Scope {
         capsule,
@@ -118,6 +149,8 @@ fn parse_payload(payload: &[u8]) -> Option<Scope> {
         variant,
         permissions: *permissions,
         expires: u64::from_be_bytes(*expires),
+        revocations: u32::from_be_bytes(*revocations),
+        minter,
     })
 }
 
@@ -135,6 +168,8 @@ mod tests {
             variant: "original".into(),
             permissions: 3,
             expires: 1_000,
+            revocations: 7,
+            minter: Minter::Person(Principal::from_slice(&[1; 29])),
         }
     }
 
@@ -159,6 +194,17 @@ mod tests {
     fn another_secret_is_refused_whatever_the_token_says() {
         let token = mint(&[4; 32], &scope()).unwrap();
         assert_eq!(verify(&SECRET, &token, "other", "x", 31, u64::MAX), Err(TokenError::WrongSignature));
+    }
+
+    #[test]
+    fn who_made_a_token_and_how_is_part_of_it() {
+        for principal in [Principal::anonymous(), Principal::from_slice(&[9; 29]), Principal::from_slice(&[])]
+        {
+            for minter in [Minter::Person(principal), Minter::Operator(principal)] {
+                let scope = Scope { minter, ..scope() };
+                assert_eq!(claims(&mint(&SECRET, &scope).unwrap()), Ok(scope));
+            }
+        }
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use crate::http;
 use crate::records::Records;
-use crate::registry::{Registry, Residence};
+use crate::registry::{Registry, Residence, TokenKey};
 use access::rules::{self, VIEW};
 use access::Access;
 use access::Grantee;
 use blobs::Blobs;
+use candid::Principal;
 use ic_stable_structures::Memory as StableMemory;
 use types::*;
 
@@ -23,11 +24,29 @@ impl<M: StableMemory> http::Assets for VisibleAssets<'_, M> {
     }
 
     fn residence(&self, capsule: &str) -> Option<Residence> {
-        self.registry.find(capsule).filter(|known| !known.deleting).map(|known| known.residence)
+        self.registry
+            .find(capsule)
+            .filter(|known| !known.deleting && !known.suspended)
+            .map(|known| known.residence)
     }
 
-    fn token_secret(&self, capsule: &str) -> Option<Vec<u8>> {
-        self.registry.find(capsule)?.token_secret.map(serde_bytes::ByteBuf::into_vec)
+    fn is_suspended(&self, capsule: &str) -> bool {
+        self.registry.find(capsule).is_some_and(|known| known.suspended)
+    }
+
+    fn token_keys(&self, capsule: &str, memory: &str) -> Vec<TokenKey> {
+        self.registry.token_keys(capsule, memory)
+    }
+
+    fn hub_tokens_ended(&self, capsule: &str) -> bool {
+        self.registry.find(capsule).is_some_and(|known| known.hub_tokens_ended)
+    }
+
+    fn has(&self, person: Principal, permissions: u32, capsule: &str, memory: &str, at: Time) -> bool {
+        let (person, memory) = (PersonRef::Principal(person), Resource::Memory(memory.into()));
+        let mask = Access::new(self.records, capsule, at)
+            .and_then(|access| access.effective(Some(&person), &memory));
+        mask.is_ok_and(|mask| mask & permissions == permissions)
     }
 
     fn memory(&self, capsule: &str, memory: &str) -> Option<Memory> {
@@ -47,6 +66,7 @@ impl<M: StableMemory> http::Assets for VisibleAssets<'_, M> {
             self.records.find::<AccessEntry>(capsule, &id).is_ok_and(|entry| {
                 entry.is_some_and(|entry| {
                     entry.condition == AccessCondition::Immediate
+                        && !entry.is_derived
                         && entry.permissions & rules::ceiling(entry.role) & VIEW != 0
                 })
             })

@@ -2,7 +2,7 @@
 
 mod world;
 
-use access::rules::{rule, Action, Place, MANAGE, OWN, OWNER, VIEW};
+use access::rules::{rule, Action, Place, MANAGE, OWN, OWNER, SHARE, VIEW};
 use types::record_kinds::KINDS;
 use types::*;
 use world::*;
@@ -383,4 +383,55 @@ fn reach_lists_what_is_granted_by_name_across_capsules_and_nothing_else() {
         assert_eq!(reach("dora", limit), [row(capsule, Resource::Capsule, 1)], "with what everybody has");
         assert_eq!(reach("stranger", limit), []);
     }
+}
+
+#[test]
+fn who_has_a_grant_for_a_time_cannot_make_it_last_nor_show_it_to_everybody() {
+    const SECOND: u64 = 1_000_000_000;
+    let mut world = hub();
+    let capsule = world.capsule.clone();
+    let memory = || Resource::Memory(M.into());
+    world.memory(M, None);
+    let ends = || AccessCondition::ExpiresAt { expires: NOW + 5 * SECOND };
+    world.entry(AccessInput { condition: ends(), ..grant("sam", memory(), "sam", VIEW | SHARE) });
+    world.entry(AccessInput { condition: ends(), ..grant("mag", memory(), "mag", VIEW | SHARE | MANAGE) });
+    let mut make =
+        |who: &str, input: AccessInput| world.store.create::<AccessEntry>(&by(who), &capsule, input);
+    let own = make("sam", grant("own", memory(), "sam", VIEW | SHARE)).unwrap();
+    assert!(own.is_derived);
+    make("sam", grant("friend", memory(), "fred", VIEW)).unwrap();
+    assert!(matches!(make("sam", public("all", memory(), VIEW)), Err(Error::Unauthorized(_))));
+    make("mag", grant("forever", memory(), "mag", VIEW | SHARE | MANAGE)).unwrap();
+    make("mag", public("everybody", memory(), VIEW)).unwrap();
+    assert!(!make("alice", grant("gift", memory(), "gus", VIEW)).unwrap().is_derived);
+    // an owner's entry that somebody else changes is theirs from then on
+    let changed = grant("gift", memory(), "mag", VIEW | SHARE | MANAGE);
+    let changed = world.store.update::<AccessEntry>(&by("mag"), &capsule, "gift", changed).unwrap();
+    assert_eq!((changed.is_derived, changed.invited_by), (true, Some(person("mag"))));
+    let at = |who: &str, at: Time| {
+        let call = access::Call { at, ..by(who) };
+        world.store.access_effective(&call, &capsule, &memory(), &person(who)).unwrap()
+    };
+    assert_eq!(
+        (at("sam", NOW), at("fred", NOW), at("mag", NOW)),
+        (VIEW | SHARE, VIEW, VIEW | SHARE | MANAGE)
+    );
+    for who in ["sam", "fred", "mag", "stranger"] {
+        assert_eq!(at(who, NOW + 5 * SECOND), 0, "{who}");
+    }
+}
+
+#[test]
+fn who_manages_the_capsule_by_an_owners_word_grants_like_an_owner() {
+    let mut world = hub();
+    let capsule = world.capsule.clone();
+    world.memory(M, None);
+    world.entry(grant("adam", Resource::Capsule, "adam", VIEW | SHARE | MANAGE));
+    let made = world
+        .store
+        .create::<AccessEntry>(&by("adam"), &capsule, grant("gift", Resource::Memory(M.into()), "gus", VIEW))
+        .unwrap();
+    assert!(!made.is_derived);
+    world.store.delete::<AccessEntry>(&by("alice"), &capsule, "adam").unwrap();
+    assert_eq!(world.effective("gus", Resource::Memory(M.into())), VIEW);
 }

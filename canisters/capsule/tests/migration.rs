@@ -4,6 +4,7 @@ mod world;
 
 use access::Call;
 use capsule::import::Import;
+use capsule::registry::Residence;
 use capsule::store::Store;
 use ic_stable_structures::VectorMemory;
 use serde_bytes::ByteBuf;
@@ -91,7 +92,7 @@ fn a_migrated_capsule_has_the_same_root_the_same_matrix_and_the_same_records() {
         store.access_matrix(&operator(), &world.capsule, NOW, None, 1_000).unwrap().rows
     };
     assert_eq!(matrix(&store), matrix(&world.store));
-    let status = import.activate(&mut store, &from_hub(), &root.root).unwrap();
+    let status = import.activate(&mut store, &from_hub(), &root.root, None).unwrap();
     assert_eq!(status.state, ImportState::Live);
     let list = |store: &Store<VectorMemory>, who: &str| {
         store.list::<Memory>(&by(who), &world.capsule, None, 10).unwrap().items
@@ -173,8 +174,8 @@ fn only_the_hub_and_the_operators_import_and_only_the_hub_activates() {
         refused(import.missing_chunks(store, &call, None, 1).map(drop));
         refused(import.seal(store, &call, 0).map(drop));
         refused(import.reopen(store, &call).map(drop));
-        refused(import.activate(store, &call, &root).map(drop));
-        refused(import.close(store, &call).map(drop));
+        refused(import.activate(store, &call, &root, None).map(drop));
+        refused(import.close(store, &call, [8; 32], true).map(drop));
         refused(import.may_return_cycles(&call).map(drop));
     }
     copy_blobs(&world, &mut personal);
@@ -183,12 +184,12 @@ fn only_the_hub_and_the_operators_import_and_only_the_hub_activates() {
     assert!(matches!(write, Err(Error::Migrating(_))), "writes wait until the capsule is live");
     seal(&mut personal, 1);
     let (store, import) = &mut personal;
-    refused(import.activate(store, &operator(), &root).map(drop));
+    refused(import.activate(store, &operator(), &root, None).map(drop));
     refused(import.may_return_cycles(&operator()).map(drop));
-    let other = import.activate(store, &from_hub(), &[1; 32]);
+    let other = import.activate(store, &from_hub(), &[1; 32], None);
     assert!(matches!(other, Err(Error::DigestMismatch(_))));
-    import.activate(store, &from_hub(), &root).unwrap();
-    import.activate(store, &from_hub(), &root).unwrap();
+    import.activate(store, &from_hub(), &root, None).unwrap();
+    import.activate(store, &from_hub(), &root, None).unwrap();
     for call in [operator(), from_hub()] {
         refused(import.put_records(store, &call, 2, vec![]));
         refused(import.put_chunk(store, &call, &[0; 32], 0, &[]));
@@ -196,8 +197,8 @@ fn only_the_hub_and_the_operators_import_and_only_the_hub_activates() {
         refused(import.may_return_cycles(&call).map(drop));
     }
     assert!(import.is_operator(store, &principal("operator")));
-    import.close(store, &from_hub()).unwrap();
-    import.close(store, &from_hub()).unwrap();
+    import.close(store, &from_hub(), [8; 32], true).unwrap();
+    import.close(store, &from_hub(), [8; 32], true).unwrap();
     assert!(!import.is_operator(store, &principal("operator")));
     assert!(!import.is_operator(store, &HUB));
 }
@@ -265,7 +266,7 @@ fn an_upgrade_in_the_middle_of_a_migration_loses_nothing() {
     assert_eq!(seal(&mut personal, 1), root);
     drop(personal);
     let (mut store, mut import) = open(kind, HOME);
-    import.activate(&mut store, &from_hub(), &root.root).unwrap();
+    import.activate(&mut store, &from_hub(), &root.root, None).unwrap();
     drop((store, import));
     let (store, _) = open(kind, HOME);
     assert_eq!(store.manifest_summary(&world.capsule), Ok(root));
@@ -315,7 +316,9 @@ fn a_token_given_out_by_the_hub_is_good_at_the_personal_canister() {
     frozen_root(&mut world);
     copy_blobs(&world, &mut personal);
     personal.1.put_records(&mut personal.0, &operator(), 1, export(&world)).unwrap();
-    seal(&mut personal, 1);
+    let root = seal(&mut personal, 1).root;
+    let hub_tokens = world.store.registry.tokens_to_go(&world.capsule).unwrap();
+    personal.1.activate(&mut personal.0, &from_hub(), &root, hub_tokens).unwrap();
     let get = |store: &Store<VectorMemory>, url: &str| {
         let request = HttpRequest {
             method: "GET".into(),
@@ -324,8 +327,13 @@ fn a_token_given_out_by_the_hub_is_good_at_the_personal_canister() {
             body: ByteBuf::new(),
             certificate_version: Some(2),
         };
-        let context =
-            capsule::http::Context { me: store.me, now: NOW, certificate: None, manifest_branch: [0; 32] };
+        let context = capsule::http::Context {
+            me: store.me,
+            now: NOW,
+            certificate: None,
+            manifest_branch: [0; 32],
+            is_operator: &|_| false,
+        };
         store.http.respond(&request, &store.assets(), &context)
     };
     let (here, there) = (get(&world.store, &token.path), get(&personal.0, &token.path));
@@ -342,4 +350,81 @@ fn a_token_given_out_by_the_hub_is_good_at_the_personal_canister() {
 
 fn conflict<T: std::fmt::Debug>(answer: Answer<T>, why: &str) {
     assert!(matches!(answer, Err(Error::Conflict(_))), "{why}: {answer:?}");
+}
+
+fn moved() -> World {
+    let mut world = furnished();
+    world.entry(to_group("e3", Resource::Capsule, "x", 15));
+    frozen_root(&mut world);
+    assert_eq!(world.store.withdraw_some(&world.capsule), Ok(true));
+    world.store.move_to(&world.capsule, HOME).unwrap();
+    world
+}
+
+/// How each way to read a capsule answers, by name.
+fn readings(world: &World, call: &Call) -> Vec<(&'static str, Answer<()>)> {
+    let (store, capsule) = (&world.store, &world.capsule);
+    let blob = storage::digest::sha256(b"small");
+    let lists_it = store.capsules_list(call, None, 10).map(|page| page.items.len());
+    let reaches_it = store.access_reach(call, None, 10).map(|page| page.items.len());
+    let none_is_moved = |count: Answer<usize>| match count {
+        Ok(0) => Err(Error::Moved(HOME)),
+        other => other.map(drop),
+    };
+    vec![
+        ("export", store.export_records(call, capsule, None, 1_000).map(drop)),
+        ("root", store.manifest_root(call, capsule).map(drop)),
+        ("node", store.manifest_node(call, capsule, &[]).map(drop)),
+        ("leaves", store.manifest_leaves(call, capsule, None, 10).map(drop)),
+        ("blobs", store.blobs_list(call, capsule, None, 10).map(drop)),
+        ("chunk", store.blobs_read_chunk(call, capsule, &blob, 0).map(drop)),
+        ("matrix", store.access_matrix(call, capsule, NOW, None, 10).map(drop)),
+        ("list", none_is_moved(lists_it)),
+        ("reach", none_is_moved(reaches_it)),
+        ("head", store.capsules_get(call, capsule).map(drop)),
+        ("summary", store.capsules_summary(call, capsule).map(drop)),
+        ("records", store.list::<Memory>(call, capsule, None, 10).map(drop)),
+        ("tokens", store.asset_tokens(call, capsule, &[], 60).map(drop)),
+        ("uploads", store.uploads_status(call, capsule, &blob).map(drop)),
+    ]
+}
+
+#[test]
+fn what_is_left_of_a_moved_capsule_is_read_to_compare_it_and_after_the_handoff_by_nobody() {
+    let mut world = moved();
+    let to_compare = ["export", "root", "node", "leaves", "blobs", "chunk", "matrix", "list"];
+    for (who, is_let) in [(operator(), true), (by("alice"), true), (by("bob"), false), (by("eve"), false)] {
+        for (name, answer) in readings(&world, &who) {
+            let due = is_let && to_compare.contains(&name);
+            assert_eq!(answer.is_ok(), due, "{name} by {}: {answer:?}", who.caller);
+        }
+    }
+    world.store.registry.change(&world.capsule, |known| known.token_secret = None).unwrap();
+    for who in [operator(), by("alice"), by("bob"), by("eve")] {
+        for (name, answer) in readings(&world, &who) {
+            assert_eq!(answer, Err(Error::Moved(HOME)), "{name} by {}", who.caller);
+        }
+    }
+}
+
+#[test]
+fn a_copy_that_is_deleted_leaves_only_where_the_capsule_is() {
+    let mut world = moved();
+    assert!(matches!(world.store.delete_copy(&world.capsule), Err(Error::Conflict(_))), "not handed off");
+    world.store.registry.change(&world.capsule, |known| known.token_secret = None).unwrap();
+    world.store.delete_copy(&world.capsule).unwrap();
+    world.store.delete_copy(&world.capsule).unwrap();
+    assert_eq!(world.store.records.total(&world.capsule).records, 0);
+    assert_eq!(world.store.blobs.totals(&world.capsule).blobs, 0);
+    let registration = world.store.registry.get(&world.capsule).unwrap();
+    assert_eq!(registration.residence, Residence::MovedTo(HOME));
+    for who in [operator(), by("alice")] {
+        for (name, answer) in readings(&world, &who) {
+            assert_eq!(answer, Err(Error::Moved(HOME)), "{name} by {}", who.caller);
+        }
+    }
+    let index = &world.store.records.index;
+    assert_eq!(index.capsules_with_memory("m1").collect::<Vec<_>>(), [world.capsule.clone()]);
+    let again = world.store.capsules_create(&by("alice"), person("alice"), [7; 32]);
+    assert_eq!(again, Err(Error::Moved(HOME)));
 }

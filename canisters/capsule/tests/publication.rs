@@ -44,7 +44,13 @@ fn answer(world: &World, number: usize) -> (u16, bool) {
         body: ByteBuf::new(),
         certificate_version: Some(2),
     };
-    let context = Context { me: HUB, now: NOW, certificate: Some(vec![]), manifest_branch: [0; 32] };
+    let context = Context {
+        me: HUB,
+        now: NOW,
+        certificate: Some(vec![]),
+        manifest_branch: [0; 32],
+        is_operator: &|_| false,
+    };
     let answer = world.store.http.respond(&request, &world.store.assets(), &context);
     let expression = answer.headers.iter().find(|(name, _)| name == "IC-CertificateExpression");
     (answer.status_code, !expression.expect("each answer says how it is certified").1.contains("no_cert"))

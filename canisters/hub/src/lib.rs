@@ -8,9 +8,11 @@ mod runtime;
 use access::{unauthorized, Call};
 use candid::Principal;
 use ic_cdk::{api, init, inspect_message, post_upgrade, query, update};
+use migration::economy::{affordable, floor, Activity};
 use migration::{factory, Hub};
 use runtime::System;
 use serde_bytes::ByteBuf;
+use shell::admission::{self, Rule, Who, CHUNK, MANAGE, OWN, SMALL};
 use shell::{Canister, Memories, StableMemory, Store};
 use storage::header::CanisterKind;
 use types::*;
@@ -22,7 +24,7 @@ pub struct SharedHub {
 
 shell::canister!(SharedHub {
     const KIND: CanisterKind = CanisterKind::Hub;
-    const LOW_THRESHOLD: u128 = 2_000_000_000_000;
+    const LOW_THRESHOLD: u128 = floor(Activity::NewCapsule);
 
     fn open(memories: &Memories, store: Store) -> Self {
         SharedHub { hub: Hub::init(memories, store) }
@@ -42,7 +44,11 @@ shell::canister!(SharedHub {
     }
 
     fn reserved(&self) -> u128 {
-        self.hub.migrations.reserved().unwrap_or(u128::MAX)
+        self.hub.migrations.reserved(api::time()).unwrap_or(u128::MAX)
+    }
+
+    fn may_upload(&self) -> Answer<()> {
+        affordable(Activity::Upload, api::canister_liquid_cycle_balance(), self.reserved())
     }
 
     fn tidy(&mut self) {
@@ -71,21 +77,64 @@ fn post_upgrade() {
     SharedHub::start();
 }
 
+const OWNED: Who = Who::InCapsule(OWN);
+const MANAGED: Who = Who::InCapsule(MANAGE);
+
+/// Who may call what only a hub has, and the most bytes of its arguments.
+#[rustfmt::skip]
+pub const ADMITTED: &[Rule] = &[
+    ("capsules_create",          SMALL, Who::Those(may_create)),
+    ("capsules_list",            SMALL, Who::Anywhere(MANAGE)),
+    ("capsules_delete",          SMALL, OWNED),
+    ("capsules_suspend",         SMALL, Who::Operators),
+    ("policy_get",               SMALL, Who::Operators),
+    ("policy_set",               SMALL, Who::Operators),
+    ("migration_invite",         SMALL, Who::Operators),
+    ("operators_list",           SMALL, Who::Anywhere(MANAGE)),
+    ("operators_add",            SMALL, Who::Operators),
+    ("operators_remove",         SMALL, Who::Operators),
+    ("export_records",           SMALL, MANAGED),
+    ("registry_home",            SMALL, MANAGED),
+    ("wasm_begin",               SMALL, Who::Operators),
+    ("wasm_put_chunk",           CHUNK, Who::Operators),
+    ("wasm_finish",              SMALL, Who::Operators),
+    ("wasm_info",                SMALL, Who::Anywhere(MANAGE)),
+    ("migration_quote",          SMALL, OWNED),
+    ("migration_reserve",        SMALL, OWNED),
+    ("migration_create_canister", SMALL, OWNED),
+    ("migration_install",        SMALL, OWNED),
+    ("migration_freeze",         SMALL, OWNED),
+    ("migration_thaw",           SMALL, OWNED),
+    ("migration_build_manifest", SMALL, OWNED),
+    ("migration_cut_over",       SMALL, OWNED),
+    ("migration_abort",          SMALL, OWNED),
+    ("migration_handoff",        SMALL, Who::Those(|call| is_owner_or(Hub::awaits_handoff, call))),
+    ("hub_copy_delete",          SMALL, Who::Those(|call| is_owner_or(Hub::keeps_copy, call))),
+    ("migration_get",            SMALL, OWNED),
+    ("migration_list",           SMALL, Who::Operators),
+];
+
+/// An owner by the hub's records, or anybody where the personal canister, which alone knows its owners by
+/// then, is to be asked.
+fn is_owner_or(is_to_be_asked: fn(&Hub<StableMemory>, &str) -> bool, call: &Call) -> bool {
+    let Ok(capsule) = candid::decode_one::<String>(&api::msg_arg_data()) else { return false };
+    SharedHub::with(|SharedHub { hub }| {
+        hub.store.may_somewhere(call, &capsule, OWN) || is_to_be_asked(hub, &capsule)
+    })
+}
+
 /// Refuses early what is refused anyway: nobody pays for strangers. Each method checks again.
 #[inspect_message]
 fn inspect_message() {
-    let call = SharedHub::call();
-    let method = api::msg_method_name();
-    let operators_only = method.starts_with("wasm_") || method.starts_with("operators_");
-    let is_known = || {
-        SharedHub::with(|SharedHub { hub }| {
-            hub.store.records.index.capsule_reached(&call.person(), "").is_some()
-        })
-    };
-    let accepted = call.operator || (!operators_only && (method == "capsules_create" || is_known()));
-    if accepted && !call.is_anonymous() {
-        api::accept_message();
-    }
+    admission::inspect::<SharedHub>(ADMITTED);
+}
+
+/// Who may make a capsule, and who has one: the call answers it.
+fn may_create(call: &Call) -> bool {
+    SharedHub::with(|SharedHub { hub }| {
+        let mut existing = hub.store.records.index.capsules_about(&call.person());
+        hub.economy.may_create(call).is_ok() || existing.next().is_some()
+    })
 }
 
 fn operator(call: &Call) -> Answer<()> {
@@ -105,6 +154,10 @@ async fn capsules_create(subject: Option<PersonRef>) -> Answer<Capsule> {
     if let Some(existing) = SharedHub::with(|SharedHub { hub }| hub.store.capsule_of(&call, &subject))? {
         return Ok(existing);
     }
+    SharedHub::with(|canister| {
+        canister.hub.economy.may_create(&call)?;
+        affordable(Activity::NewCapsule, api::canister_liquid_cycle_balance(), canister.reserved())
+    })?;
     // the secret that signs the capsule's asset tokens: nobody can foresee it
     let secret = runtime::random().await?;
     SharedHub::write("capsules_create", |store, _| store.capsules_create(&call, subject, secret))
@@ -118,6 +171,28 @@ fn capsules_list(after: Option<String>, limit: u32) -> Answer<Page<CapsuleSummar
 #[update]
 fn capsules_delete(capsule: String) -> Answer<()> {
     SharedHub::change("capsules_delete", |SharedHub { hub }, call| hub.delete_capsule(call, &capsule))
+}
+
+#[update]
+fn capsules_suspend(capsule: String, suspended: bool) -> Answer<()> {
+    SharedHub::write("capsules_suspend", |store, call| store.capsules_suspend(call, &capsule, suspended))
+}
+
+// ---- policy ----------------------------------------------------------------------------------------
+
+#[query]
+fn policy_get() -> Answer<Policy> {
+    operator(&SharedHub::call())?;
+    Ok(SharedHub::with(|SharedHub { hub }| hub.economy.policy()))
+}
+
+#[update]
+fn policy_set(policy: Policy) -> Answer<()> {
+    SharedHub::change("policy_set", |SharedHub { hub }, call| {
+        operator(call)?;
+        hub.set_policy(&policy);
+        Ok(())
+    })
 }
 
 // ---- operators -------------------------------------------------------------------------------------
@@ -198,7 +273,16 @@ fn migration_quote(capsule: String, chunks_present: u64) -> Answer<MigrationQuot
     let (fee, liquid) = (api::cost_create_canister(), api::canister_liquid_cycle_balance());
     SharedHub::with(|SharedHub { hub }| {
         hub.may_ask(&call, &capsule, MigrationStep::Reserve)?;
-        hub.quote(&capsule, chunks_present, fee, liquid)
+        hub.quote(&call, &capsule, chunks_present, fee, liquid)
+    })
+}
+
+/// Lets the owners of a capsule start its migration; answers until when.
+#[update]
+fn migration_invite(capsule: String) -> Answer<Time> {
+    SharedHub::change("migration_invite", |SharedHub { hub }, call| {
+        operator(call)?;
+        hub.invite(call, &capsule)
     })
 }
 
@@ -243,8 +327,13 @@ async fn migration_abort(capsule: String) -> Answer<Migration> {
 }
 
 #[update]
-async fn migration_handoff(capsule: String, recovery: Option<Principal>) -> Answer<Migration> {
-    factory::handoff(&System, &SharedHub::call(), &capsule, recovery).await
+async fn migration_handoff(capsule: String) -> Answer<Migration> {
+    factory::handoff(&System, &SharedHub::call(), &capsule).await
+}
+
+#[update]
+async fn hub_copy_delete(capsule: String) -> Answer<()> {
+    factory::delete_copy(&System, &SharedHub::call(), &capsule).await
 }
 
 #[query]

@@ -176,8 +176,17 @@ impl Runtime for System {
         personal(canister, "import_status", ()).await
     }
 
-    async fn import_activate(&self, canister: Principal, root: &ByteBuf) -> Answer<ImportStatus> {
-        personal(canister, "import_activate", (root,)).await
+    async fn import_activate(
+        &self,
+        canister: Principal,
+        root: &ByteBuf,
+        hub_tokens: Option<HubTokens>,
+    ) -> Answer<ImportStatus> {
+        personal(canister, "import_activate", (root, hub_tokens)).await
+    }
+
+    async fn handoff_terms(&self, canister: Principal, asker: Principal) -> Answer<HandoffTerms> {
+        personal(canister, "handoff_terms", (asker,)).await
     }
 
     async fn import_close(&self, canister: Principal) -> Answer<ImportStatus> {

@@ -9,12 +9,11 @@ use crate::phases::{cell, Cell as PhaseCell};
 use crate::quote::{CALL_RESERVE, HUB_FLOOR};
 use crate::runtime::{Creation, InstallMode, RunState, Runtime, Status};
 use crate::Hub;
-use access::Call;
+use access::{unauthorized, Call};
 use candid::Principal;
 use ic_stable_structures::Memory as StableMemory;
 use serde_bytes::ByteBuf;
 use std::cell::Cell;
-use std::collections::BTreeSet;
 use std::future::Future;
 use types::fees::FEES;
 use types::*;
@@ -41,8 +40,13 @@ enum Asked<'a, R: Runtime> {
 impl<'a, R: Runtime> Step<'a, R> {
     /// The lease of a capsule, for a caller who may ask for the step.
     fn lease(runtime: &'a R, call: &Call, capsule: &'a str, step: MigrationStep) -> Answer<Self> {
+        runtime.with(|hub| hub.may_ask(call, capsule, step))?;
+        Step::lease_for_proven(runtime, capsule, step)
+    }
+
+    /// The same for a caller of whom it is known already.
+    fn lease_for_proven(runtime: &'a R, capsule: &'a str, step: MigrationStep) -> Answer<Self> {
         runtime.with(|hub| {
-            hub.may_ask(call, capsule, step)?;
             if !hub.leases.insert(capsule.into()) {
                 return Err(Error::Conflict(format!(
                     "another step of this migration is running for {capsule}"
@@ -56,9 +60,18 @@ impl<'a, R: Runtime> Step<'a, R> {
     /// The lease, and what the table says about the step in the phase of the newest migration.
     fn ask(runtime: &'a R, call: &Call, capsule: &'a str, step: MigrationStep) -> Answer<Asked<'a, R>> {
         let leased = Step::lease(runtime, call, capsule, step)?;
-        let migration = leased.current()?;
-        match cell(step, migration.phase) {
-            PhaseCell::Do => Ok(Asked::Do(leased, migration)),
+        runtime.with(|hub| hub.expire(capsule, call.at))?;
+        leased.look_up()
+    }
+
+    fn ask_for_proven(runtime: &'a R, capsule: &'a str, step: MigrationStep) -> Answer<Asked<'a, R>> {
+        Step::lease_for_proven(runtime, capsule, step)?.look_up()
+    }
+
+    fn look_up(self) -> Answer<Asked<'a, R>> {
+        let migration = self.current()?;
+        match cell(self.step, migration.phase) {
+            PhaseCell::Do => Ok(Asked::Do(self, migration)),
             PhaseCell::Done => Ok(Asked::Done(migration)),
             PhaseCell::No => Err(wrong_phase(&migration)),
         }
@@ -110,11 +123,12 @@ macro_rules! ask {
     };
 }
 
-/// Phase 1: sets the cycles aside. One migration of a capsule at a time.
+/// Phase 1: sets the cycles aside, for who may spend them. One migration of a capsule at a time.
 pub fn reserve<R: Runtime>(runtime: &R, call: &Call, capsule: &str) -> Answer<Migration> {
     let _step = Step::lease(runtime, call, capsule, MigrationStep::Reserve)?;
     let (fee, liquid) = (runtime.creation_fee(), runtime.liquid_balance());
     runtime.with(|hub| {
+        hub.expire(capsule, call.at)?;
         if let Some(newest) = hub.migrations.newest(capsule)? {
             match cell(MigrationStep::Reserve, newest.phase) {
                 PhaseCell::Do => {}
@@ -123,14 +137,18 @@ pub fn reserve<R: Runtime>(runtime: &R, call: &Call, capsule: &str) -> Answer<Mi
             }
         }
         hub.store.registry.get(capsule)?.writable(capsule)?;
-        let quote = hub.quote(capsule, 0, fee, liquid)?;
+        hub.may_start(call, capsule)?;
+        let quote = hub.quote(call, capsule, 0, fee, liquid)?;
         if quote.available < quote.budget {
             return Err(Error::OutOfCycles { needed: quote.budget, available: quote.available });
         }
         if !quote.feasible {
             return Err(Error::Conflict(quote.problems.join("; ")));
         }
-        hub.migrations.reserve(capsule, call.caller, quote.budget, quote.endowment, call.at)
+        let reserved =
+            hub.migrations.reserve(capsule, call.caller, quote.budget, quote.endowment, call.at)?;
+        hub.economy.count_start(call, capsule);
+        Ok(reserved)
     })
 }
 
@@ -195,12 +213,13 @@ async fn install_module<R: Runtime>(step: &Step<'_, R>, migration: &Migration) -
 }
 
 fn personal_init<M: StableMemory>(hub: &Hub<M>, migration: &Migration) -> Answer<PersonalInit> {
-    let secret = hub.store.registry.get(&migration.capsule_id)?.token_secret;
+    if hub.store.registry.get(&migration.capsule_id)?.token_secret.is_none() {
+        return Err(Error::Conflict("this capsule was handed off".into()));
+    }
     Ok(PersonalInit {
         capsule_id: migration.capsule_id.clone(),
         hub: hub.store.me,
         operators: vec![migration.operator],
-        token_secret: secret.ok_or_else(|| Error::Conflict("this capsule was handed off".into()))?,
     })
 }
 
@@ -269,7 +288,8 @@ async fn move_over<R: Runtime>(step: &Step<'_, R>, migration: &Migration, root: 
             break;
         }
     }
-    let activated = step.calling(32, step.runtime.import_activate(canister, root)).await?;
+    let tokens = step.runtime.with(|hub| hub.store.registry.tokens_to_go(step.capsule))?;
+    let activated = step.calling(96, step.runtime.import_activate(canister, root, tokens)).await?;
     if activated.state != ImportState::Live {
         return Err(Error::Upstream("the personal canister did not go live".into()));
     }
@@ -372,62 +392,99 @@ async fn delete<R: Runtime>(
     step.calling(0, runtime.delete(canister)).await
 }
 
-/// Phase 10: the owners, and a recovery principal if given, become the only controllers; the hub has
-/// no part in the canister any more. Irreversible.
-pub async fn handoff<R: Runtime>(
-    runtime: &R,
-    call: &Call,
-    capsule: &str,
-    recovery: Option<Principal>,
-) -> Answer<Migration> {
-    let (step, migration) = ask!(runtime, call, capsule, Handoff);
-    let handed_off = give_up(&step, &migration, recovery).await;
+/// Phase 10: those whom an owner has consented to become the only controllers; the hub has no part in
+/// the canister any more. Irreversible.
+pub async fn handoff<R: Runtime>(runtime: &R, call: &Call, capsule: &str) -> Answer<Migration> {
+    let asked = match proven(runtime, call, capsule).await? {
+        true => Step::ask_for_proven(runtime, capsule, MigrationStep::Handoff)?,
+        false => Step::ask(runtime, call, capsule, MigrationStep::Handoff)?,
+    };
+    let (step, migration) = match asked {
+        Asked::Do(step, migration) => (step, migration),
+        Asked::Done(migration) => return Ok(migration),
+    };
+    let handed_off = give_up(&step, &migration, call).await;
     step.settle(handed_off)
 }
 
-async fn give_up<R: Runtime>(
-    step: &Step<'_, R>,
-    migration: &Migration,
-    recovery: Option<Principal>,
-) -> Answer<()> {
-    let (runtime, canister) = (step.runtime, canister_of(migration)?);
-    let (me, controllers) = runtime
-        .with(|hub| Ok::<_, Error>((hub.store.me, controllers_after(hub, step.capsule, recovery)?)))?;
-    let found = step.calling(0, runtime.controllers(canister)).await?;
-    if found.contains(&me) {
-        step.calling(0, runtime.import_close(canister)).await?;
-        step.calling(0, runtime.set_controllers(canister, controllers)).await?;
-    } else if found != controllers {
-        return Err(Error::Conflict("the personal canister has other controllers than its owners".into()));
+/// Deletes what the hub still has of a capsule that was handed off, for who controls its canister. Work
+/// is bounded: where something is left the answer is a Conflict that says so, and the call is repeated.
+pub async fn delete_copy<R: Runtime>(runtime: &R, call: &Call, capsule: &str) -> Answer<()> {
+    // what operators may do elsewhere does not count: it is the owner's copy
+    let call = Call { operator: false, ..*call };
+    if !proven(runtime, &call, capsule).await? {
+        runtime.with(|hub| hub.may_ask(&call, capsule, MigrationStep::Handoff))?;
     }
+    runtime.with(|hub| hub.store.delete_copy(capsule))?;
+    runtime.recertify(capsule);
+    Ok(())
+}
+
+/// Whether a caller who is no operator is an owner of a capsule that lives elsewhere, as its home says:
+/// by its records while the hub controls it, by its controllers after that. Who is refused is not
+/// written down.
+async fn proven<R: Runtime>(runtime: &R, call: &Call, capsule: &str) -> Answer<bool> {
+    let home = runtime.with(|hub| hub.moved_to(capsule))?;
+    let Some(canister) = home.filter(|_| !call.operator) else { return Ok(false) };
+    let _question = Question::open(runtime, call)?;
+    let controllers = runtime.controllers(canister).await?;
+    let me = runtime.with(|hub| hub.store.me);
+    Ok(match controllers.contains(&me) {
+        true => runtime.handoff_terms(canister, call.caller).await?.is_owner,
+        false => controllers.contains(&call.caller),
+    })
+}
+
+/// A question to another canister about a caller who may be a stranger: one a caller, and few in all.
+struct Question<'a, R: Runtime> {
+    runtime: &'a R,
+    caller: Principal,
+}
+
+impl<'a, R: Runtime> Question<'a, R> {
+    fn open(runtime: &'a R, call: &Call) -> Answer<Self> {
+        /// Each keeps cycles of the hub until it is answered.
+        const MOST: usize = 20;
+        if call.is_anonymous() {
+            return Err(unauthorized(call));
+        }
+        let is_open = runtime.with(|hub| hub.asked_about.len() < MOST && hub.asked_about.insert(call.caller));
+        if !is_open {
+            return Err(Error::Conflict("the hub is asking others who may do this: try again".into()));
+        }
+        Ok(Question { runtime, caller: call.caller })
+    }
+}
+
+impl<R: Runtime> Drop for Question<'_, R> {
+    fn drop(&mut self) {
+        self.runtime.with(|hub| hub.asked_about.remove(&self.caller));
+    }
+}
+
+async fn give_up<R: Runtime>(step: &Step<'_, R>, migration: &Migration, call: &Call) -> Answer<()> {
+    let (runtime, canister) = (step.runtime, canister_of(migration)?);
+    let me = runtime.with(|hub| hub.store.me);
+    // where the hub is no controller, its call that made others so went through, unheard
+    if step.calling(0, runtime.controllers(canister)).await?.contains(&me) {
+        let terms = step.calling(0, runtime.handoff_terms(canister, call.caller)).await?;
+        let consent = terms.consent.ok_or_else(|| no_consent(canister))?;
+        check::controllers(&consent.controllers, me)?;
+        step.calling(0, runtime.import_close(canister)).await?;
+        let controllers = consent.controllers.into_iter().collect();
+        step.calling(0, runtime.set_controllers(canister, controllers)).await?;
+    }
+    // once more: the secret that it made while this canister could look into it is made anew
+    step.calling(0, runtime.import_close(canister)).await?;
     runtime.with(|hub| hub.store.registry.change(step.capsule, |known| known.token_secret = None))?;
     step.apply(Event::HandedOff).map(drop)
 }
 
-/// The owners that can control a canister, and the recovery principal.
-fn controllers_after<M: StableMemory>(
-    hub: &Hub<M>,
-    capsule: &str,
-    recovery: Option<Principal>,
-) -> Answer<BTreeSet<Principal>> {
-    /// Most controllers of a canister.
-    const MOST: usize = 10;
-    let head: Capsule = hub.store.records.get(capsule, capsule)?;
-    let owners = head.owners.into_iter().filter_map(|owner| match owner.person {
-        PersonRef::Principal(principal) => Some(principal),
-        PersonRef::Opaque(_) => None,
-    });
-    let controllers: BTreeSet<Principal> = owners.chain(recovery).collect();
-    if controllers.is_empty() {
-        return Err(Error::Conflict("no owner has a principal: name a recovery principal".into()));
-    }
-    let is_nobody = |principal: &Principal| {
-        *principal == Principal::anonymous() || *principal == Principal::management_canister()
-    };
-    if controllers.len() > MOST || controllers.iter().any(is_nobody) || controllers.contains(&hub.store.me) {
-        return Err(Error::Invalid(format!("a canister has at most {MOST} controllers, each somebody else")));
-    }
-    Ok(controllers)
+fn no_consent(canister: Principal) -> Error {
+    Error::Conflict(format!(
+        "no owner's consent is valid: an owner names the controllers to be in a call of handoff_consent to \
+         canister {canister}, within a day before this"
+    ))
 }
 
 fn canister_of(migration: &Migration) -> Answer<Principal> {

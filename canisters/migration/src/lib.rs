@@ -1,7 +1,8 @@
-//! How the hub migrates capsules: the table of phases, the records, the quote, the factory's steps.
+//! How the hub migrates capsules: its policy, the table of phases, the records, the quote, the factory's steps.
 //!
 //! Knows no canister runtime: what awaits the system is behind [`runtime::Runtime`].
 
+pub mod economy;
 pub mod factory;
 pub mod hub;
 pub mod migrations;

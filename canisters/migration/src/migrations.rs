@@ -19,6 +19,10 @@ use MigrationPhase::{Creating, Reserved};
 
 /// Entries of a ledger; what comes behind is added to the last one.
 const MAX_LEDGER: usize = 200;
+/// A migration without a canister that has not gone on for longer than this is over: 24 hours.
+const RESERVED_FOR: Time = 24 * 60 * 60 * 1_000_000_000;
+/// Migrations that one step looks at to find those that are over.
+const EXPIRED_AT_ONCE: usize = 100;
 
 /// What happens to a migration. Where each fits, and when it is written down: [`phases::EVENTS`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +111,12 @@ pub fn apply(migration: &mut Migration, event: Event, at: Time) -> Answer<()> {
 fn read_from_tables(migration: &mut Migration) {
     migration.is_active = phases::meaning_of(migration.phase).is_active;
     migration.can_abort = phases::can_abort(migration.phase);
+}
+
+/// Whether nothing has come of a reservation: no canister, and no step for a day.
+pub fn is_expired(migration: &Migration, at: Time) -> bool {
+    let last = migration.ledger.last().map_or(migration.reserved_at, |entry| entry.at);
+    matches!(migration.phase, Reserved | Creating) && at.saturating_sub(last) > RESERVED_FOR
 }
 
 /// Cycles that are still set aside for a migration.
@@ -228,15 +238,42 @@ impl<M: StableMemory> Migrations<M> {
         Ok(Page { items, next: None })
     }
 
+    /// The migrations for which cycles are set aside.
+    fn with_budget(&self) -> impl Iterator<Item = Answer<Migration>> + '_ {
+        let keys = self.map.keys_range(by_id(3, 0)..Key::tagged(3).end());
+        keys.filter_map(|key| self.get(number(&key[1..])).transpose())
+    }
+
     /// Cycles set aside for all migrations.
-    pub fn reserved(&self) -> Answer<u128> {
+    pub fn reserved(&self, at: Time) -> Answer<u128> {
         let mut sum = 0u128;
-        for key in self.map.keys_range(by_id(3, 0)..Key::tagged(3).end()) {
-            if let Some(migration) = self.get(number(&key[1..]))? {
+        for migration in self.with_budget() {
+            let migration = migration?;
+            if !is_expired(&migration, at) {
                 sum = sum.saturating_add(set_aside(&migration));
             }
         }
         Ok(sum)
+    }
+
+    /// How many migrations have cycles set aside.
+    pub fn under_way(&self, at: Time) -> Answer<u64> {
+        let mut count = 0;
+        for migration in self.with_budget() {
+            count += u64::from(!is_expired(&migration?, at));
+        }
+        Ok(count)
+    }
+
+    /// Aborts migrations that have expired, but for those of capsules that are busy.
+    pub fn expire(&mut self, at: Time, is_busy: impl Fn(&str) -> bool) -> Answer<()> {
+        let looked_at: Vec<Migration> = self.with_budget().take(EXPIRED_AT_ONCE).collect::<Answer<_>>()?;
+        for migration in looked_at {
+            if is_expired(&migration, at) && !is_busy(&migration.capsule_id) {
+                self.apply(&migration.capsule_id, Event::Aborted, at)?;
+            }
+        }
+        Ok(())
     }
 
     fn put(&mut self, migration: &Migration) {
@@ -341,13 +378,35 @@ mod tests {
         let mut migrations = migrations();
         reserve(&mut migrations, "a", 100).unwrap();
         reserve(&mut migrations, "b", 50).unwrap();
-        assert_eq!(migrations.reserved().unwrap(), 150);
+        assert_eq!(migrations.reserved(3).unwrap(), 150);
         migrations.apply("a", calls(70), 2).unwrap();
-        assert_eq!(migrations.reserved().unwrap(), 80);
+        assert_eq!(migrations.reserved(3).unwrap(), 80);
         migrations.apply("a", calls(70), 2).unwrap();
-        assert_eq!(migrations.reserved().unwrap(), 50);
+        assert_eq!(migrations.reserved(3).unwrap(), 50);
         migrations.apply("b", Event::Aborted, 3).unwrap();
-        assert_eq!(migrations.reserved().unwrap(), 0);
+        assert_eq!(migrations.reserved(3).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_reservation_that_nothing_comes_of_is_free_again_after_a_day_and_then_aborted() {
+        let mut migrations = migrations();
+        for capsule in ["reserved", "creating", "tried again", "busy", "created"] {
+            reserve(&mut migrations, capsule, 100).unwrap();
+        }
+        migrations.apply("creating", Event::CanisterRequested, 2).unwrap();
+        migrations.apply("tried again", calls(1), 10).unwrap();
+        migrations.apply("created", Event::CanisterRequested, 2).unwrap();
+        migrations.apply("created", Event::CanisterCreated(Principal::from_slice(&[1])), 3).unwrap();
+        let at = RESERVED_FOR + 2;
+        assert_eq!((migrations.under_way(at - 1).unwrap(), migrations.reserved(at - 1).unwrap()), (5, 499));
+        assert_eq!((migrations.under_way(at).unwrap(), migrations.reserved(at).unwrap()), (2, 199));
+        migrations.expire(at, |capsule| capsule == "busy").unwrap();
+        let phase = |capsule| migrations.current(capsule).unwrap().phase;
+        assert_eq!([phase("reserved"), phase("creating")], [MigrationPhase::Aborted; 2]);
+        assert_eq!([phase("tried again"), phase("busy")], [Reserved; 2]);
+        assert_eq!(phase("created"), MigrationPhase::Created);
+        migrations.expire(at, |_| false).unwrap();
+        assert_eq!(migrations.current("busy").unwrap().phase, MigrationPhase::Aborted);
     }
 
     #[test]

@@ -54,11 +54,14 @@ pub enum Cell {
 pub enum Party {
     /// Of the hub.
     Operator,
-    /// Of the capsule.
+    /// Of the capsule, by the hub's records.
     Owner,
+    /// Of the capsule, by the records of its home: after the cut-over that is the personal canister.
+    OwnerAtHome,
 }
 
 const EITHER: &[Party] = &[Party::Operator, Party::Owner];
+const AT_HOME: &[Party] = &[Party::Operator, Party::OwnerAtHome];
 
 type Steps = (MigrationStep, &'static [Party], [Cell; 8]);
 
@@ -74,7 +77,7 @@ pub const STEPS: [Steps; 9] = [
     (MigrationStep::BuildManifest, EITHER, [No,      No,      No,     No,       Do,    Done,   Done,     No]),
     (MigrationStep::CutOver,       EITHER, [No,      No,      No,     No,       Do,    Done,   Done,     No]),
     (MigrationStep::Abort,         EITHER, [Do,      Do,      Do,     Do,       Do,    No,     No,       Done]),
-    (MigrationStep::Handoff,       EITHER, [No,      No,      No,     No,       No,    Do,     Done,     No]),
+    (MigrationStep::Handoff,       AT_HOME,[No,      No,      No,     No,       No,    Do,     Done,     No]),
 ];
 
 /// What a step does in a phase.

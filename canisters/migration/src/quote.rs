@@ -1,5 +1,6 @@
 //! What a migration costs, quoted before anything is spent: cycles to set aside, cycles used up.
 
+use crate::economy::{floor, Activity};
 use crate::migrations::cycles;
 use candid::Nat;
 use types::fees::{BYTES_AROUND, FEES};
@@ -34,7 +35,7 @@ const FACTORY_CALLS: u128 = 6;
 
 /// What the hub keeps for its calls in flight during one migration.
 pub const CALL_RESERVE: u128 = 200_000_000_000;
-/// What the hub keeps for itself whatever happens.
+/// What the hub keeps for itself when a migration under way creates its canister.
 pub const HUB_FLOOR: u128 = 200_000_000_000;
 
 /// What the hub has for a migration.
@@ -48,22 +49,26 @@ pub struct HubFunds {
     pub wasm: Option<WasmInfo>,
 }
 
-/// A quote for a capsule with this content, given its newest migration, if any, and how many of its
-/// chunks the personal canister has.
+/// A quote for a capsule with this content, given whether its owners can be controllers, its newest
+/// migration, if any, and how many of its chunks the personal canister has.
 pub fn quote(
     capsule: &CapsuleSummary,
+    owners: Answer<()>,
     newest: Option<Migration>,
     chunks_present: u64,
     funds: HubFunds,
 ) -> MigrationQuote {
     let endowment = endowment(capsule);
     let budget = funds.creation_fee + endowment + CALL_RESERVE;
-    let available = funds.liquid.saturating_sub(funds.reserved + HUB_FLOOR);
+    let available = funds.liquid.saturating_sub(funds.reserved + floor(Activity::NewMigration));
     let fee = fee_of(newest.as_ref(), funds.creation_fee);
     let active = newest.filter(|migration| migration.is_active);
     let mut problems = Vec::new();
     if funds.wasm.is_none() {
         problems.push("the hub has no personal module: upload it with wasm_begin".into());
+    }
+    if let Err(Error::Invalid(why)) = owners {
+        problems.push(format!("the owners of capsule {} could not be given its canister: {why}", capsule.id));
     }
     match capsule.home {
         Home::Moved(place) => problems.push(format!("capsule {} has moved to {place}", capsule.id)),

@@ -77,7 +77,14 @@ pub trait Runtime {
     async fn delete(&self, canister: Principal) -> Answer<()>;
 
     async fn import_status(&self, canister: Principal) -> Answer<ImportStatus>;
-    async fn import_activate(&self, canister: Principal, root: &ByteBuf) -> Answer<ImportStatus>;
+    /// What the owners have consented to, and whether `asker` is one of them.
+    async fn handoff_terms(&self, canister: Principal, asker: Principal) -> Answer<HandoffTerms>;
+    async fn import_activate(
+        &self,
+        canister: Principal,
+        root: &ByteBuf,
+        hub_tokens: Option<HubTokens>,
+    ) -> Answer<ImportStatus>;
     async fn import_close(&self, canister: Principal) -> Answer<ImportStatus>;
     /// The cycles that the personal canister has sent back.
     async fn import_return_cycles(&self, canister: Principal) -> Answer<u128>;

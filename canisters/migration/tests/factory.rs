@@ -76,6 +76,9 @@ fn a_step_asked_for_again_changes_and_costs_nothing() {
         if step == CutOver {
             network.copy();
         }
+        if step == Handoff {
+            network.consent(&by("alice"), &[principal("alice")]).unwrap();
+        }
         network.ask(step).unwrap().unwrap();
         let (migration, balance) = (network.migration(), network.balance.get());
         if cell(step, migration.phase) == Cell::Done {
@@ -203,6 +206,33 @@ fn one_step_runs_at_a_time_and_one_that_is_gone_is_in_nobodys_way() {
     network.ask(Abort).unwrap().unwrap();
 }
 
+const DAY: Time = 24 * 60 * 60 * 1_000_000_000;
+
+#[test]
+fn an_owner_starts_what_an_operator_has_invited_once_a_day() {
+    let network = Network::new();
+    let alice = by("alice");
+    assert!(matches!(network.ask_by(&alice, Reserve), Some(Err(Error::Unauthorized(_)))));
+    network.with(|hub| hub.invite(&operator(), &network.capsule)).unwrap();
+    for step in [Reserve, Reserve, Create, Abort] {
+        network.ask_by(&alice, step).unwrap().unwrap();
+    }
+    assert!(is_conflict(&network.ask_by(&alice, Reserve)), "an abort does not count for nothing");
+    network.ask_by(&access::Call { at: NOW + DAY, ..alice }, Reserve).unwrap().unwrap();
+}
+
+#[test]
+fn a_reservation_that_does_not_go_on_is_over_after_a_day() {
+    let network = at(MigrationPhase::Reserved);
+    let later = access::Call { at: NOW + DAY + 1, ..operator() };
+    assert_eq!(network.with(|hub| hub.migrations.reserved(NOW + DAY + 1)), Ok(0));
+    assert!(is_conflict(&network.ask_by(&later, Create)));
+    assert_eq!(network.migration().phase, MigrationPhase::Aborted);
+    assert_eq!(network.canisters.borrow().len(), 0);
+    network.ask_by(&later, Reserve).unwrap().unwrap();
+    assert_eq!((network.migration().id, network.migration().phase), (2, MigrationPhase::Reserved));
+}
+
 #[test]
 fn owners_and_operators_may_ask_and_nobody_else() {
     for (step, _, _) in STEPS {
@@ -227,7 +257,7 @@ fn an_abort_brings_the_cycles_back_and_the_capsule_may_be_migrated_again() {
         let kept = 5_000_000_000;
         let migration = network.migration();
         assert_eq!(cycles(&migration.returned), cycles(&migration.endowment) - kept);
-        assert_eq!(network.with(|hub| hub.migrations.reserved()), Ok(0));
+        assert_eq!(network.with(|hub| hub.migrations.reserved(NOW)), Ok(0));
         network.reach(MigrationPhase::CutOver);
         assert_eq!(network.migration().generation, if phase == MigrationPhase::Frozen { 2 } else { 1 });
     }
@@ -248,8 +278,9 @@ fn a_hub_without_the_cycles_creates_nothing() {
 #[test]
 fn a_quote_tells_the_whole_from_the_rest() {
     let network = Network::new();
-    let quote =
-        |present| network.with(|hub| hub.quote(&network.capsule, present, FEE, 10u128.pow(13))).unwrap();
+    let quote = |present| {
+        network.with(|hub| hub.quote(&operator(), &network.capsule, present, FEE, 10u128.pow(13))).unwrap()
+    };
     let first = quote(0);
     assert_eq!(first.whole, first.rest);
     assert_eq!((first.whole.chunks, first.whole.bytes), (2, 2_000_000));
@@ -264,4 +295,142 @@ fn a_quote_tells_the_whole_from_the_rest() {
     assert_eq!((moved.feasible, moved.rest.calls), (false, 0));
     assert_eq!(moved.whole, first.whole);
     assert!(cycles(&spent(&network.migration())) > FEE);
+}
+
+fn owners(network: &Network, by: &access::Call, owners: &[&str]) {
+    let owners = owners.iter().map(|name| PersonRef::Principal(principal(name))).collect();
+    let update = CapsuleUpdate { owners: Some(owners), controllers: None, settings: None };
+    network.at_home(|store, _| store.capsules_update(by, &network.capsule, update)).unwrap();
+}
+
+fn controllers(network: &Network) -> BTreeSet<candid::Principal> {
+    let canister = network.migration().canister_id.unwrap();
+    network.canisters.borrow()[&canister].controllers.clone()
+}
+
+/// A capsule that has moved, and that nobody has consented to hand off.
+fn moved() -> Network {
+    let network = at(MigrationPhase::Installed);
+    network.reach_from_installed();
+    network
+}
+
+#[test]
+fn the_owners_by_the_personal_canisters_records_hand_off_and_the_hubs_copy_says_nothing() {
+    let network = moved();
+    owners(&network, &by("alice"), &["bob"]);
+    let answer = network.ask_by(&by("alice"), Handoff).unwrap();
+    assert!(matches!(answer, Err(Error::Unauthorized(_))), "{answer:?}");
+    assert!(matches!(network.consent(&by("alice"), &[principal("alice")]), Err(Error::Unauthorized(_))));
+    assert!(is_conflict(&network.ask_by(&by("bob"), Handoff)), "nobody has consented");
+    assert_eq!(controllers(&network), BTreeSet::from([HUB]));
+    network.consent(&by("bob"), &[principal("bob"), principal("safe")]).unwrap();
+    network.ask_by(&by("bob"), Handoff).unwrap().unwrap();
+    assert_eq!(controllers(&network), BTreeSet::from([principal("bob"), principal("safe")]));
+    network.ask_by(&by("safe"), Handoff).unwrap().unwrap();
+    let answer = network.ask_by(&by("alice"), Handoff).unwrap();
+    assert!(matches!(answer, Err(Error::Unauthorized(_))), "{answer:?}");
+}
+
+#[test]
+fn an_operator_hands_off_to_whom_an_owner_has_named_and_to_nobody_without_that() {
+    let network = moved();
+    assert!(is_conflict(&network.ask(Handoff)));
+    network.consent(&by("alice"), &[principal("other"), principal("alice")]).unwrap();
+    network.consent(&by("alice"), &[principal("alice")]).unwrap();
+    network.ask(Handoff).unwrap().unwrap();
+    assert_eq!(controllers(&network), BTreeSet::from([principal("alice")]), "the newer one counts");
+}
+
+#[test]
+fn a_consent_ends_with_its_day_and_with_its_owners() {
+    let network = moved();
+    owners(&network, &by("alice"), &["alice", "bob"]);
+    let terms = |at| {
+        let call = access::Call { caller: HUB, operator: false, at };
+        network.at_home(|store, import| import.terms(store, &call, principal("bob"))).unwrap()
+    };
+    let given = network.consent(&by("bob"), &[principal("alice"), principal("safe")]).unwrap();
+    assert_eq!((given.given_by, given.owners.clone()), (principal("bob"), vec![principal("alice")]));
+    assert_eq!(terms(given.expires_at - 1), HandoffTerms { is_owner: true, consent: Some(given.clone()) });
+    assert_eq!(terms(given.expires_at).consent, None);
+    owners(&network, &by("alice"), &["alice"]);
+    assert_eq!(terms(NOW), HandoffTerms { is_owner: false, consent: None });
+    owners(&network, &by("alice"), &["alice", "bob"]);
+    assert_eq!(terms(NOW).consent, None, "who comes back gives another one");
+    network.consent(&by("bob"), &[principal("alice"), principal("safe")]).unwrap();
+    owners(&network, &by("alice"), &["bob"]);
+    assert_eq!(terms(NOW).consent, None, "a controller to be who was an owner is none any more");
+    assert!(is_conflict(&network.ask(Handoff)));
+}
+
+#[test]
+fn a_consent_names_controllers_that_can_be() {
+    let network = moved();
+    let many: Vec<_> = (0..11).map(|n| principal(&format!("alice{n}"))).collect();
+    let alice = principal("alice");
+    let cells: [&[candid::Principal]; 7] = [
+        &[],
+        &[principal("safe")],
+        &[alice, alice],
+        &[alice, candid::Principal::anonymous()],
+        &[alice, candid::Principal::management_canister()],
+        &[alice, HUB],
+        &[&[alice], many.as_slice()].concat(),
+    ];
+    for named in cells {
+        assert!(matches!(network.consent(&by("alice"), named), Err(Error::Invalid(_))), "{named:?}");
+    }
+    network.consent(&by("alice"), &[&[alice], &many[..9]].concat()).unwrap();
+}
+
+#[test]
+fn owners_that_can_be_no_controllers_are_refused_where_they_are_set_and_named_in_the_quote() {
+    let network = Network::new();
+    let many: Vec<String> = (0..11).map(|n| format!("owner{n}")).collect();
+    let named = |principal| PersonRef::Principal(principal);
+    let cells = [
+        many.iter().map(|name| named(principal(name))).collect(),
+        vec![named(principal("alice")), named(candid::Principal::management_canister())],
+        vec![named(principal("alice")), named(HUB)],
+    ];
+    for people in cells {
+        let update = CapsuleUpdate { owners: Some(people.clone()), controllers: None, settings: None };
+        let set = network.with(|hub| hub.store.capsules_update(&by("alice"), &network.capsule, update));
+        assert!(matches!(set, Err(Error::Invalid(_))), "{set:?}");
+        let quote = network.with(|hub| {
+            let mut head: Capsule = hub.store.records.get(&network.capsule, &network.capsule).unwrap();
+            head.owners = people
+                .into_iter()
+                .map(|person| OwnerState { person, since: NOW, last_activity_at: NOW })
+                .collect();
+            hub.store.put(&head).unwrap();
+            hub.quote(&operator(), &network.capsule, 0, FEE, 10u128.pow(13)).unwrap()
+        });
+        assert!(!quote.feasible && quote.problems[0].contains("owners"), "{:?}", quote.problems);
+        network.with(|hub| {
+            let mut head: Capsule = hub.store.records.get(&network.capsule, &network.capsule).unwrap();
+            head.owners =
+                vec![OwnerState { person: named(principal("alice")), since: NOW, last_activity_at: NOW }];
+            hub.store.put(&head).unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_controller_alone_has_the_hubs_copy_deleted_and_only_after_the_handoff() {
+    use migration::factory::delete_copy;
+    let network = moved();
+    let delete = |call: &access::Call| run(delete_copy(&network, call, &network.capsule)).expect("an answer");
+    assert!(matches!(delete(&by("alice")), Err(Error::Conflict(_))), "not handed off yet");
+    network.consent(&by("alice"), &[principal("alice")]).unwrap();
+    network.ask(Handoff).unwrap().unwrap();
+    for other in [operator(), by("bob")] {
+        assert!(matches!(delete(&other), Err(Error::Unauthorized(_))));
+    }
+    for _ in 0..2 {
+        assert_eq!(delete(&by("alice")), Ok(()));
+        assert_eq!(network.ask(Handoff), Some(Ok(())), "the record of the migration stays");
+        assert_eq!(network.with(|hub| hub.store.records.total(&network.capsule).records), 0);
+    }
 }

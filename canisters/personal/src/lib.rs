@@ -5,8 +5,9 @@
 use candid::{Nat, Principal};
 use capsule::import::Import;
 use ic_cdk::{api, init, inspect_message, post_upgrade, query, update};
-use ic_cdk_management_canister::{deposit_cycles, DepositCyclesArgs};
+use ic_cdk_management_canister::{deposit_cycles, raw_rand, DepositCyclesArgs};
 use serde_bytes::ByteBuf;
+use shell::admission::{self, Rule, Who, CHUNK, MANAGE, MESSAGE, OWN, SMALL};
 use shell::{Canister, Memories, StableMemory, Store};
 use storage::header::CanisterKind;
 use types::*;
@@ -24,8 +25,10 @@ shell::canister!(Personal {
     const KIND: CanisterKind = CanisterKind::Personal;
     const LOW_THRESHOLD: u128 = 200_000_000_000;
 
-    fn open(memories: &Memories, store: Store) -> Self {
-        Personal { store, import: Import::init(memories) }
+    fn open(memories: &Memories, mut store: Store) -> Self {
+        let import = Import::init(memories);
+        import.introduce(&mut store);
+        Personal { store, import }
     }
 
     fn store(&self) -> &Store {
@@ -67,16 +70,28 @@ fn post_upgrade() {
     Personal::start();
 }
 
+/// Who may call what only a personal canister has, and the most bytes of its arguments.
+#[rustfmt::skip]
+pub const ADMITTED: &[Rule] = &[
+    ("import_status",         SMALL,   Who::Anywhere(MANAGE)),
+    ("import_declare_blobs",  MESSAGE, Who::Operators),
+    ("import_missing_chunks", SMALL,   Who::Operators),
+    ("import_put_chunk",      CHUNK,   Who::Operators),
+    ("import_put_records",    MESSAGE, Who::Operators),
+    ("import_seal",           SMALL,   Who::Operators),
+    ("import_reopen",         SMALL,   Who::Operators),
+    ("import_activate",       SMALL,   Who::Canisters),
+    ("import_close",          SMALL,   Who::Canisters),
+    ("import_return_cycles",  SMALL,   Who::Canisters),
+    ("handoff_consent",       SMALL,   Who::Anywhere(OWN)),
+    ("handoff_consent_get",   SMALL,   Who::Anywhere(MANAGE)),
+    ("handoff_terms",         SMALL,   Who::Canisters),
+];
+
 /// Refuses early what is refused anyway: nobody makes the owner pay. Each method checks again.
 #[inspect_message]
 fn inspect_message() {
-    let call = Personal::call();
-    let imports = api::msg_method_name().starts_with("import_");
-    let is_known =
-        Personal::with(|personal| personal.store.records.index.capsule_reached(&call.person(), "").is_some());
-    if !call.is_anonymous() && (call.operator || (is_known && !imports)) {
-        api::accept_message();
-    }
+    admission::inspect::<Personal>(ADMITTED);
 }
 
 // ---- import ----------------------------------------------------------------------------------------
@@ -116,10 +131,16 @@ fn import_put_records(generation: u64, records: Vec<RecordBytes>) -> Answer<()> 
     })
 }
 
+/// The first one makes the secret that signs asset tokens.
 #[update]
-fn import_seal(generation: u64) -> Answer<ManifestSummary> {
-    Personal::change("import_seal", |personal, call| {
-        personal.import.seal(&mut personal.store, call, generation)
+async fn import_seal(generation: u64) -> Answer<ManifestSummary> {
+    let call = Personal::call();
+    if Personal::with(|personal| personal.import.needs_secret(&personal.store, &call))? {
+        let secret = random().await?;
+        Personal::with(|personal| personal.import.keep_secret(&mut personal.store, secret))?;
+    }
+    Personal::change("import_seal", |personal, _| {
+        personal.import.seal(&mut personal.store, &call, generation)
     })
 }
 
@@ -129,15 +150,29 @@ fn import_reopen() -> Answer<ImportStatus> {
 }
 
 #[update]
-fn import_activate(root: ByteBuf) -> Answer<ImportStatus> {
+fn import_activate(root: ByteBuf, hub_tokens: Option<HubTokens>) -> Answer<ImportStatus> {
     Personal::change("import_activate", |personal, call| {
-        personal.import.activate(&mut personal.store, call, &root)
+        personal.import.activate(&mut personal.store, call, &root, hub_tokens)
     })
 }
 
 #[update]
-fn import_close() -> Answer<ImportStatus> {
-    Personal::change("import_close", |personal, call| personal.import.close(&mut personal.store, call))
+async fn import_close() -> Answer<ImportStatus> {
+    let call = Personal::call();
+    if !Personal::with(|personal| personal.import.is_to_be_closed(&call))? {
+        return import_status();
+    }
+    let secret = random().await?;
+    let hub_controls = api::is_controller(&call.caller);
+    Personal::change("import_close", |personal, _| {
+        personal.import.close(&mut personal.store, &call, secret, hub_controls)
+    })
+}
+
+/// 32 random bytes that nobody knows yet.
+async fn random() -> Answer<Digest> {
+    let bytes = raw_rand().await.map_err(|error| Error::Upstream(format!("raw_rand: {error}")))?;
+    bytes.try_into().map_err(|_| Error::Upstream("raw_rand: not 32 bytes".into()))
 }
 
 /// Sends the cycles back to the hub that gave them; before the capsule is live, by the hub alone.
@@ -154,6 +189,28 @@ async fn import_return_cycles() -> Answer<Nat> {
             .map_err(|error| Error::Upstream(format!("deposit_cycles: {error}")))?;
     }
     Ok(Nat::from(amount))
+}
+
+// ---- hand-off --------------------------------------------------------------------------------------
+
+#[update]
+fn handoff_consent(controllers: Vec<Principal>) -> Answer<HandoffConsent> {
+    Personal::change("handoff_consent", |personal, call| {
+        personal.import.consent(&personal.store, call, controllers)
+    })
+}
+
+#[query]
+fn handoff_consent_get() -> Answer<Option<HandoffConsent>> {
+    let call = Personal::call();
+    Personal::with(|personal| personal.import.consent_now(&personal.store, &call))
+}
+
+/// Asked by the hub: whether `asker` is an owner, and what the owners have consented to.
+#[update]
+fn handoff_terms(asker: Principal) -> Answer<HandoffTerms> {
+    let call = Personal::call();
+    Personal::with(|personal| personal.import.terms(&personal.store, &call, asker))
 }
 
 candid::export_service!();

@@ -86,11 +86,13 @@ macro_rules! data_endpoints {
 
             #[::ic_cdk::update]
             fn uploads_begin(capsule: String, sha256: ByteBuf, length: u64) -> Answer<UploadStatus> {
+                $canister::with(|canister| canister.may_upload())?;
                 $canister::write("uploads_begin", |store, call| store.uploads_begin(call, &capsule, &sha256, length))
             }
 
             #[::ic_cdk::update]
             fn uploads_put_chunk(capsule: String, sha256: ByteBuf, index: u32, bytes: ByteBuf) -> Answer<()> {
+                $canister::with(|canister| canister.may_upload())?;
                 $canister::write("uploads_put_chunk", |store, call| store.uploads_put_chunk(call, &capsule, &sha256, index, &bytes))
             }
 
@@ -102,6 +104,11 @@ macro_rules! data_endpoints {
             #[::ic_cdk::query]
             fn uploads_status(capsule: String, sha256: ByteBuf) -> Answer<UploadStatus> {
                 $canister::read(|store, call| store.uploads_status(call, &capsule, &sha256))
+            }
+
+            #[::ic_cdk::query]
+            fn uploads_list(capsule: String, after: Option<ByteBuf>, limit: u32) -> Answer<Page<OpenUpload, ByteBuf>> {
+                $canister::read(|store, call| store.uploads_list(call, &capsule, after.as_deref().map(Vec::as_slice), limit))
             }
 
             #[::ic_cdk::update]

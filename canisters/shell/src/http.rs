@@ -18,6 +18,13 @@ macro_rules! http_endpoints {
                 $canister::read(|store, call| store.asset_tokens(call, &capsule, &assets, valid_seconds))
             }
 
+            #[::ic_cdk::update]
+            fn asset_tokens_revoke(capsule: String, memory: Option<String>) -> Answer<()> {
+                $canister::write("asset_tokens_revoke", |store, call| {
+                    store.asset_tokens_revoke(call, &capsule, memory.as_deref())
+                })
+            }
+
             #[::ic_cdk::query]
             fn http_request(request: HttpRequest) -> HttpResponse {
                 $canister::http(|store, context| store.http.respond(&request, &store.assets(), context))

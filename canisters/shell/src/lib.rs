@@ -4,6 +4,7 @@
 //! itself in [`canister!`], and exports the methods that it shares with others by one macro each:
 //! [`data_endpoints!`], [`http_endpoints!`], [`system_endpoints!`].
 
+pub mod admission;
 mod data;
 mod http;
 mod state;

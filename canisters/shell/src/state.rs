@@ -40,6 +40,10 @@ pub trait Canister: Sized + 'static {
     fn reserved(&self) -> u128 {
         0
     }
+    /// OutOfCycles where the canister keeps its cycles for something else than uploads.
+    fn may_upload(&self) -> Answer<()> {
+        Ok(())
+    }
     /// The one capsule that the canister is for.
     fn own_capsule(&self) -> Option<String> {
         None
@@ -120,7 +124,9 @@ pub trait Canister: Sized + 'static {
     /// The HTTP side of the store, with what an answer depends on besides the request.
     fn http<T>(method: impl FnOnce(&Store, &Context) -> T) -> T {
         with(|state: &mut State<Self>| {
+            let is_operator = |principal: &Principal| state.canister.is_operator(principal);
             let context = Context {
+                is_operator: &is_operator,
                 me: api::canister_self(),
                 now: api::time(),
                 certificate: api::data_certificate(),

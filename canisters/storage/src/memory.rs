@@ -17,6 +17,7 @@
 //!   9  IMPORT               personal canister: state of the import
 //!  10  ..                   given up
 //!  32  ..                   from here: blobs, manifest, http
+//!  56  ECONOMY              hub: policy, invitations, migrations started today
 //! ```
 
 use ic_stable_structures::memory_manager::{MemoryId, MemoryManager, VirtualMemory};
@@ -66,6 +67,9 @@ memories! {
     UNPUBLISHED = 49;
     CERTIFIED_ROOTS = 50;
     CERTIFIED_FORMS = 51;
+    TOKEN_REVOCATIONS = 52;
+
+    ECONOMY = 56;
 }
 
 /// Pages of 64 KiB that a virtual memory grows by in a personal canister: at most 64 GiB in all.

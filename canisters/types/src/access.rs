@@ -60,6 +60,10 @@ pub struct AccessEntry {
     pub invited_by: Option<PersonRef>,
     pub created_at: Time,
     pub updated_at: Time,
+    /// Whoever made it, `invited_by`, had no more than a grant themselves: it gives what they may grant
+    /// at the time, and nothing once that is gone. Left out of the canonical encoding where false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_derived: bool,
 }
 
 #[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Types of blobs, uploads, manifests and exported records; how a blob is cut into chunks.
 
 use crate::limits::CHUNK_SIZE;
+use crate::Time;
 use candid::CandidType;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -31,6 +32,20 @@ pub struct UploadStatus {
     /// Bitmap: chunk i is bit i % 8 (lowest first) of byte i / 8.
     pub received: ByteBuf,
     pub complete: bool,
+}
+
+/// An upload that no memory refers to yet.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct OpenUpload {
+    pub sha256: ByteBuf,
+    pub length: u64,
+    /// Chunks.
+    pub received: u32,
+    pub is_finished: bool,
+    /// When it was begun, or last got a chunk.
+    pub touched_at: Time,
+    /// From then on it is dropped when room is needed.
+    pub expires_at: Time,
 }
 
 /// The chunks that a declared blob still lacks; same bitmap as in [`UploadStatus`].

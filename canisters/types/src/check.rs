@@ -1,7 +1,9 @@
 //! Checks of what callers hand in: each answers Invalid with the field and its bound.
 
 use crate::limits::*;
+use crate::media_type::MediaType;
 use crate::*;
+use candid::Principal;
 
 fn invalid<T>(what: String) -> Answer<T> {
     Err(Error::Invalid(what))
@@ -43,7 +45,7 @@ pub fn texts(field: &str, values: &[String]) -> Answer<()> {
 /// A person: not the anonymous principal; a name without control characters.
 pub fn person(person: &PersonRef) -> Answer<()> {
     match person {
-        PersonRef::Principal(principal) if *principal == candid::Principal::anonymous() => {
+        PersonRef::Principal(principal) if *principal == Principal::anonymous() => {
             invalid("the anonymous principal is not a person".into())
         }
         PersonRef::Principal(_) => Ok(()),
@@ -66,6 +68,57 @@ pub fn persons(field: &str, persons: &[PersonRef], most: usize) -> Answer<()> {
     Ok(())
 }
 
+/// Owners: persons, at least one; those with a principal can all be controllers of one canister.
+pub fn owners(owners: &[PersonRef], hub: Principal) -> Answer<()> {
+    persons("owners", owners, MAX_OWNERS)?;
+    if owners.is_empty() {
+        return invalid("a capsule has at least one owner".into());
+    }
+    let principals: Vec<Principal> = owners.iter().filter_map(principal_of).collect();
+    principals.iter().try_for_each(|principal| controller(principal, hub))?;
+    if principals.len() > MAX_CONTROLLERS {
+        return invalid(format!(
+            "{} owners have a principal; a canister has at most {MAX_CONTROLLERS} controllers",
+            principals.len()
+        ));
+    }
+    Ok(())
+}
+
+/// The controllers of a personal canister to be: 1 to MAX_CONTROLLERS, each once.
+pub fn controllers(controllers: &[Principal], hub: Principal) -> Answer<()> {
+    list("controllers", controllers, MAX_CONTROLLERS)?;
+    if controllers.is_empty() {
+        return invalid("a canister has at least one controller".into());
+    }
+    controllers.iter().try_for_each(|principal| controller(principal, hub))?;
+    let mut sorted = controllers.to_vec();
+    sorted.sort_unstable();
+    if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+        return invalid("controllers names a principal twice".into());
+    }
+    Ok(())
+}
+
+/// Somebody who can control a personal canister: a principal that signs calls, and not the hub.
+fn controller(principal: &Principal, hub: Principal) -> Answer<()> {
+    if *principal == Principal::anonymous() || *principal == Principal::management_canister() {
+        return invalid(format!("{principal} is nobody: it cannot own or control a canister"));
+    }
+    if *principal == hub {
+        return invalid(format!("{principal} is the hub: it cannot own a capsule or keep its canister"));
+    }
+    Ok(())
+}
+
+/// The principal of a person who has one.
+pub fn principal_of(person: &PersonRef) -> Option<Principal> {
+    match person {
+        PersonRef::Principal(principal) => Some(*principal),
+        PersonRef::Opaque(_) => None,
+    }
+}
+
 /// A text that may go into an HTTP header as it is: printable ASCII.
 pub fn header_text(field: &str, value: &str, most: usize) -> Answer<()> {
     text(field, value, most)?;
@@ -73,6 +126,15 @@ pub fn header_text(field: &str, value: &str, most: usize) -> Answer<()> {
         return invalid(format!("{field} has characters other than printable ASCII"));
     }
     Ok(())
+}
+
+/// A media type: `type/subtype`, and at most a charset.
+pub fn media_type(field: &str, value: &str) -> Answer<()> {
+    text(field, value, MAX_SHORT_TEXT)?;
+    match MediaType::parse(value) {
+        Some(_) => Ok(()),
+        None => invalid(format!("{field} is no media type: type/subtype, or with ; charset=name behind it")),
+    }
 }
 
 /// A SHA-256 digest.
@@ -122,7 +184,7 @@ pub fn assets(assets: &[Asset]) -> Answer<()> {
         }
         text("name", &asset.name, MAX_SHORT_TEXT)?;
         maybe_text("description", &asset.description, MAX_LONG_TEXT)?;
-        header_text("mime_type", &asset.mime_type, MAX_SHORT_TEXT)?;
+        media_type("mime_type", &asset.mime_type)?;
         texts("tags", &asset.tags)?;
         detail(&asset.detail)?;
         location(&asset.location)?;

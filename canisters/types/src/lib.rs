@@ -3,18 +3,23 @@
 pub mod check;
 pub mod fees;
 pub mod limits;
+pub mod media_type;
 pub mod record_kinds;
 
 mod access;
 mod blob;
 mod http;
 mod migration;
+mod policy;
+mod quota;
 mod record;
 
 pub use access::*;
 pub use blob::*;
 pub use http::*;
 pub use migration::*;
+pub use policy::*;
+pub use quota::*;
 pub use record::*;
 
 use candid::{CandidType, Nat, Principal};

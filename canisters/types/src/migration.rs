@@ -145,8 +145,35 @@ pub struct PersonalInit {
     pub capsule_id: String,
     pub hub: Principal,
     pub operators: Vec<Principal>,
-    /// 32 bytes; signs asset tokens.
-    pub token_secret: ByteBuf,
+}
+
+/// What the tokens that the hub gave out are told by.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct HubTokens {
+    /// 32 bytes.
+    pub secret: ByteBuf,
+    /// Tokens made at an earlier count of revocations are worth nothing.
+    pub from: u32,
+}
+
+/// An owner's leave to hand the personal canister off, and to whom.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct HandoffConsent {
+    pub controllers: Vec<Principal>,
+    /// Those of the controllers who were owners when it was given: it is void without any of them.
+    pub owners: Vec<Principal>,
+    pub given_by: Principal,
+    pub given_at: Time,
+    pub expires_at: Time,
+}
+
+/// What a personal canister tells its hub at the hand-off.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct HandoffTerms {
+    /// Whether the principal that was asked about is an owner.
+    pub is_owner: bool,
+    /// The consent that is valid now.
+    pub consent: Option<HandoffConsent>,
 }
 
 #[derive(CandidType, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Access entries: which kinds there are, and that nobody grants more than they could.
+//! Access entries: which kinds there are, and that nobody grants more, or for longer, than they could.
 
 use super::{Editable, Stamp, Stamped};
 use crate::store::{Access, Store};
@@ -30,6 +30,7 @@ impl Stamped for AccessEntry {
             invited_by: stamp.author,
             created_at: stamp.created_at,
             updated_at: stamp.updated_at,
+            is_derived: stamp.is_derived,
         }
     }
 
@@ -38,6 +39,7 @@ impl Stamped for AccessEntry {
             id: self.id.clone(),
             capsule_id: self.capsule_id.clone(),
             author: self.invited_by.clone(),
+            is_derived: self.is_derived,
             created_at: self.created_at,
             updated_at: self.updated_at,
             uploaded_at: self.created_at,
@@ -45,12 +47,14 @@ impl Stamped for AccessEntry {
     }
 
     fn restamp(self, stamp: Stamp) -> Self {
-        let Stamp { id, capsule_id, author, created_at, updated_at, .. } = stamp;
-        AccessEntry { id, capsule_id, invited_by: author, created_at, updated_at, ..self }
+        let Stamp { id, capsule_id, author, is_derived, created_at, updated_at, .. } = stamp;
+        AccessEntry { id, capsule_id, invited_by: author, is_derived, created_at, updated_at, ..self }
     }
 }
 
 impl Editable for AccessEntry {
+    const IS_GRANT: bool = true;
+
     fn resource(&self, place: Place) -> Resource {
         match place {
             Place::Target => self.resource.clone(),
@@ -129,10 +133,12 @@ impl Editable for AccessEntry {
         self.check_touch(call, access)
     }
 
-    /// Nobody grants, changes or takes away more than they could grant themselves.
+    /// Nobody grants, changes or takes away more than they could grant themselves; what everybody may
+    /// see is for those who manage it.
     fn check_touch<M: StableMemory>(&self, call: &Call, access: &Access<'_, M>) -> Answer<()> {
         let own = access.effective(Some(&call.person()), &self.resource)?;
-        if self.permissions & !rules::grantable(own) != 0 {
+        let is_shown_to_all = self.is_public && own & rules::MANAGE == 0;
+        if is_shown_to_all || self.permissions & !rules::grantable(own) != 0 {
             return Err(unauthorized(call));
         }
         Ok(())

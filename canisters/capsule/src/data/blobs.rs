@@ -22,7 +22,7 @@ impl<M: StableMemory> Store<M> {
         length: u64,
     ) -> Answer<UploadStatus> {
         let sha256 = self.uploader(call, capsule, sha256)?;
-        self.blobs.begin_upload(capsule, &sha256, length)
+        self.blobs.begin_upload(capsule, &sha256, length, &self.quotas, call.at)
     }
 
     pub fn uploads_put_chunk(
@@ -34,7 +34,7 @@ impl<M: StableMemory> Store<M> {
         bytes: &[u8],
     ) -> Answer<()> {
         let sha256 = self.uploader(call, capsule, sha256)?;
-        self.blobs.put_chunk(capsule, &sha256, index, bytes)
+        self.blobs.put_chunk(capsule, &sha256, index, bytes, call.at)
     }
 
     pub fn uploads_finish(&mut self, call: &Call, capsule: &str, sha256: &[u8]) -> Answer<UploadStatus> {
@@ -53,6 +53,21 @@ impl<M: StableMemory> Store<M> {
         let (_, needed) = rule(RecordKind::Blob, Action::Read);
         self.allow_read(call, &access, &Resource::Capsule, needed)?;
         self.blobs.upload_status(capsule, &check::digest(sha256)?)
+    }
+
+    /// The uploads that no memory refers to yet, in SHA-256 order.
+    pub fn uploads_list(
+        &self,
+        call: &Call,
+        capsule: &str,
+        after: Option<&[u8]>,
+        limit: u32,
+    ) -> Answer<Page<OpenUpload, ByteBuf>> {
+        let access = self.reading(call, capsule)?;
+        let (_, needed) = rule(RecordKind::Blob, Action::Read);
+        self.allow_read(call, &access, &Resource::Capsule, needed)?;
+        after.map_or(Ok(()), |after| check::digest(after).map(drop))?;
+        Ok(self.blobs.list_uploads(capsule, after, check::limit(limit)? as u32))
     }
 
     /// Ok where the caller may upload into the capsule now.

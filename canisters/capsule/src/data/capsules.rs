@@ -40,6 +40,7 @@ impl<M: StableMemory> Store<M> {
         if let Some(existing) = self.capsule_of(call, &subject)? {
             return Ok(existing);
         }
+        check::owners(std::slice::from_ref(&subject), self.hub)?;
         let id = loop {
             let id = format!("capsule-{}", self.header.next_number());
             if self.registry.find(&id).is_none() {
@@ -100,17 +101,28 @@ impl<M: StableMemory> Store<M> {
             let Some(id) = self.next_capsule(call, &person, last.as_deref()) else {
                 return Ok(Page { items, next: None });
             };
-            if !self.registry.get(&id)?.deleting {
-                let access = Access::new(&self.records, &id, call.at)?;
-                let (_, needed) = rule(RecordKind::Capsule, Action::Read);
-                if self.allow_read(call, &access, &Resource::Capsule, needed).is_ok() {
-                    items.push(self.summary_of(access.capsule())?);
-                }
+            if let Some(access) = self.listed(call, &id)? {
+                items.push(self.summary_of(access.capsule())?);
             }
             last = Some(id);
         }
         let next = self.next_capsule(call, &person, last.as_deref()).and(last);
         Ok(Page { items, next })
+    }
+
+    /// The access rules of a capsule that the caller sees in the list.
+    fn listed(&self, call: &Call, id: &str) -> Answer<Option<Access<'_, M>>> {
+        let registration = self.registry.get(id)?;
+        if registration.deleting {
+            return Ok(None);
+        }
+        if let Residence::MovedTo(_) = registration.residence {
+            return Ok(self.exporting(call, id).ok());
+        }
+        let access = Access::new(&self.records, id, call.at)?;
+        let (_, needed) = rule(RecordKind::Capsule, Action::Read);
+        let is_seen = self.allow_read(call, &access, &Resource::Capsule, needed).is_ok();
+        Ok(Some(access).filter(|_| is_seen))
     }
 
     fn next_capsule(&self, call: &Call, person: &PersonRef, after: Option<&str>) -> Option<String> {
@@ -154,10 +166,7 @@ impl<M: StableMemory> Store<M> {
         let old = access.capsule().clone();
         let mut new = old.clone();
         if let Some(owners) = update.owners {
-            check::persons("owners", &owners, MAX_OWNERS)?;
-            if owners.is_empty() {
-                return Err(Error::Invalid("a capsule has at least one owner".into()));
-            }
+            check::owners(&owners, self.hub)?;
             let known = |person: &PersonRef| old.owners.iter().find(|owner| owner.person == *person).cloned();
             new.owners = owners
                 .into_iter()
@@ -190,35 +199,76 @@ impl<M: StableMemory> Store<M> {
         Ok(new)
     }
 
-    /// Deletes a capsule with all that is in it. Work is bounded: where something is left the
+    /// Suspends a capsule, or ends that: by operators, whether they may read it or not.
+    pub fn capsules_suspend(&mut self, call: &Call, capsule: &str, suspended: bool) -> Answer<()> {
+        if !call.operator {
+            return Err(unauthorized(call));
+        }
+        self.registry.change(capsule, |known| known.suspended = suspended)?;
+        Ok(())
+    }
+
+    /// Deletes a capsule with all that is in it: by its owners, or, suspended, by operators. Work is bounded: where something is left the
     /// answer is a Conflict that says so, the capsule is not there any more for anybody else, and
     /// the call is repeated.
     pub fn capsules_delete(&mut self, call: &Call, capsule: &str) -> Answer<()> {
         let registration = self.registry.get(capsule)?;
         let access = Access::new(&self.records, capsule, call.at)?;
         let (_, needed) = rule(RecordKind::Capsule, Action::Delete);
-        self.allow(call, &access, &Resource::Capsule, needed)?;
+        if call.operator && registration.suspended {
+            if let Residence::MovedTo(canister) = registration.residence {
+                return Err(Error::Moved(canister));
+            }
+        } else {
+            self.allow(call, &access, &Resource::Capsule, needed)?;
+            if !registration.deleting {
+                self.writable(call, capsule)?;
+            }
+        }
         if !registration.deleting {
-            self.writable(call, capsule)?;
             self.registry.change(capsule, |known| known.deleting = true)?;
         }
-        // first what is certified, which is shown for as long as that is so
+        self.delete_content(capsule)?;
+        self.registry.remove(capsule);
+        Ok(())
+    }
+
+    /// Deletes what is left here of a capsule that was handed off. Where it lives stays known, and
+    /// which memories it had: who asks for them is sent there. Bounded as `capsules_delete` is.
+    pub fn delete_copy(&mut self, capsule: &str) -> Answer<()> {
+        if self.registry.get(capsule)?.handed_off_to().is_none() {
+            return Err(Error::Conflict(format!("capsule {capsule} is not handed off")));
+        }
+        self.registry.change(capsule, |known| known.certified_root = None)?;
+        if !self.records.contains(capsule, RecordKind::Capsule, capsule) {
+            return Ok(());
+        }
+        let head: Capsule = self.records.get(capsule, capsule)?;
+        self.delete_content(capsule)?;
+        self.records.index.remember_subject(capsule, &head.subject);
+        Ok(())
+    }
+
+    fn delete_content(&mut self, capsule: &str) -> Answer<()> {
+        let has_moved = self.registry.get(capsule)?.handed_off_to().is_some();
         let mut left = DELETED_AT_ONCE;
+        // first what is certified, which is shown for as long as that is so
         left -= self.http.withdraw_some(capsule, left);
         // the head goes last: it says who may go on deleting
         for kind in stored_kinds().filter(|&kind| kind != RecordKind::Capsule) {
             let ids: Vec<String> = self.records.ids(capsule, kind, None).take(left).collect();
             for id in &ids {
                 self.remove_kind(capsule, kind, id)?;
+                if has_moved && kind == RecordKind::Memory {
+                    self.records.index.remember_memory(capsule, id);
+                }
             }
             left -= ids.len();
         }
         if left == 0 || !self.blobs.detach_all(capsule, left) {
             return Err(Error::Conflict("not everything is deleted yet: call again".into()));
         }
-        self.remove::<Capsule>(capsule, capsule)?;
-        self.registry.remove(capsule);
-        Ok(())
+        self.remove::<Capsule>(capsule, capsule)
     }
 
     fn remove_kind(&mut self, capsule: &str, kind: RecordKind, id: &str) -> Answer<()> {

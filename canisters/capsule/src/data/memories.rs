@@ -45,6 +45,7 @@ impl Stamped for Memory {
             id: self.id.clone(),
             capsule_id: self.capsule_id.clone(),
             author: self.metadata.created_by.clone(),
+            is_derived: false,
             created_at: self.metadata.created_at,
             updated_at: self.metadata.updated_at,
             uploaded_at: self.metadata.uploaded_at,
@@ -52,7 +53,7 @@ impl Stamped for Memory {
     }
 
     fn restamp(self, stamp: Stamp) -> Self {
-        let Stamp { id, capsule_id, author, created_at, updated_at, uploaded_at } = stamp;
+        let Stamp { id, capsule_id, author, created_at, updated_at, uploaded_at, .. } = stamp;
         let metadata =
             MemoryMetadata { created_by: author, created_at, updated_at, uploaded_at, ..self.metadata };
         Memory { id, capsule_id, metadata, assets: self.assets }

@@ -25,6 +25,9 @@ use types::*;
 
 /// A kind of record that callers create, update and delete.
 pub trait Editable: Stamped {
+    /// It gives something to somebody, so that who made it last and by what right is part of it.
+    const IS_GRANT: bool = false;
+
     /// The resource at a place of the rules.
     fn resource(&self, place: Place) -> Resource;
     /// Whether a person may read it besides those whom the rules name.
@@ -64,6 +67,7 @@ impl<M: StableMemory> Store<M> {
             id: given.clone().unwrap_or_default(),
             capsule_id: capsule.into(),
             author: Some(call.person()),
+            is_derived: R::IS_GRANT && !access.manages_by_right(&call.person())?,
             created_at: call.at,
             updated_at: call.at,
             uploaded_at: call.at,
@@ -154,7 +158,12 @@ impl<M: StableMemory> Store<M> {
         if R::given_id(&input).is_some_and(|given| given != id) {
             return Err(Error::Invalid(format!("the id of {} {id} cannot be changed", noun(R::KIND))));
         }
-        let record = R::make(input, Stamp { updated_at: call.at, ..old.stamp() });
+        let mut stamp = Stamp { updated_at: call.at, ..old.stamp() };
+        if R::IS_GRANT {
+            stamp.author = Some(call.person());
+            stamp.is_derived = !access.manages_by_right(&call.person())?;
+        }
+        let record = R::make(input, stamp);
         let (place, needed) = rule(R::KIND, Action::Create);
         if record.resource(place) != old.resource(place) {
             self.allow(call, &access, &existing(&access, record.resource(place)), needed)?;

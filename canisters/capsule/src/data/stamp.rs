@@ -11,6 +11,8 @@ pub struct Stamp {
     pub author: Option<PersonRef>,
     pub created_at: Time,
     pub updated_at: Time,
+    /// Of an access entry: its author could grant only what was granted to them.
+    pub is_derived: bool,
     /// Of a memory; other kinds have it equal to created_at.
     pub uploaded_at: Time,
 }
@@ -48,6 +50,7 @@ macro_rules! stamped {
                     id: self.id.clone(),
                     capsule_id: self.capsule_id.clone(),
                     author: None,
+                    is_derived: false,
                     created_at: self.created_at,
                     updated_at: self.updated_at,
                     uploaded_at: self.created_at,

@@ -1,6 +1,9 @@
 //! What is answered to a request for an asset that may be seen: status, headers, which bytes.
 
-use super::headers::{content_disposition, content_type, etag, header, none_match, range, Ranged};
+use super::headers::{
+    content_disposition, content_type, etag, header, none_match, range, security_policy, Ranged, SANDBOX,
+};
+use super::link_page::link_page;
 use super::Assets;
 use storage::digest::sha256;
 use types::limits::CHUNK_SIZE;
@@ -15,6 +18,8 @@ pub(super) struct Shown {
     pub sha256: Digest,
     pub length: u64,
     public: bool,
+    /// It stands for an asset that is elsewhere: a page with its link, of our own making.
+    is_link: bool,
 }
 
 /// Which part of an asset is answered.
@@ -25,8 +30,6 @@ pub(super) enum Choice {
     Part(u64, u64),
     NotModified,
     Unsatisfiable,
-    /// The asset is at a URL elsewhere.
-    Elsewhere,
 }
 
 /// A request that a certified answer is prepared for: the method, and the header that decides.
@@ -39,23 +42,21 @@ pub(super) struct Form {
 
 impl Shown {
     /// None where the record names bytes that cannot be: no SHA-256, no URL.
-    pub fn new(asset: Asset, public: bool) -> Option<Self> {
+    pub fn new(mut asset: Asset, public: bool) -> Option<Self> {
+        let is_link = matches!(asset.location, AssetLocation::External { .. });
+        if let AssetLocation::External { url, .. } = &asset.location {
+            asset.location = AssetLocation::Inline(link_page(url)?.into_bytes().into());
+        }
         let (sha256, length) = match &asset.location {
             AssetLocation::Inline(bytes) => (sha256(bytes), bytes.len() as u64),
             AssetLocation::Internal { sha256, length } => (sha256.as_slice().try_into().ok()?, *length),
-            AssetLocation::External { url, .. } => {
-                let web = url.starts_with("https://") || url.starts_with("http://");
-                (web && url.bytes().all(|byte| byte.is_ascii_graphic())).then_some(([0; 32], 0))?
-            }
+            AssetLocation::External { .. } => return None,
         };
-        Some(Shown { asset, sha256, length, public })
+        Some(Shown { asset, sha256, length, public, is_link })
     }
 
     /// What this request gets of the asset.
     pub fn choose(&self, request: &HttpRequest) -> Choice {
-        if self.is_elsewhere() {
-            return Choice::Elsewhere;
-        }
         let tag = etag(&self.sha256);
         if header(request, "if-none-match").is_some_and(|value| none_match(value, &tag)) {
             return Choice::NotModified;
@@ -93,12 +94,8 @@ impl Shown {
     /// The requests that certified answers are prepared for: whole, unchanged, and the ranges that
     /// browsers ask for one after the other (a chunk each), and to try whether there are ranges.
     pub fn forms(&self) -> Vec<Form> {
-        let choice = if self.is_elsewhere() { Choice::Elsewhere } else { Choice::Whole };
         let mut forms: Vec<Form> =
-            ["GET", "HEAD"].map(|method| Form { method, condition: None, choice }).into();
-        if self.is_elsewhere() {
-            return forms;
-        }
+            ["GET", "HEAD"].map(|method| Form { method, condition: None, choice: Choice::Whole }).into();
         let mut get = |name, value, choice| {
             forms.push(Form { method: "GET", condition: Some((name, value)), choice });
         };
@@ -119,19 +116,21 @@ impl Shown {
     pub fn head(&self, choice: Choice, method: &str) -> (u16, Vec<(String, String)>) {
         let mut headers = Vec::new();
         let mut add = |name: &str, value: String| headers.push((name.to_owned(), value));
-        if let (Choice::Elsewhere, AssetLocation::External { url, .. }) = (choice, &self.asset.location) {
-            add("Location", url.clone());
-        } else {
-            add("ETag", etag(&self.sha256));
-            add("Accept-Ranges", "bytes".into());
-        }
+        add("ETag", etag(&self.sha256));
+        add("Accept-Ranges", "bytes".into());
+        let mime_type = &self.asset.mime_type;
         match choice {
-            Choice::Whole | Choice::Part(..) => {
-                add("Content-Type", content_type(&self.asset.mime_type).into());
-                add("Content-Disposition", content_disposition(&self.asset.name, &self.asset.mime_type));
+            Choice::Whole | Choice::Part(..) if self.is_link => {
+                add("Content-Type", "text/html; charset=utf-8".into());
             }
-            Choice::NotModified | Choice::Unsatisfiable | Choice::Elsewhere => {}
+            Choice::Whole | Choice::Part(..) => {
+                add("Content-Type", content_type(mime_type));
+                add("Content-Disposition", content_disposition(&self.asset.name, mime_type));
+            }
+            Choice::NotModified | Choice::Unsatisfiable => {}
         }
+        let policy = if self.is_link { SANDBOX } else { security_policy(mime_type) };
+        add(super::POLICY, policy.into());
         match choice {
             Choice::Part(first, last) => {
                 add("Content-Range", format!("bytes {first}-{last}/{}", self.length))
@@ -146,7 +145,6 @@ impl Shown {
             Choice::Whole => 200,
             Choice::Part(..) => 206,
             Choice::NotModified => 304,
-            Choice::Elsewhere => 307,
             Choice::Unsatisfiable => 416,
         };
         (status, headers)
@@ -189,9 +187,5 @@ impl Shown {
             AssetLocation::Internal { .. } => assets.read_blob(&self.sha256, start, length),
             AssetLocation::External { .. } => None,
         }
-    }
-
-    fn is_elsewhere(&self) -> bool {
-        matches!(self.asset.location, AssetLocation::External { .. })
     }
 }

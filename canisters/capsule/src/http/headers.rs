@@ -1,7 +1,9 @@
-//! Header fields: content types, file names, entity tags, ranges (RFC 9110, RFC 6266, RFC 8187).
+//! Header fields: content types and what they may do, file names, entity tags, ranges (RFC 9110, RFC 6266,
+//! RFC 8187, CSP 3).
 
 use super::names::percent_encode;
 use storage::digest::hex;
+use types::media_type::MediaType;
 use types::{Digest, HttpRequest};
 
 /// The value of a request's header; the first one where there are several.
@@ -9,23 +11,77 @@ pub(super) fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str
     request.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
 }
 
-/// A recorded MIME type as a Content-Type: what could break the header is answered as bytes.
-pub(super) fn content_type(mime_type: &str) -> &str {
-    let clean = mime_type.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
-    match mime_type.split_once('/') {
-        Some((kind, rest)) if clean && !kind.is_empty() && !rest.is_empty() => mime_type,
-        _ => "application/octet-stream",
+/// What a browser shows in its own window without running anything of it; everything else it saves.
+const SHOWN: [&str; 36] = [
+    "application/pdf",
+    "audio/aac",
+    "audio/flac",
+    "audio/mp3",
+    "audio/mp4",
+    "audio/mpeg",
+    "audio/ogg",
+    "audio/opus",
+    "audio/wav",
+    "audio/wave",
+    "audio/webm",
+    "audio/x-aac",
+    "audio/x-flac",
+    "audio/x-m4a",
+    "audio/x-wav",
+    "image/apng",
+    "image/avif",
+    "image/bmp",
+    "image/gif",
+    "image/heic",
+    "image/heif",
+    "image/jpeg",
+    "image/jpg",
+    "image/jxl",
+    "image/png",
+    "image/tiff",
+    "image/vnd.microsoft.icon",
+    "image/webp",
+    "image/x-icon",
+    "text/plain",
+    "video/mp4",
+    "video/mpeg",
+    "video/ogg",
+    "video/quicktime",
+    "video/webm",
+    "video/x-matroska",
+];
+
+/// What everything from users is bound to: no script, nothing from anywhere else, an origin of its own.
+/// What browsers build around a picture or a film may have its own bytes and styles.
+pub(super) const SANDBOX: &str =
+    "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox";
+/// The same for a PDF, without the sandbox: browsers do not open their viewer in one. The viewer has an
+/// origin of its own, and no browser takes bytes of this type for anything else.
+const VIEWER: &str = "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'";
+
+/// A recorded media type as a Content-Type: what is none is answered as bytes, text says its charset.
+pub(super) fn content_type(mime_type: &str) -> String {
+    match MediaType::parse(mime_type) {
+        None => "application/octet-stream".into(),
+        Some(MediaType { essence, charset: Some(charset) }) => format!("{essence}; charset={charset}"),
+        Some(MediaType { essence, charset: None }) if essence.starts_with("text/") => {
+            format!("{essence}; charset=utf-8")
+        }
+        Some(MediaType { essence, charset: None }) => essence,
+    }
+}
+
+/// The Content-Security-Policy of bytes with a recorded media type.
+pub(super) fn security_policy(mime_type: &str) -> &'static str {
+    match MediaType::parse(mime_type) {
+        Some(MediaType { essence, .. }) if essence == "application/pdf" => VIEWER,
+        _ => SANDBOX,
     }
 }
 
 /// A Content-Disposition that shows what browsers show without running it, and saves the rest.
 pub(super) fn content_disposition(name: &str, mime_type: &str) -> String {
-    let kind = mime_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let shown = (kind.starts_with("image/") && kind != "image/svg+xml")
-        || kind.starts_with("video/")
-        || kind.starts_with("audio/")
-        || kind == "application/pdf"
-        || kind == "text/plain";
+    let shown = MediaType::parse(mime_type).is_some_and(|found| SHOWN.contains(&found.essence.as_str()));
     let disposition = if shown { "inline" } else { "attachment" };
     let name: String =
         name.chars().map(|c| if c.is_control() || c == '/' || c == '\\' { '_' } else { c }).collect();
@@ -132,11 +188,65 @@ mod tests {
     }
 
     #[test]
-    fn content_types_that_are_none_become_bytes() {
-        assert_eq!(content_type("text/plain; charset=utf-8"), "text/plain; charset=utf-8");
-        for broken in ["", "jpeg", "/", "image/", "image/jpeg\r\nx: y", "image/é"] {
-            assert_eq!(content_type(broken), "application/octet-stream", "{broken}");
+    fn text_says_its_charset() {
+        for (recorded, expected) in [
+            ("text/plain", "text/plain; charset=utf-8"),
+            ("Text/Plain ;charset=latin1", "text/plain; charset=latin1"),
+            ("text/markdown", "text/markdown; charset=utf-8"),
+            ("image/PNG", "image/png"),
+        ] {
+            assert_eq!(content_type(recorded), expected);
         }
+    }
+
+    #[test]
+    fn what_is_no_media_type_is_bytes_to_be_saved() {
+        for broken in [
+            "",
+            "jpeg",
+            "/",
+            "image/",
+            "image/jpeg\r\nx: y",
+            "image/é",
+            "image/png,text/html",
+            "audio/x,text/html",
+            "image/svg+xml,image/svg+xml",
+            "image/png; charset=utf-8; x=y",
+        ] {
+            assert_eq!(content_type(broken), "application/octet-stream", "{broken}");
+            assert_eq!(content_disposition("a", broken), "attachment; filename=\"a\"", "{broken}");
+            assert_eq!(security_policy(broken), SANDBOX, "{broken}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_listed_is_shown() {
+        for active in [
+            "text/html",
+            "TEXT/HTML; charset=utf-8",
+            "image/svg+xml",
+            "application/xhtml+xml",
+            "text/xml",
+            "text/css",
+            "text/javascript",
+            "application/wasm",
+            "multipart/x-mixed-replace",
+            "image/unheard-of",
+            "audio/x",
+        ] {
+            assert!(content_disposition("", active) == "attachment", "{active}");
+        }
+        for passive in [
+            "image/png",
+            "IMAGE/JPEG",
+            "video/mp4",
+            "audio/mpeg",
+            "text/plain;charset=utf-8",
+            "application/pdf",
+        ] {
+            assert!(content_disposition("", passive) == "inline", "{passive}");
+        }
+        assert!(SHOWN.is_sorted());
     }
 
     #[test]
@@ -157,7 +267,7 @@ mod tests {
     proptest! {
         #[test]
         fn headers_are_clean_whatever_the_record_says(name in "\\PC{0,30}|[\\x00-\\x7f]{0,30}", mime in "[\\x00-\\x7f]{0,30}") {
-            for value in [content_disposition(&name, &mime), content_type(&mime).to_owned()] {
+            for value in [content_disposition(&name, &mime), content_type(&mime)] {
                 prop_assert!(value.bytes().all(|byte| (0x20..=0x7e).contains(&byte)), "{:?}", value);
             }
         }

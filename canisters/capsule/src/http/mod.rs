@@ -2,23 +2,25 @@
 //!
 //! `GET` and `HEAD` of `/asset/{memory}/{variant}`, to everybody where the memory is public, else with
 //! a token (`?token=` or `Authorization: Bearer`); `/health`. Answers longer than a chunk are
-//! streamed. What moved is redirected by 308. Nothing here changes a capsule.
+//! streamed. What moved is redirected by 308; of what is elsewhere a page shows the link. Everything
+//! from users comes under a policy that runs nothing of it. Nothing here changes a capsule.
 
 mod answer;
 mod certify;
 mod headers;
+mod link_page;
 mod names;
 mod redirect;
 
 pub use certify::certified_data;
 pub use names::{asset_path, percent_encode, variant_name};
 
-use crate::registry::Residence;
-use crate::tokens::{self, TokenError};
+use crate::registry::{Residence, TokenKey};
+use crate::tokens::{self, Minter, Scope, TokenError};
 use answer::{Choice, Shown};
 use candid::Principal;
 use certify::{Certifier, Proof, HEALTH};
-use headers::header;
+use headers::{header, SANDBOX};
 use ic_stable_structures::memory_manager::MemoryManager;
 use ic_stable_structures::{Memory as StableMemory, StableBTreeMap};
 use names::{percent_decode, query_parameter, variant_of};
@@ -30,6 +32,8 @@ use types::*;
 /// The permission bit that fetching an asset needs: view.
 const VIEW: u8 = 1;
 
+/// The header that says what a page may do.
+const POLICY: &str = "Content-Security-Policy";
 const STREAMING_METHOD: &str = "http_request_streaming_callback";
 
 /// What the HTTP side needs to know about capsules.
@@ -38,8 +42,14 @@ pub trait Assets {
     fn capsule_with(&self, memory: &str) -> Option<String>;
     /// Where a capsule lives; None for an unknown one.
     fn residence(&self, capsule: &str) -> Option<Residence>;
-    /// The secret that signs the capsule's tokens.
-    fn token_secret(&self, capsule: &str) -> Option<Vec<u8>>;
+    /// Whether operators have the capsule served to nobody; what is certified of it as well.
+    fn is_suspended(&self, capsule: &str) -> bool;
+    /// What tokens of a memory are told by.
+    fn token_keys(&self, capsule: &str, memory: &str) -> Vec<TokenKey>;
+    /// Whether the hub's tokens were good here once, and are not any more.
+    fn hub_tokens_ended(&self, capsule: &str) -> bool;
+    /// Whether a person has permissions on a memory, at that time.
+    fn has(&self, person: Principal, permissions: u32, capsule: &str, memory: &str, at: Time) -> bool;
     fn memory(&self, capsule: &str, memory: &str) -> Option<Memory>;
     /// Whether everybody may view the memory at that time.
     fn is_public(&self, capsule: &str, memory: &str, at: Time) -> bool;
@@ -51,7 +61,7 @@ pub trait Assets {
 }
 
 /// What an answer depends on besides the request.
-pub struct Context {
+pub struct Context<'a> {
     /// This canister.
     pub me: Principal,
     pub now: Time,
@@ -59,6 +69,8 @@ pub struct Context {
     pub certificate: Option<Vec<u8>>,
     /// Hash of the labelled branch `manifest` of the certified data.
     pub manifest_branch: Digest,
+    /// Whether somebody is an operator of this canister now.
+    pub is_operator: &'a dyn Fn(&Principal) -> bool,
 }
 
 /// The HTTP side of a canister.
@@ -95,6 +107,11 @@ const TOKEN_EXPIRED: Fixed = Fixed {
     body: "The token has expired.\n",
 };
 const FORBIDDEN: Fixed = Fixed { status: 403, header: None, body: "The token is for something else.\n" };
+const ENDED: Fixed = Fixed {
+    status: 403,
+    header: None,
+    body: "This link has ended. Ask whoever gave it to you for a new one.\n",
+};
 const NOT_FOUND: Fixed = Fixed { status: 404, header: None, body: "There is nothing here.\n" };
 const NOT_ALLOWED: Fixed =
     Fixed { status: 405, header: Some(("Allow", "GET, HEAD")), body: "Only GET and HEAD.\n" };
@@ -122,10 +139,14 @@ fn common_headers(mut headers: Vec<(String, String)>) -> Vec<(String, String)> {
     for (name, value) in [
         ("X-Content-Type-Options", "nosniff"),
         ("Referrer-Policy", "no-referrer"),
+        ("Cross-Origin-Resource-Policy", "cross-origin"),
         ("Access-Control-Allow-Origin", "*"),
         ("Access-Control-Expose-Headers", "ETag, Accept-Ranges, Content-Range, Content-Disposition"),
     ] {
         headers.push((name.into(), value.into()));
+    }
+    if !headers.iter().any(|(name, _)| name == POLICY) {
+        headers.push((POLICY.into(), SANDBOX.into()));
     }
     headers
 }
@@ -143,7 +164,7 @@ struct Ask<'a> {
     method: &'a str,
     /// Percent-decoded.
     path: &'a str,
-    context: &'a Context,
+    context: &'a Context<'a>,
 }
 
 impl Ask<'_> {
@@ -350,7 +371,9 @@ impl<M: StableMemory> Http<M> {
     /// has become of its capsule meanwhile: any other answer would be taken for a forgery.
     fn visibility<A: Assets>(&self, wanted: &Wanted, assets: &A, context: &Context) -> Visibility {
         let here = assets.capsule_with(&wanted.memory);
-        if let Some(capsule) = here.as_ref().filter(|capsule| self.certifier.has(capsule, &wanted.memory)) {
+        let is_shown =
+            |capsule: &&String| self.certifier.has(capsule, &wanted.memory) && !assets.is_suspended(capsule);
+        if let Some(capsule) = here.as_ref().filter(is_shown) {
             return show(capsule, wanted, Reason::Certified, assets);
         }
         visibility(here, wanted, assets, context)
@@ -391,13 +414,53 @@ fn visibility<A: Assets>(here: Option<String>, wanted: &Wanted, assets: &A, cont
         return show(&capsule, wanted, Reason::Public, assets);
     }
     let Some(token) = wanted.token else { return Visibility::Refused(&TOKEN_NEEDED) };
-    let Some(secret) = assets.token_secret(&capsule) else { return Visibility::Refused(&TOKEN_REFUSED) };
+    match judge(token, wanted, &capsule, assets, context) {
+        Ok(()) => show(&capsule, wanted, Reason::Token, assets),
+        Err(refusal) => Visibility::Refused(refusal),
+    }
+}
+
+/// Whether a token opens an asset: signed here, for it, not expired, not revoked, and by somebody who
+/// may still view it.
+fn judge<A: Assets>(
+    token: &str,
+    wanted: &Wanted,
+    capsule: &str,
+    assets: &A,
+    context: &Context,
+) -> Result<(), &'static Fixed> {
     let (variant, now) = (variant_name(&wanted.variant), context.now / 1_000_000_000);
-    match tokens::verify(&secret, token, &wanted.memory, &variant, VIEW, now) {
-        Ok(scope) if scope.capsule == capsule => show(&capsule, wanted, Reason::Token, assets),
-        Err(TokenError::Expired) => Visibility::Refused(&TOKEN_EXPIRED),
-        Ok(_) | Err(TokenError::WrongScope) => Visibility::Refused(&FORBIDDEN),
-        Err(TokenError::Malformed | TokenError::WrongSignature) => Visibility::Refused(&TOKEN_REFUSED),
+    let verified =
+        assets.token_keys(capsule, &wanted.memory).into_iter().find_map(|key| {
+            match tokens::verify(&key.secret, token, &wanted.memory, &variant, VIEW, now) {
+                Err(TokenError::WrongSignature) => None,
+                other => Some(other.map(|scope| (scope, key.from))),
+            }
+        });
+    let (scope, from) = verified.unwrap_or(Err(TokenError::WrongSignature)).map_err(|error| match error {
+        TokenError::Expired => &TOKEN_EXPIRED,
+        TokenError::WrongScope => &FORBIDDEN,
+        TokenError::WrongSignature if tokens::claims(token).is_ok() && assets.hub_tokens_ended(capsule) => {
+            &ENDED
+        }
+        TokenError::Malformed | TokenError::WrongSignature => &TOKEN_REFUSED,
+    })?;
+    if scope.capsule != capsule {
+        return Err(&FORBIDDEN);
+    }
+    if scope.revocations < from || !may_still(&scope, assets, context) {
+        return Err(&ENDED);
+    }
+    Ok(())
+}
+
+/// Whether the right by which a token was made is there now.
+fn may_still<A: Assets>(scope: &Scope, assets: &A, context: &Context) -> bool {
+    match scope.minter {
+        Minter::Person(person) => {
+            assets.has(person, scope.permissions.into(), &scope.capsule, &scope.memory, context.now)
+        }
+        Minter::Operator(operator) => (context.is_operator)(&operator),
     }
 }
 

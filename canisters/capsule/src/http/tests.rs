@@ -19,6 +19,14 @@ fn hub() -> Principal {
     Principal::from_slice(&[1; 10])
 }
 
+fn guest() -> Principal {
+    Principal::from_slice(&[3; 10])
+}
+
+fn operator() -> Principal {
+    Principal::from_slice(&[4; 10])
+}
+
 fn personal() -> Principal {
     Principal::from_slice(&[2; 10])
 }
@@ -31,12 +39,20 @@ struct World {
     public: BTreeSet<(String, String)>,
     scheduled: BTreeSet<(String, String)>,
     moved: BTreeSet<String>,
+    /// Who may view and download everything, for an hour.
+    guest: Option<Principal>,
+    tokens_from: u32,
+    hub_tokens_ended: bool,
     key: PrivateKey,
 }
 
 impl Assets for World {
     fn capsule_with(&self, memory: &str) -> Option<String> {
         self.records.keys().find(|(_, id)| id == memory).map(|(capsule, _)| capsule.clone())
+    }
+
+    fn is_suspended(&self, _: &str) -> bool {
+        false
     }
 
     fn residence(&self, capsule: &str) -> Option<Residence> {
@@ -46,8 +62,16 @@ impl Assets for World {
         )
     }
 
-    fn token_secret(&self, _: &str) -> Option<Vec<u8>> {
-        Some(SECRET.to_vec())
+    fn token_keys(&self, _: &str, _: &str) -> Vec<TokenKey> {
+        vec![TokenKey { secret: ByteBuf::from(SECRET), from: self.tokens_from }]
+    }
+
+    fn hub_tokens_ended(&self, _: &str) -> bool {
+        self.hub_tokens_ended
+    }
+
+    fn has(&self, person: Principal, permissions: u32, _: &str, _: &str, at: Time) -> bool {
+        self.guest == Some(person) && permissions & !3 == 0 && at < NOW + 3_600_000_000_000
     }
 
     fn memory(&self, capsule: &str, memory: &str) -> Option<Memory> {
@@ -95,9 +119,9 @@ impl World {
         let mut blobs = Blobs::init(&manager);
         for bytes in [&LONG[..], b""] {
             let sha = sha256(bytes);
-            blobs.begin_upload("a", &sha, bytes.len() as u64).unwrap();
+            blobs.begin_upload("a", &sha, bytes.len() as u64, &Quotas::HUB, 0).unwrap();
             for (index, chunk) in bytes.chunks(CHUNK_SIZE as usize).enumerate() {
-                blobs.put_chunk("a", &sha, index as u32, chunk).unwrap();
+                blobs.put_chunk("a", &sha, index as u32, chunk, 0).unwrap();
             }
             assert!(blobs.finish_upload("a", &sha).unwrap().complete);
         }
@@ -150,6 +174,9 @@ impl World {
             public: BTreeSet::new(),
             scheduled: BTreeSet::new(),
             moved: BTreeSet::new(),
+            guest: Some(guest()),
+            tokens_from: 0,
+            hub_tokens_ended: false,
             key: PrivateKey::deserialize(&[7; 32]).unwrap(),
         };
         let http = Http::init(&manager);
@@ -189,12 +216,13 @@ impl World {
         http.respond(request, self, &self.context(http))
     }
 
-    fn context(&self, http: &Http<VectorMemory>) -> Context {
+    fn context(&self, http: &Http<VectorMemory>) -> Context<'static> {
         Context {
             me: hub(),
             now: NOW,
             certificate: Some(self.certificate(http)),
             manifest_branch: MANIFEST_BRANCH,
+            is_operator: &|principal| *principal == operator(),
         }
     }
 
@@ -243,6 +271,7 @@ impl World {
 
 use ic_http_certification::{Method, StatusCode};
 
+const LINK: &[u8] = b"<!doctype html>\n<meta charset=\"utf-8\">\n<title>Kept elsewhere</title>\n<p>This file is not kept here. Its owner says that it is at:</p>\n<p><a href=\"https://example.org/m.json\" rel=\"noopener noreferrer nofollow\">https://example.org/m.json</a></p>\n";
 const ORIGINAL: &str = "/asset/Zo%C3%AB%201/original";
 
 fn get(url: &str) -> HttpRequest {
@@ -275,6 +304,8 @@ fn token(scope: impl FnOnce(&mut tokens::Scope)) -> String {
         variant: "original".into(),
         permissions: 3,
         expires: NOW / 1_000_000_000 + 60,
+        revocations: 5,
+        minter: Minter::Person(guest()),
     };
     scope(&mut claims);
     tokens::mint(&SECRET, &claims).unwrap()
@@ -404,7 +435,8 @@ fn every_form_of_request_for_a_public_asset_is_verified() {
         (with(get("/asset/Zo%C3%AB%201/thumbnail"), "Range", "bytes=0-"), 206, b"small"),
         (get("/asset/Zo%C3%AB%201/placeholder"), 200, b""),
         (method("HEAD", "/asset/Zo%C3%AB%201/placeholder"), 200, b""),
-        (get("/asset/Zo%C3%AB%201/metadata"), 307, b""),
+        (get("/asset/Zo%C3%AB%201/metadata"), 200, LINK),
+        (method("HEAD", "/asset/Zo%C3%AB%201/metadata"), 200, b""),
         (get("/asset/Zo%C3%AB%201/other:mp4%2Flow"), 200, b"low"),
     ] {
         let (answer, verified) = world.fetch(&http, &request);
@@ -558,6 +590,68 @@ fn a_stream_stops_when_the_token_expires_or_the_asset_changes() {
     let record = world.records.get_mut(&("a".into(), "Zoë 1".into())).unwrap();
     record.assets[0].location = AssetLocation::Internal { sha256: ByteBuf::from(sha256(b"")), length: 0 };
     assert!(http.stream(&token, &world, &context).is_none());
+}
+
+#[test]
+fn a_token_is_worth_what_its_maker_may_do_now() {
+    let (mut world, http) = World::new();
+    let status = |world: &World, request: &HttpRequest| world.ask(&http, request).status_code;
+    let lasting = private(|scope| scope.expires = u64::MAX / 2_000_000_000);
+    assert_eq!(status(&world, &lasting), 200);
+    assert_eq!(status(&world, &private(|scope| scope.permissions = 7)), 403, "more than its maker has");
+    assert_eq!(status(&world, &private(|scope| scope.minter = Minter::Operator(operator()))), 200);
+    assert_eq!(status(&world, &private(|scope| scope.minter = Minter::Operator(guest()))), 403);
+    assert_eq!(status(&world, &private(|scope| scope.minter = Minter::Person(operator()))), 403);
+    world.tokens_from = 6;
+    assert_eq!(status(&world, &lasting), 403, "revoked");
+    assert_eq!(status(&world, &private(|scope| scope.revocations = 6)), 200);
+    world.tokens_from = 0;
+    let mut context = world.context(&http);
+    context.now += 3_600_000_000_000;
+    let late = http.respond(&lasting, &world, &context);
+    assert_eq!((late.status_code, late.body.starts_with(b"This link has ended.")), (403, true));
+    world.guest = None;
+    assert_eq!(status(&world, &lasting), 403, "what was granted to its maker is gone");
+}
+
+#[test]
+fn links_from_before_the_hand_off_say_that_they_ended() {
+    let (mut world, http) = World::new();
+    let scope = tokens::claims(&token(|_| {})).unwrap();
+    let forged = get(&format!("{ORIGINAL}?token={}", tokens::mint(&[6; 32], &scope).unwrap()));
+    assert_eq!(world.ask(&http, &forged).status_code, 401);
+    world.hub_tokens_ended = true;
+    assert_eq!(world.ask(&http, &forged).status_code, 403);
+    assert_eq!(world.ask(&http, &get(&format!("{ORIGINAL}?token=AAAA"))).status_code, 401);
+}
+
+// ---- what users put in must not run -----------------------------------------------------------------
+
+#[test]
+fn every_answer_is_bound_by_a_policy_and_hostile_types_are_saved() {
+    let (mut world, http) = World::new();
+    let mut shown = |mime_type: &str| {
+        let record = world.records.get_mut(&("a".into(), "Zoë 1".into())).unwrap();
+        record.assets[0].mime_type = mime_type.into();
+        let answer = world.ask(&http, &private(|_| {}));
+        ["Content-Type", "Content-Disposition", "Content-Security-Policy"]
+            .map(|name| value(&answer, name).to_owned())
+    };
+    for hostile in
+        ["image/png,text/html", "audio/x,text/html", "image/svg+xml,image/svg+xml", "text/html\r\nX: y"]
+    {
+        let [kind, disposition, policy] = shown(hostile);
+        assert_eq!(kind, "application/octet-stream", "{hostile}");
+        assert!(disposition.starts_with("attachment"), "{hostile}");
+        assert!(policy.starts_with("default-src 'none'") && policy.ends_with("; sandbox"), "{hostile}");
+    }
+    assert!(shown("text/html")[1].starts_with("attachment"));
+    assert!(shown("image/jpeg")[1].starts_with("inline"));
+    for request in [private(|_| {}), get(ORIGINAL), get("/"), get("/health"), method("OPTIONS", ORIGINAL)] {
+        let answer = world.ask(&http, &request);
+        assert!(value(&answer, "Content-Security-Policy").starts_with("default-src 'none'"), "{request:?}");
+        assert_eq!(value(&answer, "Cross-Origin-Resource-Policy"), "cross-origin");
+    }
 }
 
 // ---- after the move ---------------------------------------------------------------------------------

@@ -53,12 +53,7 @@ pub fn personal(capsule: &str) -> (Store<VectorMemory>, Import<VectorMemory>) {
 
 /// Does what a personal canister does at install.
 pub fn begin(capsule: &str, (store, import): &mut (Store<VectorMemory>, Import<VectorMemory>)) {
-    let init = PersonalInit {
-        capsule_id: capsule.into(),
-        hub: HUB,
-        operators: vec![principal("operator")],
-        token_secret: ByteBuf::from([7; 32]),
-    };
+    let init = PersonalInit { capsule_id: capsule.into(), hub: HUB, operators: vec![principal("operator")] };
     import.begin(store, init).unwrap();
 }
 

@@ -15,7 +15,7 @@ fn document() -> String {
     let mut header: Vec<&str> = vec!["step", "who may"];
     header.extend(phases.iter().map(String::as_str));
     let step_rows = STEPS.map(|(step, parties, cells)| {
-        let who: Vec<String> = parties.iter().map(|party| format!("{party:?}").to_lowercase()).collect();
+        let who: Vec<String> = parties.iter().map(|party| name_of(*party).to_string()).collect();
         let cells = cells.map(|cell| match cell {
             Do => "does",
             Done => "done",
@@ -39,6 +39,14 @@ fn document() -> String {
     text
 }
 
+fn name_of(party: Party) -> &'static str {
+    match party {
+        Party::Operator => "operator",
+        Party::Owner => "owner",
+        Party::OwnerAtHome => "owner at home",
+    }
+}
+
 const INTRODUCTION: &str = "\
 # The phases of a migration
 
@@ -50,6 +58,10 @@ A phase is **active** while the capsule is taken: there is no other migration of
 read-only in the hub. A step **does** its work, answers that it was **done** before, or is refused as a Conflict. An
 event leads to the phase in its cell; where there is none it does not happen. A capsule that has moved is not reserved
 again: the registry says so.
+
+An **owner at home** is one by the records of the capsule's home at that moment: after the cut-over the hub asks the
+personal canister, and once that is handed off its controllers count. Handoff sets the controllers that an owner has
+consented to, in a call to the personal canister (`handoff_consent`), and no others.
 ";
 
 fn table(text: &mut String, title: &str, header: &[&str], rows: &[Vec<String>]) {

@@ -170,7 +170,7 @@ impl Network {
             }
             MigrationStep::Abort => run(factory::abort(self, call, capsule)).map(|answer| answer.map(drop)),
             MigrationStep::Handoff => {
-                run(factory::handoff(self, call, capsule, None)).map(|answer| answer.map(drop))
+                run(factory::handoff(self, call, capsule)).map(|answer| answer.map(drop))
             }
         }
     }
@@ -203,6 +203,9 @@ impl Network {
                 self.copy();
             }
             ask(step);
+            if behind == MigrationPhase::CutOver {
+                self.consent(&by("alice"), &[principal("alice")]).unwrap();
+            }
             assert_eq!(self.migration().phase, behind);
             if behind == phase {
                 return;
@@ -223,6 +226,24 @@ impl Network {
         let mut canisters = self.canisters.borrow_mut();
         let (store, import) = canisters.get_mut(&canister).unwrap().personal.as_mut().unwrap();
         import.reopen(store, &operator()).unwrap();
+    }
+
+    /// What somebody does in the personal canister of the newest migration.
+    pub fn at_home<T>(
+        &self,
+        does: impl FnOnce(&mut Store<VectorMemory>, &mut Import<VectorMemory>) -> Answer<T>,
+    ) -> Answer<T> {
+        let canister = self.migration().canister_id.expect("a canister");
+        let mut canisters = self.canisters.borrow_mut();
+        let (store, import) = canisters.get_mut(&canister).unwrap().personal.as_mut().expect("a module");
+        let answer = does(store, import);
+        import.tidy(store);
+        answer
+    }
+
+    /// An owner's consent to the hand-off.
+    pub fn consent(&self, call: &Call, controllers: &[Principal]) -> Answer<HandoffConsent> {
+        self.at_home(|store, import| import.consent(store, call, controllers.to_vec()))
     }
 
     /// What the relay does while the capsule is frozen: everything is copied and sealed.
@@ -419,12 +440,23 @@ impl Runtime for Network {
         self.import(canister, |store, import, _| import.status(store)).await
     }
 
-    async fn import_activate(&self, canister: Principal, root: &ByteBuf) -> Answer<ImportStatus> {
-        self.import(canister, |store, import, call| import.activate(store, call, root)).await
+    async fn import_activate(
+        &self,
+        canister: Principal,
+        root: &ByteBuf,
+        hub_tokens: Option<HubTokens>,
+    ) -> Answer<ImportStatus> {
+        self.import(canister, |store, import, call| import.activate(store, call, root, hub_tokens)).await
+    }
+
+    async fn handoff_terms(&self, canister: Principal, asker: Principal) -> Answer<HandoffTerms> {
+        self.import(canister, |store, import, call| import.terms(store, call, asker)).await
     }
 
     async fn import_close(&self, canister: Principal) -> Answer<ImportStatus> {
-        self.import(canister, |store, import, call| import.close(store, call)).await
+        let hub_controls =
+            self.canisters.borrow().get(&canister).is_some_and(|it| it.controllers.contains(&HUB));
+        self.import(canister, |store, import, call| import.close(store, call, [9; 32], hub_controls)).await
     }
 
     async fn import_return_cycles(&self, canister: Principal) -> Answer<u128> {
