@@ -8,10 +8,10 @@ import hypothesis
 import pytest
 import pytest_asyncio
 
-from icmigrate.migration.context import Wiring
+from icmigrate.migration.toolkit import Toolkit
 from icmigrate.networks import embedded
 from icmigrate.networks.network import Network
-from tests.world import World, deploy_world
+from tests.worlds.hub import HubWorld, deploy_world
 
 # How fast a machine is says nothing about the code.
 hypothesis.settings.register_profile(
@@ -31,11 +31,11 @@ def local_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]
 
 
 @pytest_asyncio.fixture(scope="session")
-async def world(local_network: Network, tmp_path_factory: pytest.TempPathFactory) -> World:
+async def world(local_network: Network, tmp_path_factory: pytest.TempPathFactory) -> HubWorld:
     return await deploy_world(local_network, tmp_path_factory.mktemp("toolkit"))
 
 
 @pytest_asyncio.fixture
-async def wiring(world: World) -> AsyncIterator[Wiring]:
-    async with world.wiring() as wired:
+async def toolkit(world: HubWorld) -> AsyncIterator[Toolkit]:
+    async with world.toolkit() as wired:
         yield wired

@@ -22,8 +22,8 @@ async def abort(session: Session, capsule: CapsuleArgument = None) -> Outcome:
     """
     from icmigrate.migration.abort import abort as abort_migration
 
-    async with session.capsule(capsule) as (wiring, capsule_id):
-        migration = await abort_migration(wiring, capsule_id)
+    async with session.capsule(capsule) as (toolkit, capsule_id):
+        migration = await abort_migration(toolkit, capsule_id)
     return Outcome(migration.model_dump(mode="json"), lambda people: view(people, migration))
 
 

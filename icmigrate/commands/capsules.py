@@ -20,10 +20,10 @@ async def capsules(session: Session) -> Outcome:
     """List the capsules of the hub."""
     from icmigrate.contract.client import all_pages
 
-    async with session.wiring() as wiring:
-        found = [capsule async for capsule in all_pages(wiring.hub.capsules_list)]
+    async with session.toolkit() as toolkit:
+        found = [capsule async for capsule in all_pages(toolkit.hub.capsules_list)]
     listed = [capsule.model_dump(mode="json") for capsule in found]
-    return Outcome({"hub": wiring.hub.canister_id, "capsules": listed}, lambda people: view(people, found))
+    return Outcome({"hub": toolkit.hub.canister_id, "capsules": listed}, lambda people: view(people, found))
 
 
 def view(people: People, found: list[CapsuleSummary]) -> None:

@@ -21,9 +21,9 @@ async def check_http(session: Session, capsule: CapsuleArgument = None) -> Outco
     from icmigrate.capsule.find import personal_canister_id
     from icmigrate.migration.phases.check_http import compare_http
 
-    async with session.capsule(capsule) as (wiring, capsule_id):
-        canister_id = await personal_canister_id(wiring.hub, capsule_id)
-        report = await compare_http(wiring, capsule_id, canister_id)
+    async with session.capsule(capsule) as (toolkit, capsule_id):
+        canister_id = await personal_canister_id(toolkit.hub, capsule_id)
+        report = await compare_http(toolkit, capsule_id, canister_id)
     passed = not report.problems
     return Outcome(
         {**report.model_dump(mode="json"), "passed": passed},

@@ -34,13 +34,13 @@ async def demonstrate(session: Session, source: Path | None) -> tuple[MigrationR
     async with session.agent(network) as agent:
         hub_id = (await deploy(agent, network, session.ids(network), session.settings.hub, session.progress)).hub
         owner, capsule_id = await _new_capsule(session, HubClient(agent, hub_id))
-    async with session.wiring(owner) as wiring:
-        if isinstance(await wiring.hub.registry_home(capsule_id), InHub):  # an interrupted demo may have frozen it
-            await ingest(wiring.hub, capsule_id, source, session.progress, window=session.settings.window)
+    async with session.toolkit(owner) as toolkit:
+        if isinstance(await toolkit.hub.registry_home(capsule_id), InHub):  # an interrupted demo may have frozen it
+            await ingest(toolkit.hub, capsule_id, source, session.progress, window=session.settings.window)
             session.progress.phase("share")
-            await share(wiring.hub, capsule_id)
-        report = await migrate(wiring, capsule_id)
-        return report, await asset_urls(wiring.network, wiring.personal(report.canister_id), capsule_id)
+            await share(toolkit.hub, capsule_id)
+        report = await migrate(toolkit, capsule_id)
+        return report, await asset_urls(toolkit.network, toolkit.personal(report.canister_id), capsule_id)
 
 
 async def _new_capsule(session: Session, hub: HubClient) -> tuple[Identity, str]:

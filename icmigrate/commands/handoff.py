@@ -32,8 +32,8 @@ async def handoff(
     from icmigrate.migration.handoff import handoff as hand_off
 
     recovery_principal = principal_option("--recovery", recovery) if recovery else None
-    async with session.capsule(capsule, module) as (wiring, capsule_id):
-        report = await hand_off(wiring, capsule_id, recovery_principal, confirmation(yes))
+    async with session.capsule(capsule, module) as (toolkit, capsule_id):
+        report = await hand_off(toolkit, capsule_id, recovery_principal, confirmation(yes))
     return Outcome(report.model_dump(mode="json"), lambda people: view(people, report))
 
 

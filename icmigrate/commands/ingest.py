@@ -33,9 +33,9 @@ async def ingest(
     from icmigrate.capsule.ingest import require_folder
 
     require_folder(folder)
-    async with session.wiring() as wiring:
-        given = await find_capsule(wiring.hub, capsule) if capsule else (await own_capsule(wiring.hub)).id
-        report = await ingest_folder(wiring.hub, given, folder, session.progress, window=wiring.window)
+    async with session.toolkit() as toolkit:
+        given = await find_capsule(toolkit.hub, capsule) if capsule else (await own_capsule(toolkit.hub)).id
+        report = await ingest_folder(toolkit.hub, given, folder, session.progress, window=toolkit.window)
     return Outcome(report.model_dump(mode="json"), lambda people: view(people, report))
 
 

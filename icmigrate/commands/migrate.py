@@ -29,10 +29,10 @@ async def migrate(
     from icmigrate.capsule.assets import asset_urls
     from icmigrate.migration.migrate import migrate as migrate_capsule
 
-    async with session.capsule(capsule, module) as (wiring, capsule_id):
-        report = await migrate_capsule(wiring, capsule_id)
-        personal = wiring.personal(report.canister_id)
-        found = await asset_urls(wiring.network, personal, capsule_id) if urls else []
+    async with session.capsule(capsule, module) as (toolkit, capsule_id):
+        report = await migrate_capsule(toolkit, capsule_id)
+        personal = toolkit.personal(report.canister_id)
+        found = await asset_urls(toolkit.network, personal, capsule_id) if urls else []
     return Outcome(
         report.model_dump(mode="json") | ({"urls": [url.model_dump(mode="json") for url in found]} if urls else {}),
         lambda people: view(people, report, found),

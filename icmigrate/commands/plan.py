@@ -24,8 +24,8 @@ async def plan(session: Session, capsule: CapsuleArgument = None, module: Module
     """
     from icmigrate.migration.plan import make_plan
 
-    async with session.capsule(capsule, module) as (wiring, capsule_id):
-        quoted = await make_plan(wiring, capsule_id)
+    async with session.capsule(capsule, module) as (toolkit, capsule_id):
+        quoted = await make_plan(toolkit, capsule_id)
     return Outcome(
         {**quoted.model_dump(mode="json"), "feasible": quoted.feasible},
         lambda people: view(people, quoted),

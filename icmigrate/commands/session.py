@@ -14,7 +14,7 @@ from icmigrate.capsule.find import find_capsule
 from icmigrate.errors import Usage
 from icmigrate.hub.client import HubClient
 from icmigrate.hub.deploy import HUB
-from icmigrate.migration.context import Wiring
+from icmigrate.migration.toolkit import Toolkit
 from icmigrate.networks import embedded
 from icmigrate.networks.canister_ids import CanisterIds
 from icmigrate.networks.gateway import GatewayClient, RetryingGateway
@@ -82,7 +82,7 @@ class Session:
             yield agent
 
     @asynccontextmanager
-    async def wiring(self, identity: Identity | None = None) -> AsyncIterator[Wiring]:
+    async def toolkit(self, identity: Identity | None = None) -> AsyncIterator[Toolkit]:
         """The hub and all that work on its capsules needs. Raises `Usage` when no hub is known."""
         network = await self.network()
         hub_id = self.settings.hub or self.ids(network).get(HUB)
@@ -92,7 +92,7 @@ class Session:
                 hint="Run `icmigrate deploy`, or give the hub's canister id with --hub.",
             )
         async with self.agent(network, identity) as agent, GatewayClient() as gateway:
-            yield Wiring(
+            yield Toolkit(
                 network=network,
                 agent=agent,
                 gateway=RetryingGateway(gateway, Retry(GATEWAY_ATTEMPTS)),
@@ -104,14 +104,14 @@ class Session:
             )
 
     @asynccontextmanager
-    async def capsule(self, given: str | None, module: str | None = None) -> AsyncIterator[tuple[Wiring, str]]:
-        """What `wiring` gives, and the id of the capsule that the command line means.
+    async def capsule(self, given: str | None, module: str | None = None) -> AsyncIterator[tuple[Toolkit, str]]:
+        """What `toolkit` gives, and the id of the capsule that the command line means.
 
         `module` is the SHA-256 (hex) of the personal module to trust, if it is not the one of this release.
         """
-        async with self.wiring() as wiring:
-            trusting = replace(wiring, personal_module=_sha256(module)) if module else wiring
-            yield trusting, await find_capsule(wiring.hub, given)
+        async with self.toolkit() as toolkit:
+            trusting = replace(toolkit, personal_module=_sha256(module)) if module else toolkit
+            yield trusting, await find_capsule(toolkit.hub, given)
 
 
 def _sha256(text: str) -> bytes:

@@ -20,8 +20,8 @@ async def show(session: Session, capsule: CapsuleArgument = None) -> Outcome:
     """Show what a capsule holds and where it lives."""
     from icmigrate.capsule.find import read_capsule
 
-    async with session.capsule(capsule) as (wiring, capsule_id):
-        detail = await read_capsule(wiring.hub, capsule_id)
+    async with session.capsule(capsule) as (toolkit, capsule_id):
+        detail = await read_capsule(toolkit.hub, capsule_id)
     return Outcome(detail.model_dump(mode="json"), lambda people: view(people, detail))
 
 

@@ -20,8 +20,8 @@ async def status(session: Session, capsule: CapsuleArgument = None) -> Outcome:
     """Tell how far a migration has come."""
     from icmigrate.migration.status import status as migration_status
 
-    async with session.capsule(capsule) as (wiring, capsule_id):
-        found = await migration_status(wiring, capsule_id)
+    async with session.capsule(capsule) as (toolkit, capsule_id):
+        found = await migration_status(toolkit, capsule_id)
     return Outcome(found.model_dump(mode="json"), lambda people: view(people, found))
 
 

@@ -24,9 +24,9 @@ async def verify(session: Session, capsule: CapsuleArgument = None, module: Modu
     from icmigrate.capsule.find import personal_canister_id
     from icmigrate.proof.verify import verify as compare
 
-    async with session.capsule(capsule, module) as (wiring, capsule_id):
-        personal = wiring.personal(await personal_canister_id(wiring.hub, capsule_id))
-        report = await compare(wiring.hub, personal, capsule_id, wiring.personal_module)
+    async with session.capsule(capsule, module) as (toolkit, capsule_id):
+        personal = toolkit.personal(await personal_canister_id(toolkit.hub, capsule_id))
+        report = await compare(toolkit.hub, personal, capsule_id, toolkit.personal_module)
     return Outcome(
         {**report.model_dump(mode="json"), "equal": report.equal},
         lambda people: view(people, report),

@@ -12,7 +12,7 @@ from icmigrate.contract.record import Record
 from icmigrate.contract.records import MovedTo, PrincipalPerson
 from icmigrate.engine.lease import lease
 from icmigrate.errors import CallRejected, NotAuthorized, PreflightRefused, VerificationDifference
-from icmigrate.migration.context import Wiring
+from icmigrate.migration.toolkit import Toolkit
 from icmigrate.personal.client import PersonalClient
 from icmigrate.proof.module import require_module
 from icmigrate.protocol.principal import Principal
@@ -29,43 +29,43 @@ class HandoffReport(Record):
     controllers: list[str]
 
 
-async def handoff(wiring: Wiring, capsule_id: str, recovery: str | None, confirm: Confirm) -> HandoffReport:
+async def handoff(toolkit: Toolkit, capsule_id: str, recovery: str | None, confirm: Confirm) -> HandoffReport:
     """Hands the personal canister off and reads its controllers back certified.
 
     An owner consents to all owners and `recovery`; anybody else uses the consent that is there.
     """
-    with lease(wiring.state_dir, wiring.hub.canister_id, capsule_id):
-        personal = await _home(wiring, capsule_id)
-        found = await _controllers(wiring, personal)
-        if wiring.hub.canister_id not in found:
+    with lease(toolkit.state_dir, toolkit.hub.canister_id, capsule_id):
+        personal = await _home(toolkit, capsule_id)
+        found = await _controllers(toolkit, personal)
+        if toolkit.hub.canister_id not in found:
             _require_recovery(recovery, found, f"capsule {capsule_id} is handed off already, to")
             # the answer to the call that did it may have been lost: the hub then writes it down now
             with suppress(NotAuthorized, CallRejected):
-                await wiring.hub.migration_handoff(capsule_id)
+                await toolkit.hub.migration_handoff(capsule_id)
         else:
-            await require_module(wiring.agent, personal.canister_id, wiring.personal_module)
-            await _agree(wiring, personal, capsule_id, recovery, confirm)
-            await wiring.hub.migration_handoff(capsule_id)
-        return await _read_back(wiring, capsule_id, personal)
+            await require_module(toolkit.agent, personal.canister_id, toolkit.personal_module)
+            await _agree(toolkit, personal, capsule_id, recovery, confirm)
+            await toolkit.hub.migration_handoff(capsule_id)
+        return await _read_back(toolkit, capsule_id, personal)
 
 
-async def _home(wiring: Wiring, capsule_id: str) -> PersonalClient:
-    home = await wiring.hub.registry_home(capsule_id, certified=True)
+async def _home(toolkit: Toolkit, capsule_id: str) -> PersonalClient:
+    home = await toolkit.hub.registry_home(capsule_id, certified=True)
     if not isinstance(home, MovedTo):
         raise PreflightRefused(
             f"capsule {capsule_id} is not cut over; nothing was changed",
             hint=f"Run `icmigrate migrate {capsule_id}` first.",
         )
-    return wiring.personal(home.canister_id)
+    return toolkit.personal(home.canister_id)
 
 
 async def _agree(
-    wiring: Wiring, personal: PersonalClient, capsule_id: str, recovery: str | None, confirm: Confirm
+    toolkit: Toolkit, personal: PersonalClient, capsule_id: str, recovery: str | None, confirm: Confirm
 ) -> None:
     """Sees to it that there is an owner's consent; gives it as an owner, after the confirmation."""
     capsule = await personal.capsules_get(capsule_id, certified=True)
     owners = [owner.person.principal for owner in capsule.owners if isinstance(owner.person, PrincipalPerson)]
-    is_owner = wiring.agent.identity.sender().to_str() in owners
+    is_owner = toolkit.agent.identity.sender().to_str() in owners
     if is_owner:
         controllers = list(dict.fromkeys([*owners, recovery] if recovery else owners))
     else:
@@ -97,14 +97,14 @@ def _require_recovery(recovery: str | None, controllers: list[str], known: str) 
         )
 
 
-async def _controllers(wiring: Wiring, personal: PersonalClient) -> list[str]:
-    certified = await wiring.agent.controllers(Principal.from_str(personal.canister_id))
+async def _controllers(toolkit: Toolkit, personal: PersonalClient) -> list[str]:
+    certified = await toolkit.agent.controllers(Principal.from_str(personal.canister_id))
     return sorted(controller.to_str() for controller in certified)
 
 
-async def _read_back(wiring: Wiring, capsule_id: str, personal: PersonalClient) -> HandoffReport:
-    controllers = await _controllers(wiring, personal)
-    if wiring.hub.canister_id in controllers or not controllers:
+async def _read_back(toolkit: Toolkit, capsule_id: str, personal: PersonalClient) -> HandoffReport:
+    controllers = await _controllers(toolkit, personal)
+    if toolkit.hub.canister_id in controllers or not controllers:
         raise VerificationDifference(
             f"after handoff canister {personal.canister_id} has controllers {', '.join(controllers) or 'none'}"
         )

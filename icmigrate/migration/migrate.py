@@ -11,27 +11,27 @@ from icmigrate.contract.records import MovedTo
 from icmigrate.copy.count import CopyCount
 from icmigrate.engine.lease import lease
 from icmigrate.migration import workflow
-from icmigrate.migration.context import Wiring
 from icmigrate.migration.report import MigrationReport, report
+from icmigrate.migration.toolkit import Toolkit
 
 if TYPE_CHECKING:
     from icmigrate.engine.engine import Engine
 
-    MigrationEngine = Engine[Wiring, [str, float], MigrationReport]
+    MigrationEngine = Engine[Toolkit, [str, float], MigrationReport]
 
 
-async def migrate(wiring: Wiring, capsule_id: str) -> MigrationReport:
+async def migrate(toolkit: Toolkit, capsule_id: str) -> MigrationReport:
     """Migrates one capsule; one that has moved already is only reported on. Raises `HeldByAnother`."""
-    with lease(wiring.state_dir, wiring.hub.canister_id, capsule_id):
-        if await has_moved(wiring, capsule_id):
-            return await report(wiring, capsule_id, None, CopyCount(), None, None, time.time())
-        async with open_engine(wiring.database_url) as engine:
-            return await run(engine, wiring, capsule_id)
+    with lease(toolkit.state_dir, toolkit.hub.canister_id, capsule_id):
+        if await has_moved(toolkit, capsule_id):
+            return await report(toolkit, capsule_id, None, CopyCount(), None, None, time.time())
+        async with open_engine(toolkit.database_url) as engine:
+            return await run(engine, toolkit, capsule_id)
 
 
-async def has_moved(wiring: Wiring, capsule_id: str) -> bool:
+async def has_moved(toolkit: Toolkit, capsule_id: str) -> bool:
     """Whether the capsule has left the hub, certified: one lying node must not end a migration that never was."""
-    return isinstance(await wiring.hub.registry_home(capsule_id, certified=True), MovedTo)
+    return isinstance(await toolkit.hub.registry_home(capsule_id, certified=True), MovedTo)
 
 
 @asynccontextmanager
@@ -44,6 +44,8 @@ async def open_engine(database_url: str) -> AsyncIterator[MigrationEngine]:
         yield engine
 
 
-async def run(engine: MigrationEngine, wiring: Wiring, capsule_id: str) -> MigrationReport:
+async def run(engine: MigrationEngine, toolkit: Toolkit, capsule_id: str) -> MigrationReport:
     """Runs the workflow for a capsule on an open engine. Whoever calls it has the capsule's lease."""
-    return await engine.run(workflow.run_family(wiring, capsule_id), wiring, wiring.progress, capsule_id, time.time())
+    return await engine.run(
+        workflow.run_family(toolkit, capsule_id), toolkit, toolkit.progress, capsule_id, time.time()
+    )

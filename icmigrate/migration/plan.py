@@ -6,7 +6,7 @@ from icmigrate.contract.migrations import Migration, MigrationPhase, MigrationQu
 from icmigrate.contract.record import Record
 from icmigrate.contract.records import Home, MovedTo
 from icmigrate.errors import PreflightRefused
-from icmigrate.migration.context import Wiring
+from icmigrate.migration.toolkit import Toolkit
 
 
 class Plan(Record):
@@ -51,14 +51,14 @@ class Plan(Record):
             )
 
 
-async def make_plan(wiring: Wiring, capsule_id: str) -> Plan:
+async def make_plan(toolkit: Toolkit, capsule_id: str) -> Plan:
     """Reads both sides and asks the hub what the migration costs from where it stands."""
-    home = await wiring.hub.registry_home(capsule_id)
+    home = await toolkit.hub.registry_home(capsule_id)
     if isinstance(home, MovedTo):
-        return await _migrated(wiring, capsule_id, home)
-    summary = await wiring.hub.capsules_summary(capsule_id)
-    present = await _chunks_present(wiring, await wiring.hub.migration_get(capsule_id))
-    quote = await wiring.hub.migration_quote(capsule_id, present)
+        return await _migrated(toolkit, capsule_id, home)
+    summary = await toolkit.hub.capsules_summary(capsule_id)
+    present = await _chunks_present(toolkit, await toolkit.hub.migration_get(capsule_id))
+    quote = await toolkit.hub.migration_quote(capsule_id, present)
     return Plan(
         capsule_id=capsule_id,
         home=home,
@@ -76,31 +76,32 @@ async def make_plan(wiring: Wiring, capsule_id: str) -> Plan:
         cycles_set_aside=quote.budget,
         cycles_available=quote.available,
         cycles_quoted=quote.rest.cycles,
-        problems=[*quote.problems, *_module_problems(wiring, quote)],
+        problems=[*quote.problems, *_module_problems(toolkit, quote)],
     )
 
 
-def _module_problems(wiring: Wiring, quote: MigrationQuote) -> list[str]:
-    if quote.wasm_sha256 in (None, wiring.personal_module):
+def _module_problems(toolkit: Toolkit, quote: MigrationQuote) -> list[str]:
+    stored, expected = quote.wasm_sha256, toolkit.personal_module
+    if stored is None or stored == expected:
         return []
     return [
-        f"the hub would install module {(quote.wasm_sha256 or b'').hex()}, expected is {wiring.personal_module.hex()}: "
+        f"the hub would install module {stored.hex()}, expected is {expected.hex()}: "
         "run `icmigrate deploy`, or name the module with --module if you trust it"
     ]
 
 
-async def _chunks_present(wiring: Wiring, newest: Migration | None) -> int:
+async def _chunks_present(toolkit: Toolkit, newest: Migration | None) -> int:
     """Chunks that the personal canister holds already, if there is an installed one."""
     if newest is None or not newest.is_active or newest.canister_id is None or newest.module_hash is None:
         return 0
-    return (await wiring.personal(newest.canister_id).import_status()).chunks_received
+    return (await toolkit.personal(newest.canister_id).import_status()).chunks_received
 
 
-async def _migrated(wiring: Wiring, capsule_id: str, home: MovedTo) -> Plan:
+async def _migrated(toolkit: Toolkit, capsule_id: str, home: MovedTo) -> Plan:
     """The plan of a capsule that has moved: nothing to do."""
-    personal = wiring.personal(home.canister_id)
+    personal = toolkit.personal(home.canister_id)
     summary = await personal.capsules_summary(capsule_id)
-    migration = await wiring.hub.migration_get(capsule_id)
+    migration = await toolkit.hub.migration_get(capsule_id)
     return Plan(
         capsule_id=capsule_id,
         home=home,
@@ -116,7 +117,7 @@ async def _migrated(wiring: Wiring, capsule_id: str, home: MovedTo) -> Plan:
         bytes_to_send=0,
         calls=0,
         cycles_set_aside=0,
-        cycles_available=(await wiring.hub.cycles()).liquid,
+        cycles_available=(await toolkit.hub.cycles()).liquid,
         cycles_quoted=0,
         problems=[],
     )

@@ -8,8 +8,8 @@ from icmigrate.contract.migrations import Migration
 from icmigrate.contract.record import Record
 from icmigrate.copy.count import CopyCount
 from icmigrate.errors import PreflightRefused
-from icmigrate.migration.context import Wiring
 from icmigrate.migration.plan import Plan, spent
+from icmigrate.migration.toolkit import Toolkit
 from icmigrate.proof.http import HttpReport
 from icmigrate.proof.verify import VerifyReport
 
@@ -35,7 +35,7 @@ class MigrationReport(Record):
 
 
 async def report(
-    wiring: Wiring,
+    toolkit: Toolkit,
     capsule_id: str,
     planned: Plan | None,
     copied: CopyCount,
@@ -44,11 +44,11 @@ async def report(
     started_at: float,
 ) -> MigrationReport:
     """The report of a capsule that has moved; `planned` is None where it had moved before this run."""
-    wiring.progress.phase("report")
-    migration = await wiring.hub.migration_get(capsule_id, certified=True)
+    toolkit.progress.phase("report")
+    migration = await toolkit.hub.migration_get(capsule_id, certified=True)
     if migration is None or migration.root is None:
         raise PreflightRefused(f"capsule {capsule_id} has not been migrated")
-    personal = wiring.personal(migration.created_canister())
+    personal = toolkit.personal(migration.created_canister())
     summary = await personal.capsules_summary(capsule_id)
     cycles = await personal.cycles()
     frozen = migration.frozen_at and migration.cut_over_at and migration.cut_over_at - migration.frozen_at
@@ -64,7 +64,7 @@ async def report(
         chunks_skipped=copied.chunks_skipped if counted else summary.chunks,
         seconds=round(time.time() - started_at, 3),
         frozen_seconds=round((frozen or 0) / 1e9, 3),
-        cycles_quoted=await _quoted(wiring, migration, summary.chunks),
+        cycles_quoted=await _quoted(toolkit, migration, summary.chunks),
         cycles_spent=spent(migration, cycles.balance),
         persons_and_resources=verified.persons_and_resources if verified else 0,
         http_requests=http.requests if http else 0,
@@ -72,8 +72,8 @@ async def report(
     )
 
 
-async def _quoted(wiring: Wiring, migration: Migration, chunks: int) -> int | None:
+async def _quoted(toolkit: Toolkit, migration: Migration, chunks: int) -> int | None:
     """What the whole is quoted at; nobody reads the hub's copy, which a quote is made from, after the handoff."""
     if migration.handed_off_at is not None:
         return None
-    return (await wiring.hub.migration_quote(migration.capsule_id, chunks)).whole.cycles
+    return (await toolkit.hub.migration_quote(migration.capsule_id, chunks)).whole.cycles

@@ -5,7 +5,7 @@ from __future__ import annotations
 from icmigrate.contract.migrations import ImportStatus, Migration
 from icmigrate.contract.record import Record
 from icmigrate.contract.records import Home
-from icmigrate.migration.context import Wiring
+from icmigrate.migration.toolkit import Toolkit
 
 
 class MigrationStatus(Record):
@@ -18,13 +18,13 @@ class MigrationStatus(Record):
     next: str
 
 
-async def status(wiring: Wiring, capsule_id: str) -> MigrationStatus:
+async def status(toolkit: Toolkit, capsule_id: str) -> MigrationStatus:
     """Asks the hub, and the personal canister if there is an installed one."""
-    home = await wiring.hub.registry_home(capsule_id, certified=True)
-    migration = await wiring.hub.migration_get(capsule_id, certified=True)
+    home = await toolkit.hub.registry_home(capsule_id, certified=True)
+    migration = await toolkit.hub.migration_get(capsule_id, certified=True)
     target = None
     if migration is not None and migration.module_hash is not None and migration.canister_id is not None:
-        target = await wiring.personal(migration.canister_id).import_status()
+        target = await toolkit.personal(migration.canister_id).import_status()
     return MigrationStatus(
         capsule_id=capsule_id,
         home=home,

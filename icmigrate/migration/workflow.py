@@ -11,14 +11,14 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from icmigrate.migration import phases
-from icmigrate.migration.context import Wiring
 from icmigrate.migration.report import MigrationReport, report
+from icmigrate.migration.toolkit import Toolkit
 
 if TYPE_CHECKING:
     from icmigrate.engine.engine import Steps
 
 
-async def migrate(phase: Steps[Wiring], capsule_id: str, started_at: float) -> MigrationReport:
+async def migrate(phase: Steps[Toolkit], capsule_id: str, started_at: float) -> MigrationReport:
     """Phases 0 to 9. `started_at` is seconds since 1970."""
     planned = await phase(phases.plan, capsule_id)
     await phase(phases.reserve, capsule_id)
@@ -36,7 +36,7 @@ async def migrate(phase: Steps[Wiring], capsule_id: str, started_at: float) -> M
     )
 
 
-def run_family(wiring: Wiring, capsule_id: str) -> str:
+def run_family(toolkit: Toolkit, capsule_id: str) -> str:
     """What the ids of all runs of this capsule on this network begin with."""
-    root_key = hashlib.sha256(wiring.agent.root_key).hexdigest()[:8]
-    return f"migrate-{root_key}-{wiring.hub.canister_id}-{capsule_id}-run"
+    root_key = hashlib.sha256(toolkit.agent.root_key).hexdigest()[:8]
+    return f"migrate-{root_key}-{toolkit.hub.canister_id}-{capsule_id}-run"

@@ -1,4 +1,4 @@
-"""A wiring for the whole of a module, so that what is built with it can be shared by its tests."""
+"""A toolkit for the whole of a module, so that what is built with it can be shared by its tests."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from icmigrate.migration.context import Wiring
-from tests.world import World
+from icmigrate.migration.toolkit import Toolkit
+from tests.worlds.hub import HubWorld
 
 
 @pytest_asyncio.fixture(scope="module")
-async def module_wiring(world: World) -> AsyncIterator[Wiring]:
-    async with world.wiring() as wired:
+async def module_toolkit(world: HubWorld) -> AsyncIterator[Toolkit]:
+    async with world.toolkit() as wired:
         yield wired

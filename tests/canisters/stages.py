@@ -13,7 +13,7 @@ from icmigrate.contract.records import PrincipalPerson
 from icmigrate.errors import CallRejected, CanisterReject, QueryRejected
 from icmigrate.hub.client import HubClient
 from icmigrate.migration import phases
-from icmigrate.migration.context import Wiring
+from icmigrate.migration.toolkit import Toolkit
 from icmigrate.networks.network import connect
 from icmigrate.personal.client import PersonalClient
 from icmigrate.protocol.agent import Agent
@@ -23,7 +23,7 @@ from icmigrate.protocol.management_canister import ManagementClient
 from icmigrate.protocol.principal import Principal
 from tests.canisters.methods import ROOT, Target, methods
 from tests.replica.conformance.program import Program
-from tests.world import World, full_capsule, memory_id, some_bytes
+from tests.worlds.hub import HubWorld, full_capsule, memory_id, some_bytes
 
 BLOBS = (40_000, 50_000)
 PROGRAMMABLE = ROOT / "tests/wasm/programmable.wasm.gz"
@@ -36,7 +36,7 @@ class Stage:
     """A private capsule, as far in its migration as `name` says."""
 
     name: str
-    world: World
+    world: HubWorld
     capsule_id: str
     owner: Ed25519Identity
     canister_id: str | None
@@ -69,7 +69,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def agent_of(world: World, identity: Identity) -> AsyncIterator[Agent]:
+async def agent_of(world: HubWorld, identity: Identity) -> AsyncIterator[Agent]:
     async with await connect(world.network, identity, window=16) as agent:
         yield agent
 
@@ -81,40 +81,40 @@ async def private_capsule(hub: HubClient, owner: Ed25519Identity) -> str:
     return capsule_id
 
 
-async def reach(world: World, wiring: Wiring, name: str) -> Stage:
+async def reach(world: HubWorld, toolkit: Toolkit, name: str) -> Stage:
     """Brings a new capsule to a stage."""
     owner = Ed25519Identity.generate()
-    return await advance(world, wiring, name, await private_capsule(wiring.hub, owner), owner)
+    return await advance(world, toolkit, name, await private_capsule(toolkit.hub, owner), owner)
 
 
-async def advance(world: World, wiring: Wiring, name: str, capsule_id: str, owner: Ed25519Identity) -> Stage:
+async def advance(world: HubWorld, toolkit: Toolkit, name: str, capsule_id: str, owner: Ed25519Identity) -> Stage:
     """Brings a capsule that nobody migrates yet to a stage."""
     canister_id, root = None, bytes(32)
     if name != "writable":
-        planned = await phases.plan(wiring, capsule_id)
-        await phases.reserve(wiring, capsule_id)
-        await phases.create(wiring, capsule_id)
-        canister_id = (await phases.install(wiring, capsule_id)).created_canister()
-        await phases.pre_copy(wiring, capsule_id, planned, canister_id)
-        frozen = await phases.freeze(wiring, capsule_id)
+        planned = await phases.plan(toolkit, capsule_id)
+        await phases.reserve(toolkit, capsule_id)
+        await phases.create(toolkit, capsule_id)
+        canister_id = (await phases.install(toolkit, capsule_id)).created_canister()
+        await phases.pre_copy(toolkit, capsule_id, planned, canister_id)
+        frozen = await phases.freeze(toolkit, capsule_id)
     if name in ("importing", "sealed", "live", "handed off"):
-        root = (await phases.catch_up(wiring, capsule_id, frozen)).root
+        root = (await phases.catch_up(toolkit, capsule_id, frozen)).root
     if name == "importing":
-        await wiring.personal(frozen.created_canister()).import_reopen()
+        await toolkit.personal(frozen.created_canister()).import_reopen()
     if name in ("live", "handed off"):
-        await phases.cut_over(wiring, capsule_id, root)
+        await phases.cut_over(toolkit, capsule_id, root)
     if name == "handed off":
-        await hand_off(world, wiring, capsule_id, frozen.created_canister(), owner)
+        await hand_off(world, toolkit, capsule_id, frozen.created_canister(), owner)
     return Stage(name, world, capsule_id, owner, canister_id, root)
 
 
 async def hand_off(
-    world: World, wiring: Wiring, capsule_id: str, canister_id: str, owner: Ed25519Identity, *others: str
+    world: HubWorld, toolkit: Toolkit, capsule_id: str, canister_id: str, owner: Ed25519Identity, *others: str
 ) -> None:
     """The owner consents to themselves and others as controllers, the operator hands off."""
     async with agent_of(world, owner) as agent:
         await PersonalClient(agent, canister_id).handoff_consent([owner.sender().to_str(), *others])
-    await wiring.hub.migration_handoff(capsule_id)
+    await toolkit.hub.migration_handoff(capsule_id)
 
 
 # ---- what can be seen ------------------------------------------------------------------------------
@@ -233,15 +233,15 @@ async def outcome(canister: CapsuleClient, name: str, *arguments: object) -> str
 
 
 @asynccontextmanager
-async def strangers(world: World, wiring: Wiring) -> AsyncIterator[dict[str, Caller]]:
+async def strangers(world: HubWorld, toolkit: Toolkit) -> AsyncIterator[dict[str, Caller]]:
     """Nobody by name, somebody unknown, the owner of another capsule, and a canister."""
     async with AsyncExitStack() as stack:
         anonymous = await stack.enter_async_context(agent_of(world, AnonymousIdentity()))
         unknown = await stack.enter_async_context(agent_of(world, Ed25519Identity.generate()))
         neighbour = await stack.enter_async_context(agent_of(world, Ed25519Identity.generate()))
         principal = neighbour.identity.sender().to_str()
-        await wiring.hub.capsules_create(PrincipalPerson(principal=principal))
-        management = ManagementClient(wiring.agent)
+        await toolkit.hub.capsules_create(PrincipalPerson(principal=principal))
+        management = ManagementClient(toolkit.agent)
         canister_id = await management.create_with_cycles(100_000_000_000_000)
         await management.install(canister_id, PROGRAMMABLE.read_bytes(), b"")
         yield {

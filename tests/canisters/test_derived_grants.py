@@ -10,19 +10,19 @@ import pytest
 from icmigrate.contract.access import AccessInput
 from icmigrate.contract.records import PrincipalPerson
 from icmigrate.hub.client import HubClient
-from icmigrate.migration.context import Wiring
+from icmigrate.migration.toolkit import Toolkit
 from icmigrate.personal.client import PersonalClient
 from icmigrate.protocol.identity import Ed25519Identity
 from tests.canisters.http import ask
 from tests.canisters.stages import agent_of, outcome, reach
-from tests.world import World, memory_id
+from tests.worlds.hub import HubWorld, memory_id
 
 SHARES = {"role": "Member", "permissions": 7}
 
 
 @pytest.mark.parametrize("at", ["writable", "handed off"])
-async def test_a_member_for_a_time_stays_one_for_a_time(world: World, module_wiring: Wiring, at: str) -> None:
-    stage = await reach(world, module_wiring, at)
+async def test_a_member_for_a_time_stays_one_for_a_time(world: HubWorld, module_toolkit: Toolkit, at: str) -> None:
+    stage = await reach(world, module_toolkit, at)
     canister = "hub" if at == "writable" else "personal"
     client = HubClient if at == "writable" else PersonalClient
     member, friend = Ed25519Identity.generate(), Ed25519Identity.generate()

@@ -9,14 +9,14 @@ from contextlib import AsyncExitStack
 import pytest
 import pytest_asyncio
 
-from icmigrate.migration.context import Wiring
+from icmigrate.migration.toolkit import Toolkit
 from icmigrate.protocol.candid.method import Method
 from icmigrate.protocol.identity import Ed25519Identity
 from icmigrate.protocol.principal import Principal
 from tests.canisters.methods import methods
 from tests.canisters.stages import Caller, Stage, advance, agent_of, outcome, private_capsule, reach
 from tests.canisters.test_roles import CAST, House, invite
-from tests.world import World, some_bytes
+from tests.worlds.hub import HubWorld, some_bytes
 
 MOST = 2_000_000
 """More than any method takes, and less than an ingress message may have."""
@@ -37,11 +37,11 @@ class Sender(Caller):
 
 
 @pytest_asyncio.fixture(scope="module", params=["writable", "live"])
-async def house(world: World, module_wiring: Wiring, request: pytest.FixtureRequest) -> AsyncIterator[House]:
+async def house(world: HubWorld, module_toolkit: Toolkit, request: pytest.FixtureRequest) -> AsyncIterator[House]:
     keys = {name: Ed25519Identity.generate() for name in CAST} | {"operator": world.operator}
-    capsule_id = await private_capsule(module_wiring.hub, keys["owner"])
-    await invite(world, module_wiring.hub, capsule_id, keys)
-    stage = await advance(world, module_wiring, request.param, capsule_id, keys["owner"])
+    capsule_id = await private_capsule(module_toolkit.hub, keys["owner"])
+    await invite(world, module_toolkit.hub, capsule_id, keys)
+    stage = await advance(world, module_toolkit, request.param, capsule_id, keys["owner"])
     async with AsyncExitStack() as stack:
         people: dict[str, Caller] = {}
         for name, key in keys.items():
@@ -80,12 +80,12 @@ async def test_the_matrix_as_an_update_is_for_owners_and_operators(house: House)
 
 
 @pytest_asyncio.fixture(scope="module")
-async def stage(world: World, module_wiring: Wiring) -> Stage:
-    return await reach(world, module_wiring, "writable")
+async def stage(world: HubWorld, module_toolkit: Toolkit) -> Stage:
+    return await reach(world, module_toolkit, "writable")
 
 
-async def test_who_may_upload_sees_what_is_open_and_drops_it(module_wiring: Wiring, stage: Stage) -> None:
-    hub, capsule_id = module_wiring.hub, stage.capsule_id
+async def test_who_may_upload_sees_what_is_open_and_drops_it(module_toolkit: Toolkit, stage: Stage) -> None:
+    hub, capsule_id = module_toolkit.hub, stage.capsule_id
     data = {hashlib.sha256(some_bytes(n, 1_000)).digest(): some_bytes(n, 1_000) for n in range(90, 93)}
     for sha256 in data:
         await hub.uploads_begin(capsule_id, sha256, 1_000)

@@ -10,41 +10,43 @@ from icmigrate.contract.policy import MayCreate, MayMigrate, Policy
 from icmigrate.contract.records import AssetRef, PrincipalPerson
 from icmigrate.hub.client import HubClient
 from icmigrate.hub.deploy import deploy
-from icmigrate.migration.context import Wiring
+from icmigrate.migration.toolkit import Toolkit
 from icmigrate.networks.canister_ids import CanisterIds
 from icmigrate.progress import Progress
 from icmigrate.protocol.identity import Ed25519Identity
 from icmigrate.protocol.management_canister import ManagementClient
 from tests.canisters.http import ask
 from tests.canisters.stages import Stage, agent_of, outcome, reach
-from tests.world import World, deploy_world, full_capsule, memory, memory_id
+from tests.worlds.hub import HubWorld, deploy_world, full_capsule, memory, memory_id
 
 T = 1_000_000_000_000
 REFUSALS = {"Unauthorized", "not accepted"}
 
 
 @pytest_asyncio.fixture
-async def stage(world: World, wiring: Wiring) -> Stage:
-    return await reach(world, wiring, "writable")
+async def stage(world: HubWorld, toolkit: Toolkit) -> Stage:
+    return await reach(world, toolkit, "writable")
 
 
 async def test_a_new_hub_is_for_those_whom_its_operators_let_in(
-    world: World, tmp_path_factory: pytest.TempPathFactory
+    world: HubWorld, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     fresh = await deploy_world(world.network, tmp_path_factory.mktemp("a hub with its own policy"))
-    async with fresh.wiring() as wiring:
-        policy = await wiring.hub.policy_get()
+    async with fresh.toolkit() as toolkit:
+        policy = await toolkit.hub.policy_get()
         assert (policy.create, policy.migrate) == (MayCreate.OPERATORS, MayMigrate.OPERATORS)
         assert policy.migrations_a_day == 1
         assert (policy.quotas.records, policy.quotas.blob_bytes) == (100_000, 50_000_000_000)
 
 
-async def test_a_stranger_gets_neither_a_capsule_nor_a_canister(world: World, wiring: Wiring, stage: Stage) -> None:
-    before = (await wiring.hub.cycles()).reserved
+async def test_a_stranger_gets_neither_a_capsule_nor_a_canister(
+    world: HubWorld, toolkit: Toolkit, stage: Stage
+) -> None:
+    before = (await toolkit.hub.cycles()).reserved
     async with agent_of(world, Ed25519Identity.generate()) as agent:
         thief = HubClient(agent, world.hub_id)
         assert await outcome(thief, "capsules_create", None) in REFUSALS
-        assert await outcome(thief, "policy_set", (await wiring.hub.policy_get()).model_dump()) in REFUSALS
+        assert await outcome(thief, "policy_set", (await toolkit.hub.policy_get()).model_dump()) in REFUSALS
         assert await outcome(thief, "migration_invite", stage.capsule_id) in REFUSALS
         assert await outcome(thief, "capsules_suspend", stage.capsule_id, True) in REFUSALS
     async with agent_of(world, stage.owner) as agent:
@@ -53,13 +55,13 @@ async def test_a_stranger_gets_neither_a_capsule_nor_a_canister(world: World, wi
         assert await outcome(owner, "migration_reserve", stage.capsule_id) == "Unauthorized"
         assert not (await owner.migration_quote(stage.capsule_id)).feasible
         assert await outcome(owner, "migration_invite", stage.capsule_id) in REFUSALS
-    assert (await wiring.hub.cycles()).reserved == before
+    assert (await toolkit.hub.cycles()).reserved == before
 
 
 async def test_an_invited_owner_starts_one_migration_a_day_and_an_aborted_one_counts(
-    world: World, wiring: Wiring, stage: Stage
+    world: HubWorld, toolkit: Toolkit, stage: Stage
 ) -> None:
-    await wiring.hub.migration_invite(stage.capsule_id)
+    await toolkit.hub.migration_invite(stage.capsule_id)
     async with agent_of(world, stage.owner) as agent:
         owner = HubClient(agent, world.hub_id)
         assert (await owner.migration_quote(stage.capsule_id)).feasible
@@ -68,8 +70,8 @@ async def test_an_invited_owner_starts_one_migration_a_day_and_an_aborted_one_co
         await owner.migration_create_canister(stage.capsule_id)
         await owner.migration_abort(stage.capsule_id)
         assert await outcome(owner, "migration_reserve", stage.capsule_id) == "Conflict"
-    await wiring.hub.migration_reserve(stage.capsule_id)
-    await wiring.hub.migration_abort(stage.capsule_id)
+    await toolkit.hub.migration_reserve(stage.capsule_id)
+    await toolkit.hub.migration_abort(stage.capsule_id)
 
 
 async def changed(hub: HubClient, **changes: object) -> Policy:
@@ -82,26 +84,26 @@ async def changed(hub: HubClient, **changes: object) -> Policy:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def own(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+async def own(world: HubWorld, tmp_path_factory: pytest.TempPathFactory) -> HubWorld:
     """A hub whose policy and cycles nobody else needs."""
     return await deploy_world(world.network, tmp_path_factory.mktemp("a hub for its economy"))
 
 
-async def test_the_hub_has_only_so_many_migrations_under_way(own: World) -> None:
-    async with own.wiring() as wiring:
-        first, second = [await full_capsule(wiring.hub, blobs=()) for _ in range(2)]
-        before = await changed(wiring.hub, at_once=1)
-        await wiring.hub.migration_reserve(first)
+async def test_the_hub_has_only_so_many_migrations_under_way(own: HubWorld) -> None:
+    async with own.toolkit() as toolkit:
+        first, second = [await full_capsule(toolkit.hub, blobs=()) for _ in range(2)]
+        before = await changed(toolkit.hub, at_once=1)
+        await toolkit.hub.migration_reserve(first)
         with pytest.raises(Conflict, match="under way"):
-            await wiring.hub.migration_reserve(second)
-        await wiring.hub.migration_abort(first)
-        await wiring.hub.migration_reserve(second)
-        await wiring.hub.policy_set(before)
+            await toolkit.hub.migration_reserve(second)
+        await toolkit.hub.migration_abort(first)
+        await toolkit.hub.migration_reserve(second)
+        await toolkit.hub.policy_set(before)
 
 
-async def test_a_capsule_has_no_more_than_its_quotas(own: World) -> None:
-    async with own.wiring() as wiring:
-        hub = wiring.hub
+async def test_a_capsule_has_no_more_than_its_quotas(own: HubWorld) -> None:
+    async with own.toolkit() as toolkit:
+        hub = toolkit.hub
         capsule_id = await full_capsule(hub, blobs=(1_000,))
         now = await hub.capsules_summary(capsule_id)
         kinds = ("memories", "folders", "galleries", "access_entries", "connections", "groups")
@@ -119,9 +121,9 @@ async def test_a_capsule_has_no_more_than_its_quotas(own: World) -> None:
         assert await outcome(hub, "memories_create", capsule_id, given) == "Ok"
 
 
-async def test_operators_suspend_and_delete_what_they_may_not_read(own: World) -> None:
-    async with own.wiring() as wiring:
-        hub, owner = wiring.hub, Ed25519Identity.generate()
+async def test_operators_suspend_and_delete_what_they_may_not_read(own: HubWorld) -> None:
+    async with own.toolkit() as toolkit:
+        hub, owner = toolkit.hub, Ed25519Identity.generate()
         capsule_id = await full_capsule(hub, owner=PrincipalPerson(principal=owner.sender().to_str()), blobs=(1_000,))
         public = f"/asset/{memory_id(capsule_id, 'inline')}/original"
         assert (await ask(hub, public))["status_code"] == 200
@@ -147,7 +149,7 @@ async def test_operators_suspend_and_delete_what_they_may_not_read(own: World) -
         assert await outcome(hub, "registry_home", capsule_id) == "NotFound"
 
 
-async def test_what_stops_first_when_cycles_run_low(world: World, tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_what_stops_first_when_cycles_run_low(world: HubWorld, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A hub with 4.5 T: one migration under way leaves it too little for some things, and enough for others."""
     folder = tmp_path_factory.mktemp("a poor hub")
     operator = Ed25519Identity.generate()

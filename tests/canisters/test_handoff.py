@@ -5,12 +5,12 @@ from __future__ import annotations
 from icmigrate.contract.client import all_pages
 from icmigrate.contract.records import MovedTo, PrincipalPerson
 from icmigrate.hub.client import HubClient
-from icmigrate.migration.context import Wiring
+from icmigrate.migration.toolkit import Toolkit
 from icmigrate.personal.client import PersonalClient
 from icmigrate.protocol.identity import Ed25519Identity
 from icmigrate.protocol.principal import Principal
 from tests.canisters.stages import Stage, advance, agent_of, outcome, private_capsule, reach
-from tests.world import World, memory_id
+from tests.worlds.hub import HubWorld, memory_id
 
 REFUSALS = {"Unauthorized", "not accepted"}
 
@@ -23,42 +23,44 @@ def person(identity: Ed25519Identity) -> PrincipalPerson:
     return PrincipalPerson(principal=text(identity))
 
 
-async def controllers(wiring: Wiring, stage: Stage) -> set[str]:
-    found = await wiring.agent.controllers(Principal.from_str(stage.id_of("personal")))
+async def controllers(toolkit: Toolkit, stage: Stage) -> set[str]:
+    found = await toolkit.agent.controllers(Principal.from_str(stage.id_of("personal")))
     return {controller.to_str() for controller in found}
 
 
-async def live_with_co_owner(world: World, wiring: Wiring, co_owner: Ed25519Identity) -> Stage:
+async def live_with_co_owner(world: HubWorld, toolkit: Toolkit, co_owner: Ed25519Identity) -> Stage:
     """A capsule that has moved, with two owners in either canister's records."""
     owner = Ed25519Identity.generate()
-    capsule_id = await private_capsule(wiring.hub, owner)
+    capsule_id = await private_capsule(toolkit.hub, owner)
     async with agent_of(world, owner) as agent:
         await HubClient(agent, world.hub_id).capsules_update(capsule_id, owners=[person(owner), person(co_owner)])
-    return await advance(world, wiring, "live", capsule_id, owner)
+    return await advance(world, toolkit, "live", capsule_id, owner)
 
 
 async def test_a_co_owner_removed_in_the_personal_canister_hands_nothing_off(
-    world: World, module_wiring: Wiring
+    world: HubWorld, module_toolkit: Toolkit
 ) -> None:
     removed = Ed25519Identity.generate()
-    stage = await live_with_co_owner(world, module_wiring, removed)
+    stage = await live_with_co_owner(world, module_toolkit, removed)
     async with agent_of(world, stage.owner) as agent:
         personal = PersonalClient(agent, stage.id_of("personal"))
         await personal.capsules_update(stage.capsule_id, owners=[person(stage.owner)])
     async with agent_of(world, removed) as agent:
         hub = HubClient(agent, world.hub_id)
         assert await outcome(hub, "migration_handoff", stage.capsule_id) in REFUSALS
-    assert await controllers(module_wiring, stage) == {world.hub_id}
+    assert await controllers(module_toolkit, stage) == {world.hub_id}
 
 
-async def test_an_operator_hands_nothing_off_without_an_owners_consent(world: World, module_wiring: Wiring) -> None:
-    stage = await reach(world, module_wiring, "live")
-    assert await outcome(module_wiring.hub, "migration_handoff", stage.capsule_id) == "Conflict"
-    assert await controllers(module_wiring, stage) == {world.hub_id}
+async def test_an_operator_hands_nothing_off_without_an_owners_consent(
+    world: HubWorld, module_toolkit: Toolkit
+) -> None:
+    stage = await reach(world, module_toolkit, "live")
+    assert await outcome(module_toolkit.hub, "migration_handoff", stage.capsule_id) == "Conflict"
+    assert await controllers(module_toolkit, stage) == {world.hub_id}
 
 
-async def test_an_owner_whom_the_hub_never_knew_hands_off(world: World, module_wiring: Wiring) -> None:
-    stage, heir = await reach(world, module_wiring, "live"), Ed25519Identity.generate()
+async def test_an_owner_whom_the_hub_never_knew_hands_off(world: HubWorld, module_toolkit: Toolkit) -> None:
+    stage, heir = await reach(world, module_toolkit, "live"), Ed25519Identity.generate()
     async with agent_of(world, stage.owner) as agent:
         personal = PersonalClient(agent, stage.id_of("personal"))
         await personal.handoff_consent([text(stage.owner)])
@@ -73,11 +75,11 @@ async def test_an_owner_whom_the_hub_never_knew_hands_off(world: World, module_w
         assert await outcome(personal, "handoff_consent", [text(stage.owner)]) == "Invalid"
         assert await outcome(personal, "handoff_terms", text(heir)) in REFUSALS
         assert await outcome(hub, "migration_handoff", stage.capsule_id) == "Ok"
-    assert await controllers(module_wiring, stage) == {text(heir)}
+    assert await controllers(module_toolkit, stage) == {text(heir)}
 
 
-async def test_the_hub_is_no_owner_in_the_personal_canister_either(world: World, module_wiring: Wiring) -> None:
-    stage = await reach(world, module_wiring, "live")
+async def test_the_hub_is_no_owner_in_the_personal_canister_either(world: HubWorld, module_toolkit: Toolkit) -> None:
+    stage = await reach(world, module_toolkit, "live")
     async with agent_of(world, stage.owner) as agent:
         personal = PersonalClient(agent, stage.id_of("personal"))
         for impossible in (world.hub_id, "aaaaa-aa"):
@@ -87,13 +89,13 @@ async def test_the_hub_is_no_owner_in_the_personal_canister_either(world: World,
 
 
 async def test_nobody_reads_the_hubs_copy_after_the_handoff_and_the_owner_has_it_deleted(
-    world: World, module_wiring: Wiring
+    world: HubWorld, module_toolkit: Toolkit
 ) -> None:
-    stage = await reach(world, module_wiring, "handed off")
+    stage = await reach(world, module_toolkit, "handed off")
     picture = f"{world.network.gateway(world.hub_id)}/asset/{memory_id(stage.capsule_id, 'inline')}/original"
     async with agent_of(world, stage.owner) as agent:
         mine = HubClient(agent, world.hub_id)
-        for hub in (module_wiring.hub, mine):
+        for hub in (module_toolkit.hub, mine):
             for method, arguments in (
                 ("export_records", (None, 1_000)),
                 ("manifest_leaves", (None, 10)),
@@ -103,8 +105,8 @@ async def test_nobody_reads_the_hubs_copy_after_the_handoff_and_the_owner_has_it
                 assert await outcome(hub, method, stage.capsule_id, *arguments) == "Moved", method
             listed = [capsule.id async for capsule in all_pages(hub.capsules_list)]
             assert stage.capsule_id not in listed
-        assert await outcome(module_wiring.hub, "hub_copy_delete", stage.capsule_id) in REFUSALS
+        assert await outcome(module_toolkit.hub, "hub_copy_delete", stage.capsule_id) in REFUSALS
         for _ in range(2):
             assert await outcome(mine, "hub_copy_delete", stage.capsule_id) in {"Ok"} | REFUSALS
-            assert (await module_wiring.gateway.request(picture)).status == 308
+            assert (await module_toolkit.gateway.request(picture)).status == 308
             assert await mine.registry_home(stage.capsule_id) == MovedTo(canister_id=stage.id_of("personal"))

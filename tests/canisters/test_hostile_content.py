@@ -16,11 +16,11 @@ from yarl import URL
 from icmigrate.contract.client import CapsuleClient
 from icmigrate.contract.records import AssetRef
 from icmigrate.errors import IcmigrateError
-from icmigrate.migration.context import Wiring
+from icmigrate.migration.toolkit import Toolkit
 from tests.canisters.http import ask
 from tests.prerequisites import program
 from tests.replica.official.test_browser import CHROMIUM, said
-from tests.world import World, full_capsule, memory, memory_id
+from tests.worlds.hub import HubWorld, full_capsule, memory, memory_id
 
 HTML = b"<!doctype html><title>quiet</title><img src=x onerror=1><script>document.title = 'ran'</script>"
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg'><script>document.title = 'ran'</script></svg>"
@@ -126,8 +126,8 @@ async def path_of(hub: CapsuleClient, capsule_id: str, name: str, mime_type: str
     return token.path
 
 
-async def test_nothing_that_users_put_in_runs(world: World, module_wiring: Wiring, tmp_path: Path) -> None:
-    hub = module_wiring.hub
+async def test_nothing_that_users_put_in_runs(world: HubWorld, module_toolkit: Toolkit, tmp_path: Path) -> None:
+    hub = module_toolkit.hub
     capsule_id = await full_capsule(hub, blobs=())
     tried: list[tuple[str, str, dict[str, Any]]] = [(kind, kind, {"Inline": data}) for kind, data in TRICKS]
     tried += [(url, "text/html", {"External": {"url": url, "sha256": None, "length": None}}) for url in LINKS]
@@ -147,9 +147,9 @@ async def test_nothing_that_users_put_in_runs(world: World, module_wiring: Wirin
 
 
 async def test_a_link_to_elsewhere_is_shown_and_not_followed(
-    world: World, module_wiring: Wiring, tmp_path: Path
+    world: HubWorld, module_toolkit: Toolkit, tmp_path: Path
 ) -> None:
-    hub = module_wiring.hub
+    hub = module_toolkit.hub
     capsule_id = await full_capsule(hub, blobs=())
     url = "https://nowhere.invalid/?a=1&b=2"
     path = await path_of(hub, capsule_id, "link", "image/jpeg", {"External": {"url": url}})
@@ -163,8 +163,8 @@ async def test_a_link_to_elsewhere_is_shown_and_not_followed(
         assert await tab.value("self.origin") == "null"
 
 
-async def test_pictures_sound_and_text_are_shown(world: World, module_wiring: Wiring, tmp_path: Path) -> None:
-    hub = module_wiring.hub
+async def test_pictures_sound_and_text_are_shown(world: HubWorld, module_toolkit: Toolkit, tmp_path: Path) -> None:
+    hub = module_toolkit.hub
     capsule_id = await full_capsule(hub, blobs=())
     async with browser(tmp_path) as tab:
         for mime_type, data, seen in (

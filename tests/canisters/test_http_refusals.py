@@ -13,12 +13,12 @@ from icmigrate.contract.client import CapsuleClient
 from icmigrate.contract.records import AssetRef, PrincipalPerson
 from icmigrate.hub.client import HubClient
 from icmigrate.migration import phases
-from icmigrate.migration.context import Wiring
+from icmigrate.migration.toolkit import Toolkit
 from icmigrate.protocol.identity import Ed25519Identity
 from tests.canisters.http import ask, certified, skips
 from tests.canisters.methods import methods
 from tests.canisters.stages import BLOBS, Stage, agent_of, hand_off, outcome, reach
-from tests.world import CHUNK, World, full_capsule, memory, memory_id, some_bytes, upload
+from tests.worlds.hub import CHUNK, HubWorld, full_capsule, memory, memory_id, some_bytes, upload
 
 SECRET = some_bytes(BLOBS[0], BLOBS[0])
 """The bytes of the private memory."""
@@ -26,17 +26,17 @@ INLINE = b"a small picture"
 
 
 @pytest_asyncio.fixture(scope="module")
-async def writable(world: World, module_wiring: Wiring) -> Stage:
-    return await reach(world, module_wiring, "writable")
+async def writable(world: HubWorld, module_toolkit: Toolkit) -> Stage:
+    return await reach(world, module_toolkit, "writable")
 
 
 @pytest_asyncio.fixture(scope="module")
-async def live(world: World, module_wiring: Wiring) -> Stage:
-    return await reach(world, module_wiring, "live")
+async def live(world: HubWorld, module_toolkit: Toolkit) -> Stage:
+    return await reach(world, module_toolkit, "live")
 
 
-def canister_of(wiring: Wiring, stage: Stage, place: str) -> CapsuleClient:
-    return wiring.hub if place == "hub" else wiring.personal(stage.id_of("personal"))
+def canister_of(toolkit: Toolkit, stage: Stage, place: str) -> CapsuleClient:
+    return toolkit.hub if place == "hub" else toolkit.personal(stage.id_of("personal"))
 
 
 def path_of(stage: Stage, name: str = "blob-0", variant: str = "original") -> str:
@@ -63,11 +63,11 @@ def forged(token: str, secret_length: int = 32) -> list[str]:
 
 @pytest.mark.parametrize("place", ["hub", "personal"])
 async def test_a_private_asset_is_shown_with_its_own_token_only(
-    world: World, module_wiring: Wiring, writable: Stage, live: Stage, place: str
+    world: HubWorld, module_toolkit: Toolkit, writable: Stage, live: Stage, place: str
 ) -> None:
     stage, other = (writable, live) if place == "hub" else (live, writable)
-    canister = canister_of(module_wiring, stage, place)
-    elsewhere = canister_of(module_wiring, other, "personal" if place == "hub" else "hub")
+    canister = canister_of(module_toolkit, stage, place)
+    elsewhere = canister_of(module_toolkit, other, "personal" if place == "hub" else "hub")
     base = world.network.gateway(canister.canister_id) + path_of(stage)
     good = await token_of(canister, stage)
     expired = await token_of(canister, stage, seconds=0)
@@ -103,13 +103,13 @@ async def test_a_private_asset_is_shown_with_its_own_token_only(
     wrong = []
     for query, headers, due in tries:
         for method in ("GET", "HEAD"):
-            answer = await module_wiring.gateway.request(base + query, method=method, headers=headers)
+            answer = await module_toolkit.gateway.request(base + query, method=method, headers=headers)
             if answer.status not in due or (answer.body in SECRET and answer.body):
                 wrong.append((method, query[:60], headers, answer.status))
             assert "etag" not in answer.headers and "content-disposition" not in answer.headers
     assert wrong == []
     for headers, query in (({}, "?token=" + good), ({"authorization": "bearer " + good}, "")):
-        answer = await module_wiring.gateway.request(base + query, headers=headers)
+        answer = await module_toolkit.gateway.request(base + query, headers=headers)
         assert (answer.status, answer.body) == (200, SECRET)
 
 
@@ -160,9 +160,9 @@ ODD_PATHS = [
 
 
 @pytest.mark.parametrize("place", ["hub", "personal"])
-async def test_odd_paths_show_nothing(module_wiring: Wiring, writable: Stage, live: Stage, place: str) -> None:
+async def test_odd_paths_show_nothing(module_toolkit: Toolkit, writable: Stage, live: Stage, place: str) -> None:
     stage = writable if place == "hub" else live
-    canister = canister_of(module_wiring, stage, place)
+    canister = canister_of(module_toolkit, stage, place)
     good = await token_of(canister, stage)
     wrong = []
     for path in ODD_PATHS:
@@ -179,53 +179,53 @@ async def test_odd_paths_show_nothing(module_wiring: Wiring, writable: Stage, li
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 async def test_a_token_is_good_for_reading_only(
-    world: World, module_wiring: Wiring, writable: Stage, method: str
+    world: HubWorld, module_toolkit: Toolkit, writable: Stage, method: str
 ) -> None:
-    token = await token_of(module_wiring.hub, writable)
+    token = await token_of(module_toolkit.hub, writable)
     url = f"{world.network.gateway(world.hub_id)}{path_of(writable)}?token={token}"
-    answer = await module_wiring.gateway.request(url, method=method)
+    answer = await module_toolkit.gateway.request(url, method=method)
     assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
     assert SECRET not in answer.body
 
 
 async def test_after_cut_over_the_hub_sends_everybody_to_the_new_place_and_shows_nothing(
-    world: World, module_wiring: Wiring, live: Stage
+    world: HubWorld, module_toolkit: Toolkit, live: Stage
 ) -> None:
-    good = await token_of(canister_of(module_wiring, live, "personal"), live)
+    good = await token_of(canister_of(module_toolkit, live, "personal"), live)
     base, there = (world.network.gateway(id_) for id_ in (world.hub_id, live.id_of("personal")))
     for query in ("", "?token=" + good, "?token=AAAA", "?token=" + forged(good)[3], "?x=y&token=" + good):
         for method in ("GET", "HEAD"):
-            answer = await module_wiring.gateway.request(base + path_of(live) + query, method=method)
+            answer = await module_toolkit.gateway.request(base + path_of(live) + query, method=method)
             assert answer.status == 308, (query, answer.status)
             assert answer.headers["location"] == there + path_of(live) + query
             assert answer.body == b""
-    followed = await module_wiring.gateway.request(there + path_of(live) + "?token=" + good)
+    followed = await module_toolkit.gateway.request(there + path_of(live) + "?token=" + good)
     assert (followed.status, followed.body) == (200, SECRET)
 
 
 async def test_a_token_of_before_the_move_is_good_until_the_hand_off_and_the_hub_signs_no_more(
-    world: World, module_wiring: Wiring
+    world: HubWorld, module_toolkit: Toolkit
 ) -> None:
-    stage = await reach(world, module_wiring, "frozen")
+    stage = await reach(world, module_toolkit, "frozen")
     async with agent_of(world, stage.owner) as agent:
         early = await token_of(HubClient(agent, world.hub_id), stage)
     here = f"{world.network.gateway(world.hub_id)}{path_of(stage)}?token={early}"
     there = f"{world.network.gateway(stage.id_of('personal'))}{path_of(stage)}?token={early}"
-    assert (await module_wiring.gateway.request(here)).body == SECRET
-    assert (await module_wiring.gateway.request(there)).status == 401  # nothing is there yet
-    frozen = await phases.freeze(module_wiring, stage.capsule_id)
-    root = (await phases.catch_up(module_wiring, stage.capsule_id, frozen)).root
-    await phases.cut_over(module_wiring, stage.capsule_id, root)
-    assert (await module_wiring.gateway.request(here)).status == 308
-    assert (await module_wiring.gateway.request(there)).body == SECRET
-    await hand_off(world, module_wiring, stage.capsule_id, stage.id_of("personal"), stage.owner)
-    assert (await module_wiring.gateway.request(here)).status == 308
-    ended = await module_wiring.gateway.request(there)
+    assert (await module_toolkit.gateway.request(here)).body == SECRET
+    assert (await module_toolkit.gateway.request(there)).status == 401  # nothing is there yet
+    frozen = await phases.freeze(module_toolkit, stage.capsule_id)
+    root = (await phases.catch_up(module_toolkit, stage.capsule_id, frozen)).root
+    await phases.cut_over(module_toolkit, stage.capsule_id, root)
+    assert (await module_toolkit.gateway.request(here)).status == 308
+    assert (await module_toolkit.gateway.request(there)).body == SECRET
+    await hand_off(world, module_toolkit, stage.capsule_id, stage.id_of("personal"), stage.owner)
+    assert (await module_toolkit.gateway.request(here)).status == 308
+    ended = await module_toolkit.gateway.request(there)
     assert (ended.status, ended.body.startswith(b"This link has ended.")) == (403, True)
     ref = {"memory_id": memory_id(stage.capsule_id, "blob-0"), "variant_": "Original"}
-    personal = canister_of(module_wiring, stage, "personal")
+    personal = canister_of(module_toolkit, stage, "personal")
     assert await outcome(personal, "asset_tokens", stage.capsule_id, [ref], 60) == "Unauthorized"
-    assert await outcome(module_wiring.hub, "asset_tokens", stage.capsule_id, [ref], 60) == "Moved"
+    assert await outcome(module_toolkit.hub, "asset_tokens", stage.capsule_id, [ref], 60) == "Moved"
 
 
 # ---- what is public --------------------------------------------------------------------------------
@@ -235,9 +235,9 @@ PUBLIC: dict[str, Any] = {"id": "c-public", "person": None, "role": "Guest", "pe
 
 
 async def test_a_public_asset_is_certified_and_once_withdrawn_refused_at_once(
-    module_wiring: Wiring, world: World
+    module_toolkit: Toolkit, world: HubWorld
 ) -> None:
-    hub = module_wiring.hub
+    hub = module_toolkit.hub
     capsule_id = await full_capsule(hub, blobs=(40_000,))
     name = memory_id(capsule_id, "inline")
     url = f"/asset/{name}/original"
@@ -249,11 +249,11 @@ async def test_a_public_asset_is_certified_and_once_withdrawn_refused_at_once(
         assert not certified(hub, url, answer | {"body": INLINE + b"!"})
         assert not certified(hub, url, answer | {"status_code": 206})
         assert not certified(hub, f"/asset/{memory_id(capsule_id, 'blob-0')}/original", answer)
-        through = await module_wiring.gateway.request(world.network.gateway(world.hub_id) + url)
+        through = await module_toolkit.gateway.request(world.network.gateway(world.hub_id) + url)
         assert (through.status, through.body) == (200, INLINE)
         await hub._call("access_delete", capsule_id, "c-public")
         assert (await ask(hub, url))["status_code"] == 401
-        assert (await module_wiring.gateway.request(world.network.gateway(world.hub_id) + url)).status == 401
+        assert (await module_toolkit.gateway.request(world.network.gateway(world.hub_id) + url)).status == 401
         await hub.access_create(capsule_id, entry)
 
 
@@ -262,9 +262,9 @@ async def test_a_public_asset_is_certified_and_once_withdrawn_refused_at_once(
     ["memory is deleted", "entry expires", "capsule is deleted"],
 )
 async def test_what_is_no_longer_public_for_whatever_reason_is_refused(
-    world: World, module_wiring: Wiring, change: str
+    world: HubWorld, module_toolkit: Toolkit, change: str
 ) -> None:
-    hub = module_wiring.hub
+    hub = module_toolkit.hub
     owner = Ed25519Identity.generate()
     capsule_id = await full_capsule(hub, owner=PrincipalPerson(principal=owner.sender().to_str()), blobs=())
     name = memory_id(capsule_id, "inline")
@@ -278,13 +278,13 @@ async def test_what_is_no_longer_public_for_whatever_reason_is_refused(
             update = AccessInput.model_validate(past).model_dump()
             await hub._call("access_update", capsule_id, "c-public", update)
         case "capsule is deleted":
-            async with world.wiring(owner) as own:
+            async with world.toolkit(owner) as own:
                 await own.hub._call("capsules_delete", capsule_id)
     assert (await ask(hub, f"/asset/{name}/original"))["status_code"] == 401
 
 
-async def test_a_stream_breaks_off_when_the_asset_is_withdrawn(module_wiring: Wiring) -> None:
-    hub = module_wiring.hub
+async def test_a_stream_breaks_off_when_the_asset_is_withdrawn(module_toolkit: Toolkit) -> None:
+    hub = module_toolkit.hub
     capsule_id = await full_capsule(hub, blobs=())
     location = await upload(hub, capsule_id, some_bytes(5, 2 * CHUNK + 5))
     name = memory_id(capsule_id, "long")

@@ -10,10 +10,10 @@ import pytest
 import pytest_asyncio
 
 from icmigrate.contract.client import CapsuleClient
-from icmigrate.migration.context import Wiring
+from icmigrate.migration.toolkit import Toolkit
 from tests.canisters.methods import methods
 from tests.canisters.stages import BLOBS, Stage, capsule_picture, outcome, reach
-from tests.world import CHUNK, World, memory, some_bytes, upload
+from tests.worlds.hub import CHUNK, HubWorld, memory, some_bytes, upload
 
 MAX32, MAX64 = 2**32 - 1, 2**64 - 1
 ANONYMOUS, MANAGEMENT = "2vxsx-fae", "aaaaa-aa"
@@ -293,8 +293,8 @@ def blob_cases() -> list[Case]:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def stage(world: World, module_wiring: Wiring) -> Stage:
-    return await reach(world, module_wiring, "writable")
+async def stage(world: HubWorld, module_toolkit: Toolkit) -> Stage:
+    return await reach(world, module_toolkit, "writable")
 
 
 async def require(canister: CapsuleClient, capsule_id: str, cases: list[Case]) -> None:
@@ -311,20 +311,20 @@ async def require(canister: CapsuleClient, capsule_id: str, cases: list[Case]) -
     assert after == before
 
 
-async def test_records_have_bounds(module_wiring: Wiring, stage: Stage) -> None:
-    await require(module_wiring.hub, stage.capsule_id, record_cases(stage))
+async def test_records_have_bounds(module_toolkit: Toolkit, stage: Stage) -> None:
+    await require(module_toolkit.hub, stage.capsule_id, record_cases(stage))
 
 
-async def test_pages_and_cursors_have_bounds(module_wiring: Wiring, stage: Stage) -> None:
-    await require(module_wiring.hub, stage.capsule_id, page_cases())
+async def test_pages_and_cursors_have_bounds(module_toolkit: Toolkit, stage: Stage) -> None:
+    await require(module_toolkit.hub, stage.capsule_id, page_cases())
 
 
-async def test_blobs_have_bounds(module_wiring: Wiring, stage: Stage) -> None:
-    await require(module_wiring.hub, stage.capsule_id, blob_cases())
+async def test_blobs_have_bounds(module_toolkit: Toolkit, stage: Stage) -> None:
+    await require(module_toolkit.hub, stage.capsule_id, blob_cases())
 
 
-async def test_owners_have_bounds(world: World, stage: Stage) -> None:
-    async with world.wiring(stage.owner) as own:
+async def test_owners_have_bounds(world: HubWorld, stage: Stage) -> None:
+    async with world.toolkit(stage.owner) as own:
         owner = {"Principal": stage.owner.sender().to_str()}
         cases: list[Case] = [
             ("Invalid", "capsules_update", [change(owners=owners)])
@@ -334,8 +334,8 @@ async def test_owners_have_bounds(world: World, stage: Stage) -> None:
         await require(own.hub, stage.capsule_id, cases)
 
 
-async def test_an_upload_takes_only_the_bytes_that_it_names(module_wiring: Wiring, stage: Stage) -> None:
-    hub, capsule_id = module_wiring.hub, stage.capsule_id
+async def test_an_upload_takes_only_the_bytes_that_it_names(module_toolkit: Toolkit, stage: Stage) -> None:
+    hub, capsule_id = module_toolkit.hub, stage.capsule_id
     data = some_bytes(7, CHUNK + 10)
     claimed = hashlib.sha256(b"something else").digest()
     steps: list[Case] = [
@@ -360,8 +360,8 @@ async def test_an_upload_takes_only_the_bytes_that_it_names(module_wiring: Wirin
     await require(hub, capsule_id, steps)
 
 
-async def test_uploads_that_nobody_finishes_are_bounded(module_wiring: Wiring, stage: Stage) -> None:
-    hub, capsule_id = module_wiring.hub, stage.capsule_id
+async def test_uploads_that_nobody_finishes_are_bounded(module_toolkit: Toolkit, stage: Stage) -> None:
+    hub, capsule_id = module_toolkit.hub, stage.capsule_id
     names = [hashlib.sha256(bytes([n % 256, n // 256])).digest() for n in range(257)]
     told = await asyncio.gather(*(outcome(hub, "uploads_begin", capsule_id, name, 10) for name in names))
     assert sorted(told) == ["Conflict"] + ["Ok"] * 256
@@ -369,8 +369,8 @@ async def test_uploads_that_nobody_finishes_are_bounded(module_wiring: Wiring, s
     assert await outcome(hub, "uploads_begin", capsule_id, names[256], 10) == "Ok"
 
 
-async def test_an_unknown_capsule_is_not_found(module_wiring: Wiring) -> None:
-    hub = module_wiring.hub
+async def test_an_unknown_capsule_is_not_found(module_toolkit: Toolkit) -> None:
+    hub = module_toolkit.hub
     for capsule_id in ABSENT_IDS:
         for name, more in OF_ONE_CAPSULE:
             told = await outcome(hub, name, capsule_id, *more)
@@ -396,14 +396,14 @@ async def test_an_unknown_capsule_is_not_found(module_wiring: Wiring) -> None:
         ("Invalid", "wasm_begin", [ABSENT, 0]),
     ],
 )
-async def test_the_hub_itself_has_bounds(module_wiring: Wiring, due: str, name: str, arguments: list[Any]) -> None:
-    hub = module_wiring.hub
+async def test_the_hub_itself_has_bounds(module_toolkit: Toolkit, due: str, name: str, arguments: list[Any]) -> None:
+    hub = module_toolkit.hub
     before = await hub.wasm_info(), await hub.operators_list()
     assert await outcome(hub, name, *arguments) == due
     assert (await hub.wasm_info(), await hub.operators_list()) == before
 
 
-async def test_phases_out_of_their_order_are_conflicts(module_wiring: Wiring, stage: Stage) -> None:
+async def test_phases_out_of_their_order_are_conflicts(module_toolkit: Toolkit, stage: Stage) -> None:
     migration: list[Case] = [
         ("NotFound", "migration_create_canister", []),
         ("NotFound", "migration_install", []),
@@ -415,16 +415,16 @@ async def test_phases_out_of_their_order_are_conflicts(module_wiring: Wiring, st
         ("NotFound", "migration_handoff", []),
         ("Conflict", "manifest_root", []),
     ]
-    await require(module_wiring.hub, stage.capsule_id, migration)
+    await require(module_toolkit.hub, stage.capsule_id, migration)
 
 
-async def test_an_import_has_bounds(world: World, module_wiring: Wiring) -> None:
-    importing = await reach(world, module_wiring, "importing")
-    personal = module_wiring.personal(importing.id_of("personal"))
-    pages = await module_wiring.hub.export_records(importing.capsule_id, None, 100_000)
+async def test_an_import_has_bounds(world: HubWorld, module_toolkit: Toolkit) -> None:
+    importing = await reach(world, module_toolkit, "importing")
+    personal = module_toolkit.personal(importing.id_of("personal"))
+    pages = await module_toolkit.hub.export_records(importing.capsule_id, None, 100_000)
     fine = pages.items[0].model_dump()
-    another = await reach(world, module_wiring, "writable")
-    other = await module_wiring.hub.export_records(another.capsule_id, None, 0)
+    another = await reach(world, module_toolkit, "writable")
+    other = await module_toolkit.hub.export_records(another.capsule_id, None, 0)
     generation = (await personal.import_status()).generation
     two_chunks = {"sha256": ABSENT, "length": CHUNK + 1, "chunk_digests": bytes(64)}
     cases: list[Case] = [
@@ -476,21 +476,21 @@ async def test_an_import_has_bounds(world: World, module_wiring: Wiring) -> None
 
 
 async def test_a_new_generation_that_is_refused_leaves_the_records_of_the_one_before(
-    world: World, module_wiring: Wiring
+    world: HubWorld, module_toolkit: Toolkit
 ) -> None:
-    importing = await reach(world, module_wiring, "importing")
-    personal = module_wiring.personal(importing.id_of("personal"))
+    importing = await reach(world, module_toolkit, "importing")
+    personal = module_toolkit.personal(importing.id_of("personal"))
     before = await personal.import_status()
-    (record, *_) = (await module_wiring.hub.export_records(importing.capsule_id, None, 0)).items
+    (record, *_) = (await module_toolkit.hub.export_records(importing.capsule_id, None, 0)).items
     broken = record.model_dump() | {"bytes": b""}
     assert await outcome(personal, "import_put_records", before.generation + 1, [broken]) == "Invalid"
     assert await personal.import_status() == before
 
 
-async def test_a_record_that_is_too_long_does_not_hold_its_blob(module_wiring: Wiring, stage: Stage) -> None:
-    location = await upload(module_wiring.hub, stage.capsule_id, some_bytes(11, 1_000))
+async def test_a_record_that_is_too_long_does_not_hold_its_blob(module_toolkit: Toolkit, stage: Stage) -> None:
+    location = await upload(module_toolkit.hub, stage.capsule_id, some_bytes(11, 1_000))
     long = given()["assets"][0] | {"tags": ["t" * 512] * 256, "location": location.model_dump()}
     assets = [long | {"variant_": {"Other": str(number)}} for number in range(9)]
-    await require(module_wiring.hub, stage.capsule_id, [("Invalid", "memories_create", [given(assets=assets)])])
-    totals = await module_wiring.hub.capsules_summary(stage.capsule_id)
+    await require(module_toolkit.hub, stage.capsule_id, [("Invalid", "memories_create", [given(assets=assets)])])
+    totals = await module_toolkit.hub.capsules_summary(stage.capsule_id)
     assert totals.blobs == len(BLOBS)

@@ -21,9 +21,9 @@ from icmigrate.capsule.samples import person
 from icmigrate.contract.blobs import CHUNK_BYTES
 from icmigrate.contract.client import CapsuleClient, all_pages
 from icmigrate.contract.records import InlineLocation, InternalLocation, Memory
-from icmigrate.migration.context import Wiring
 from icmigrate.migration.migrate import migrate
 from icmigrate.migration.report import MigrationReport
+from icmigrate.migration.toolkit import Toolkit
 from icmigrate.progress import Progress
 
 DATE_TIME_ORIGINAL, GPS_IFD, MAKE, ORIENTATION, USER_COMMENT = 0x9003, 0x8825, 0x010F, 0x0112, 0x9286
@@ -139,9 +139,9 @@ async def memories_of(canister: CapsuleClient, capsule_id: str) -> list[Memory]:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def moved(module_wiring: Wiring, tmp_path_factory: pytest.TempPathFactory) -> Moved:
+async def moved(module_toolkit: Toolkit, tmp_path_factory: pytest.TempPathFactory) -> Moved:
     folder = tmp_path_factory.mktemp("pictures \N{EM DASH} 1999")
-    hub = module_wiring.hub
+    hub = module_toolkit.hub
     capsule_id = (await hub.capsules_create(person(uuid.uuid4().hex))).id
     contents = {}
     for path, data in files():
@@ -155,9 +155,9 @@ async def moved(module_wiring: Wiring, tmp_path_factory: pytest.TempPathFactory)
         contents[derived_id("m", capsule_id, key)] = hashlib.sha256(data).digest(), len(data)
     ingested = await ingest(hub, capsule_id, folder, Progress())
     before = await memories_of(hub, capsule_id)
-    migrated = await migrate(module_wiring, capsule_id)
-    personal = module_wiring.personal(migrated.canister_id)
-    urls = [found.url for found in await asset_urls(module_wiring.network, personal, capsule_id)]
+    migrated = await migrate(module_toolkit, capsule_id)
+    personal = module_toolkit.personal(migrated.canister_id)
+    urls = [found.url for found in await asset_urls(module_toolkit.network, personal, capsule_id)]
     return Moved(capsule_id, contents, ingested, migrated, urls, before)
 
 
@@ -166,20 +166,20 @@ async def test_every_file_is_brought_in(moved: Moved) -> None:
     assert moved.ingested.created == len(moved.contents) == len(moved.before)
 
 
-async def test_every_file_is_the_same_over_its_url(module_wiring: Wiring, moved: Moved) -> None:
+async def test_every_file_is_the_same_over_its_url(module_toolkit: Toolkit, moved: Moved) -> None:
     assert len(moved.urls) == len(moved.contents)
     wrong = []
     for url in moved.urls:
         memory_id = url.partition("/asset/")[2].partition("/")[0]
-        answer = await module_wiring.gateway.request(url)
+        answer = await module_toolkit.gateway.request(url)
         if (hashlib.sha256(answer.body).digest(), len(answer.body)) != moved.contents[memory_id]:
             wrong.append((memory_id, answer.status, len(answer.body)))
         assert all("\n" not in value and "\r" not in value for value in answer.headers.values())
     assert wrong == []
 
 
-async def test_every_file_is_the_same_over_canister_calls(module_wiring: Wiring, moved: Moved) -> None:
-    personal = module_wiring.personal(moved.migrated.canister_id)
+async def test_every_file_is_the_same_over_canister_calls(module_toolkit: Toolkit, moved: Moved) -> None:
+    personal = module_toolkit.personal(moved.migrated.canister_id)
     found = await memories_of(personal, moved.capsule_id)
     assert found == moved.before
     for memory in found:
@@ -200,18 +200,18 @@ async def test_every_file_is_the_same_over_canister_calls(module_wiring: Wiring,
         assert (digest.digest(), length) == moved.contents[memory.id], asset.name
 
 
-async def test_what_could_run_in_a_browser_is_not_shown_in_place(module_wiring: Wiring, moved: Moved) -> None:
+async def test_what_could_run_in_a_browser_is_not_shown_in_place(module_toolkit: Toolkit, moved: Moved) -> None:
     named = {memory.id: memory.assets[0].name for memory in moved.before}
     seen = {}
     for url in moved.urls:
         name = named[url.partition("/asset/")[2].partition("/")[0]]
         if name in ("vector.svg", "page.html", "plain.jpg"):
-            answer = await module_wiring.gateway.request(url)
+            answer = await module_toolkit.gateway.request(url)
             seen[name] = answer.headers["content-disposition"].partition(";")[0]
             assert answer.headers["x-content-type-options"] == "nosniff"
     assert seen == {"vector.svg": "attachment", "page.html": "attachment", "plain.jpg": "inline"}
 
 
-async def test_a_second_run_over_the_same_folder_finds_nothing_to_do(module_wiring: Wiring, moved: Moved) -> None:
-    again = await migrate(module_wiring, moved.capsule_id)
+async def test_a_second_run_over_the_same_folder_finds_nothing_to_do(module_toolkit: Toolkit, moved: Moved) -> None:
+    again = await migrate(module_toolkit, moved.capsule_id)
     assert (again.already_migrated, again.chunks_sent) == (True, 0)

@@ -14,11 +14,11 @@ import pytest_asyncio
 from icmigrate.contract.access import AccessInput
 from icmigrate.contract.records import GroupInput, OpaquePerson, Person, PrincipalPerson
 from icmigrate.hub.client import HubClient
-from icmigrate.migration.context import Wiring
+from icmigrate.migration.toolkit import Toolkit
 from icmigrate.protocol.identity import Ed25519Identity
 from tests.canisters.methods import methods
 from tests.canisters.stages import BLOBS, Caller, Stage, advance, agent_of, outcome, private_capsule
-from tests.world import World, memory, memory_id, some_bytes
+from tests.worlds.hub import HubWorld, memory, memory_id, some_bytes
 
 CAST = ("owner", "controller", "admin", "viewer", "member", "operator", "stranger")
 REFUSALS = {"Unauthorized", "not accepted"}
@@ -54,7 +54,7 @@ def principal(identity: Ed25519Identity) -> Person:
     return PrincipalPerson(principal=identity.sender().to_str())
 
 
-async def invite(world: World, hub: HubClient, capsule_id: str, keys: dict[str, Ed25519Identity]) -> None:
+async def invite(world: HubWorld, hub: HubClient, capsule_id: str, keys: dict[str, Ed25519Identity]) -> None:
     """Gives each of the cast what their name says. The owner comes last: they take the capsule into their hands."""
     await hub.groups_create(capsule_id, GroupInput(id="readers", name="Readers", members=[principal(keys["member"])]))
     grants: list[dict[str, Any]] = [
@@ -90,11 +90,11 @@ async def invite(world: World, hub: HubClient, capsule_id: str, keys: dict[str, 
 
 
 @pytest_asyncio.fixture(scope="module", params=["writable", "live", "handed off"])
-async def house(world: World, module_wiring: Wiring, request: pytest.FixtureRequest) -> AsyncIterator[House]:
+async def house(world: HubWorld, module_toolkit: Toolkit, request: pytest.FixtureRequest) -> AsyncIterator[House]:
     keys = {name: Ed25519Identity.generate() for name in CAST} | {"operator": world.operator}
-    capsule_id = await private_capsule(module_wiring.hub, keys["owner"])
-    await invite(world, module_wiring.hub, capsule_id, keys)
-    stage = await advance(world, module_wiring, request.param, capsule_id, keys["owner"])
+    capsule_id = await private_capsule(module_toolkit.hub, keys["owner"])
+    await invite(world, module_toolkit.hub, capsule_id, keys)
+    stage = await advance(world, module_toolkit, request.param, capsule_id, keys["owner"])
     async with AsyncExitStack() as stack:
         people = {name: Caller(await stack.enter_async_context(agent_of(world, key))) for name, key in keys.items()}
         yield House(stage, "hub" if request.param == "writable" else "personal", people)
@@ -177,11 +177,11 @@ async def test_everybody_may_do_what_the_rules_say_and_no_more(house: House) -> 
     assert wrong == []
 
 
-async def test_a_capsule_is_migrated_only_by_those_who_may(world: World, module_wiring: Wiring) -> None:
+async def test_a_capsule_is_migrated_only_by_those_who_may(world: HubWorld, module_toolkit: Toolkit) -> None:
     keys = {name: Ed25519Identity.generate() for name in CAST} | {"operator": world.operator}
-    capsule_id = await private_capsule(module_wiring.hub, keys["owner"])
-    await invite(world, module_wiring.hub, capsule_id, keys)
-    await module_wiring.hub.migration_invite(capsule_id)
+    capsule_id = await private_capsule(module_toolkit.hub, keys["owner"])
+    await invite(world, module_toolkit.hub, capsule_id, keys)
+    await module_toolkit.hub.migration_invite(capsule_id)
     for name, key in keys.items():
         async with agent_of(world, key) as agent:
             hub = HubClient(agent, world.hub_id)
@@ -193,8 +193,10 @@ async def test_a_capsule_is_migrated_only_by_those_who_may(world: World, module_
                 assert await outcome(hub, "capsules_delete", capsule_id) in REFUSALS, name
 
 
-async def test_an_operator_fills_what_they_made_until_they_are_one_no_more(world: World, module_wiring: Wiring) -> None:
-    maker, hub = Ed25519Identity.generate(), module_wiring.hub
+async def test_an_operator_fills_what_they_made_until_they_are_one_no_more(
+    world: HubWorld, module_toolkit: Toolkit
+) -> None:
+    maker, hub = Ed25519Identity.generate(), module_toolkit.hub
     await hub.operators_add(maker.sender().to_str())
     async with agent_of(world, maker) as agent:
         mine = HubClient(agent, world.hub_id)

@@ -11,11 +11,11 @@ import pytest_asyncio
 from icmigrate.contract.policy import MayCreate
 from icmigrate.errors import CallRejected, NotAuthorized
 from icmigrate.hub.client import HubClient
-from icmigrate.migration.context import Wiring
+from icmigrate.migration.toolkit import Toolkit
 from icmigrate.protocol.identity import Ed25519Identity
 from tests.canisters.methods import methods
 from tests.canisters.stages import HUB_STAGES, PERSONAL_STAGES, Caller, Stage, agent_of, picture, reach, strangers
-from tests.world import World
+from tests.worlds.hub import HubWorld
 
 OPEN = {
     "cycles": "answered",
@@ -43,14 +43,14 @@ ONLY_THE_HUB = {"import_activate", "import_close", "import_return_cycles", "hand
 
 
 @pytest_asyncio.fixture(scope="module")
-async def callers(world: World, module_wiring: Wiring) -> AsyncIterator[dict[str, Caller]]:
-    async with strangers(world, module_wiring) as found:
+async def callers(world: HubWorld, module_toolkit: Toolkit) -> AsyncIterator[dict[str, Caller]]:
+    async with strangers(world, module_toolkit) as found:
         yield found
 
 
 @pytest_asyncio.fixture(scope="module")
-async def stages(world: World, module_wiring: Wiring) -> dict[str, Stage]:
-    return {name: await reach(world, module_wiring, name) for name in dict.fromkeys(HUB_STAGES + PERSONAL_STAGES)}
+async def stages(world: HubWorld, module_toolkit: Toolkit) -> dict[str, Stage]:
+    return {name: await reach(world, module_toolkit, name) for name in dict.fromkeys(HUB_STAGES + PERSONAL_STAGES)}
 
 
 async def answers(stage: Stage, canister: str, caller: Caller) -> dict[str, str]:
@@ -96,10 +96,10 @@ async def test_a_stranger_is_refused_everything_and_nothing_changes(
 
 @pytest.mark.parametrize(("canister", "at"), [("hub", "writable"), ("personal", "importing"), ("personal", "live")])
 async def test_the_same_arguments_are_not_refused_to_those_who_may(
-    world: World, module_wiring: Wiring, canister: str, at: str
+    world: HubWorld, module_toolkit: Toolkit, canister: str, at: str
 ) -> None:
     """Otherwise a stranger's refusal would say nothing about rights."""
-    stage = await reach(world, module_wiring, at)
+    stage = await reach(world, module_toolkit, at)
     refused = set(methods(canister))
     for identity in (stage.owner, world.operator):
         async with agent_of(world, identity) as agent:
@@ -112,22 +112,22 @@ async def test_the_same_arguments_are_not_refused_to_those_who_may(
 
 
 async def test_who_is_not_known_may_only_begin_a_capsule_of_their_own_where_the_policy_is_open(
-    world: World, wiring: Wiring
+    world: HubWorld, toolkit: Toolkit
 ) -> None:
-    policy = await wiring.hub.policy_get()
+    policy = await toolkit.hub.policy_get()
     async with agent_of(world, Ed25519Identity.generate()) as agent:
         somebody = Caller(agent)
         create = methods("hub")["capsules_create"]
         assert await somebody.call(world.hub_id, create, [None]) == "not accepted"
-        await wiring.hub.policy_set(policy.model_copy(update={"create": MayCreate.ANYBODY}))
+        await toolkit.hub.policy_set(policy.model_copy(update={"create": MayCreate.ANYBODY}))
         assert await somebody.call(world.hub_id, create, [{"Opaque": "somebody else"}]) == "Unauthorized"
         assert await somebody.call(world.hub_id, create, [None]) == "Ok"
-        await wiring.hub.policy_set(policy)
+        await toolkit.hub.policy_set(policy)
         assert await somebody.call(world.hub_id, create, [{"Principal": somebody.principal}]) == "Ok"
         assert await somebody.call(world.hub_id, create, [{"Principal": world.operator.sender().to_str()}]) in REFUSALS
 
 
-async def test_a_call_that_the_canister_does_not_accept_is_a_matter_of_rights(world: World) -> None:
+async def test_a_call_that_the_canister_does_not_accept_is_a_matter_of_rights(world: HubWorld) -> None:
     async with agent_of(world, Ed25519Identity.generate()) as agent:
         with pytest.raises(CallRejected, match="rejected the message") as refused:
             await HubClient(agent, world.hub_id).operators_add(agent.identity.sender().to_str())

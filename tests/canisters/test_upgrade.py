@@ -23,7 +23,7 @@ from icmigrate.copy.relay import relay_chunk
 from icmigrate.errors import ReplicaError
 from icmigrate.hub.deploy import deploy
 from icmigrate.migration import phases
-from icmigrate.migration.context import Wiring
+from icmigrate.migration.toolkit import Toolkit
 from icmigrate.networks.canister_ids import CanisterIds
 from icmigrate.personal.client import PersonalClient
 from icmigrate.progress import Progress
@@ -34,112 +34,112 @@ from icmigrate.protocol.principal import Principal
 from tests.canisters.http import ask, certified
 from tests.canisters.methods import methods
 from tests.canisters.stages import PROGRAMMABLE, CallingCanister, hand_off
-from tests.world import CHUNK, World, deploy_world, full_capsule, memory_id, some_bytes
+from tests.worlds.hub import CHUNK, HubWorld, deploy_world, full_capsule, memory_id, some_bytes
 
 BLOBS = (40_000, 2 * CHUNK + 7)
 
 
 @pytest_asyncio.fixture(scope="module")
-async def own_wiring(world: World, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wiring]:
+async def own_toolkit(world: HubWorld, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Toolkit]:
     """A hub of its own: it is changed under the feet of whoever uses it."""
     own = await deploy_world(world.network, tmp_path_factory.mktemp("toolkit of the upgraded hub"))
-    async with own.wiring() as wired:
+    async with own.toolkit() as wired:
         yield wired
 
 
-async def upgrade_hub(wiring: Wiring) -> None:
-    management = ManagementClient(wiring.agent)
-    await management.upgrade(wiring.hub.canister_id, wasm.module("hub"), encode([], []))
+async def upgrade_hub(toolkit: Toolkit) -> None:
+    management = ManagementClient(toolkit.agent)
+    await management.upgrade(toolkit.hub.canister_id, wasm.module("hub"), encode([], []))
 
 
-async def upload_personal_again(wiring: Wiring) -> None:
+async def upload_personal_again(toolkit: Toolkit) -> None:
     """The module that is stored already is offered once more, as by another `deploy`."""
     module = wasm.module("personal")
-    await wiring.hub.wasm_begin(hashlib.sha256(module).digest(), len(module))
+    await toolkit.hub.wasm_begin(hashlib.sha256(module).digest(), len(module))
     for index, at in enumerate(range(0, len(module), CHUNK_BYTES)):
-        if not (await wiring.hub.wasm_begin(hashlib.sha256(module).digest(), len(module))).complete:
-            await wiring.hub.wasm_put_chunk(index, module[at : at + CHUNK_BYTES])
-    await wiring.hub.wasm_finish()
+        if not (await toolkit.hub.wasm_begin(hashlib.sha256(module).digest(), len(module))).complete:
+            await toolkit.hub.wasm_put_chunk(index, module[at : at + CHUNK_BYTES])
+    await toolkit.hub.wasm_finish()
 
 
 @pytest.mark.parametrize("change", ["upgrade", "upgrade and upload"])
-async def test_the_hub_is_upgraded_between_any_two_phases(own_wiring: Wiring, change: str) -> None:
-    wiring = own_wiring
-    capsule_id = await full_capsule(wiring.hub, blobs=BLOBS)
+async def test_the_hub_is_upgraded_between_any_two_phases(own_toolkit: Toolkit, change: str) -> None:
+    toolkit = own_toolkit
+    capsule_id = await full_capsule(toolkit.hub, blobs=BLOBS)
     name = memory_id(capsule_id, "inline")
     public = f"/asset/{name}/original"
 
     async def between() -> None:
         """The hub's data, its journal, and what it serves outlive an upgrade."""
-        before = await hub_state(wiring, capsule_id)
-        await upgrade_hub(wiring)
+        before = await hub_state(toolkit, capsule_id)
+        await upgrade_hub(toolkit)
         if change == "upgrade and upload":
-            await upload_personal_again(wiring)
-        assert await hub_state(wiring, capsule_id) == before
-        if await wiring.hub.registry_home(capsule_id) in (InHub(), BeingMigrated()):
-            answer = await ask(wiring.hub, public)
+            await upload_personal_again(toolkit)
+        assert await hub_state(toolkit, capsule_id) == before
+        if await toolkit.hub.registry_home(capsule_id) in (InHub(), BeingMigrated()):
+            answer = await ask(toolkit.hub, public)
             assert answer["status_code"] == 200
-            assert certified(wiring.hub, public, answer)
+            assert certified(toolkit.hub, public, answer)
 
     await between()
-    planned = await phases.plan(wiring, capsule_id)
+    planned = await phases.plan(toolkit, capsule_id)
     await between()
-    await phases.reserve(wiring, capsule_id)
+    await phases.reserve(toolkit, capsule_id)
     await between()
-    await phases.create(wiring, capsule_id)
+    await phases.create(toolkit, capsule_id)
     await between()
-    canister_id = (await phases.install(wiring, capsule_id)).created_canister()
+    canister_id = (await phases.install(toolkit, capsule_id)).created_canister()
     await between()
     # A chunk may be asked for while the hub is stopped.
     copied, upgraded = await asyncio.gather(
-        phases.pre_copy(wiring, capsule_id, planned, canister_id), upgrade_hub(wiring), return_exceptions=True
+        phases.pre_copy(toolkit, capsule_id, planned, canister_id), upgrade_hub(toolkit), return_exceptions=True
     )
     assert upgraded is None
     assert isinstance(copied, CopyCount | ReplicaError)
     await between()
-    await phases.pre_copy(wiring, capsule_id, planned, canister_id)
+    await phases.pre_copy(toolkit, capsule_id, planned, canister_id)
     await between()
-    frozen = await phases.freeze(wiring, capsule_id)
+    frozen = await phases.freeze(toolkit, capsule_id)
     await between()
     with pytest.raises(CapsuleMigrating):
-        await wiring.hub.memories_delete(capsule_id, name)
-    caught_up = await phases.catch_up(wiring, capsule_id, frozen)
+        await toolkit.hub.memories_delete(capsule_id, name)
+    caught_up = await phases.catch_up(toolkit, capsule_id, frozen)
     await between()
-    verified = await phases.verify(wiring, capsule_id, canister_id)
+    verified = await phases.verify(toolkit, capsule_id, canister_id)
     await between()
-    await phases.check_http(wiring, capsule_id, canister_id)
+    await phases.check_http(toolkit, capsule_id, canister_id)
     await between()
-    cut_over = await phases.cut_over(wiring, capsule_id, verified.personal_root)
+    cut_over = await phases.cut_over(toolkit, capsule_id, verified.personal_root)
     await between()
     assert cut_over.root == caught_up.root == verified.hub_root == verified.personal_root
-    assert (await ask(wiring.hub, public))["status_code"] == 308
-    personal = wiring.personal(canister_id)
+    assert (await ask(toolkit.hub, public))["status_code"] == 308
+    personal = toolkit.personal(canister_id)
     assert certified(personal, public, await ask(personal, public))
     assert len((await personal.memories_list(capsule_id)).items) == len(BLOBS) + 2
 
 
-async def test_the_hub_is_upgraded_while_a_step_waits_for_an_answer(own_wiring: Wiring) -> None:
+async def test_the_hub_is_upgraded_while_a_step_waits_for_an_answer(own_toolkit: Toolkit) -> None:
     """The answer still finds the module that asked: no canister is created that the journal does not know."""
-    wiring = own_wiring
-    capsule_id = await full_capsule(wiring.hub, blobs=())
-    await phases.reserve(wiring, capsule_id)
+    toolkit = own_toolkit
+    capsule_id = await full_capsule(toolkit.hub, blobs=())
+    await phases.reserve(toolkit, capsule_id)
     for phase in (phases.create, phases.install):
-        done, upgraded = await asyncio.gather(phase(wiring, capsule_id), upgrade_hub(wiring), return_exceptions=True)
+        done, upgraded = await asyncio.gather(phase(toolkit, capsule_id), upgrade_hub(toolkit), return_exceptions=True)
         assert upgraded is None
         if isinstance(done, BaseException):  # it came when the hub was stopped
             assert isinstance(done, ReplicaError)
-            await phase(wiring, capsule_id)
-    migration = await wiring.hub.migration_get(capsule_id)
+            await phase(toolkit, capsule_id)
+    migration = await toolkit.hub.migration_get(capsule_id)
     assert migration is not None
-    others = [found async for found in all_pages(wiring.hub.migration_list) if found.capsule_id == capsule_id]
+    others = [found async for found in all_pages(toolkit.hub.migration_list) if found.capsule_id == capsule_id]
     assert [found.canister_id for found in others] == [migration.canister_id]
-    aborted = await wiring.hub.migration_abort(capsule_id)
+    aborted = await toolkit.hub.migration_abort(capsule_id)
     assert aborted.returned > 0
-    assert await wiring.hub.registry_home(capsule_id) == InHub()
+    assert await toolkit.hub.registry_home(capsule_id) == InHub()
 
 
-async def hub_state(wiring: Wiring, capsule_id: str) -> tuple[object, ...]:
-    hub = wiring.hub
+async def hub_state(toolkit: Toolkit, capsule_id: str) -> tuple[object, ...]:
+    hub = toolkit.hub
     return (
         [page async for page in all_pages(lambda after: hub.export_records(capsule_id, after, 100_000))],
         [blob async for blob in all_pages(lambda after: hub.blobs_list(capsule_id, after))],
@@ -161,29 +161,29 @@ class Target:
 
     personal: PersonalClient
     hub: CallingCanister
-    wiring: Wiring
+    toolkit: Toolkit
 
     async def upgrade(self) -> None:
-        management = ManagementClient(self.wiring.agent)
+        management = ManagementClient(self.toolkit.agent)
         await management.upgrade(self.personal.canister_id, wasm.module("personal"), encode([], []))
 
 
 @pytest_asyncio.fixture
-async def capsule_id(module_wiring: Wiring) -> str:
-    return await full_capsule(module_wiring.hub, blobs=BLOBS)
+async def capsule_id(module_toolkit: Toolkit) -> str:
+    return await full_capsule(module_toolkit.hub, blobs=BLOBS)
 
 
 @pytest_asyncio.fixture
-async def target(module_wiring: Wiring, capsule_id: str) -> Target:
-    management = ManagementClient(module_wiring.agent)
+async def target(module_toolkit: Toolkit, capsule_id: str) -> Target:
+    management = ManagementClient(module_toolkit.agent)
     canister_id = await management.create_with_cycles(10_000_000_000_000)
     hub_id = await management.create_with_cycles(10_000_000_000_000)
     await management.install(hub_id, PROGRAMMABLE.read_bytes(), b"")
-    operator = module_wiring.agent.identity.sender()
+    operator = module_toolkit.agent.identity.sender()
     hub = Principal.from_str(hub_id)
     given = {"capsule_id": capsule_id, "hub": hub, "operators": [operator]}
     await management.install(canister_id, wasm.module("personal"), encode(interface("personal").init, [given]))
-    return Target(module_wiring.personal(canister_id), CallingCanister(module_wiring.agent, hub_id), module_wiring)
+    return Target(module_toolkit.personal(canister_id), CallingCanister(module_toolkit.agent, hub_id), module_toolkit)
 
 
 async def personal_state(personal: PersonalClient, capsule_id: str) -> tuple[object, ...]:
@@ -204,9 +204,9 @@ async def personal_state(personal: PersonalClient, capsule_id: str) -> tuple[obj
 
 
 async def test_the_personal_canister_is_upgraded_at_every_step_of_an_import(
-    module_wiring: Wiring, capsule_id: str, target: Target
+    module_toolkit: Toolkit, capsule_id: str, target: Target
 ) -> None:
-    wiring, personal = module_wiring, target.personal
+    toolkit, personal = module_toolkit, target.personal
     public = f"/asset/{memory_id(capsule_id, 'inline')}/original"
 
     async def between() -> None:
@@ -215,21 +215,21 @@ async def test_the_personal_canister_is_upgraded_at_every_step_of_an_import(
         assert await personal_state(personal, capsule_id) == before
 
     await between()
-    (batch,) = [batch async for batch in blob_batches(wiring.hub, capsule_id)]
+    (batch,) = [batch async for batch in blob_batches(toolkit.hub, capsule_id)]
     await personal.import_declare_blobs(batch)
     await between()
     for blob in batch:
         for index in range(blob.chunks):
-            await relay_chunk(wiring.hub, personal, capsule_id, blob, index)
+            await relay_chunk(toolkit.hub, personal, capsule_id, blob, index)
             await between()
     assert (await personal.import_status()).blobs_complete == len(batch)
 
-    await phases.reserve(wiring, capsule_id)
-    await phases.create(wiring, capsule_id)
-    await phases.install(wiring, capsule_id)
-    await wiring.hub.migration_freeze(capsule_id)
-    summary = await wiring.hub.migration_build_manifest(capsule_id)
-    records = [page async for page in all_pages(lambda after: wiring.hub.export_records(capsule_id, after, 100_000))]
+    await phases.reserve(toolkit, capsule_id)
+    await phases.create(toolkit, capsule_id)
+    await phases.install(toolkit, capsule_id)
+    await toolkit.hub.migration_freeze(capsule_id)
+    summary = await toolkit.hub.migration_build_manifest(capsule_id)
+    records = [page async for page in all_pages(lambda after: toolkit.hub.export_records(capsule_id, after, 100_000))]
     half = len(records) // 2
     for part in (records[:half], records[half:]):
         await personal.import_put_records(1, part)
@@ -246,27 +246,27 @@ async def test_the_personal_canister_is_upgraded_at_every_step_of_an_import(
     assert await target.hub.call(personal.canister_id, activate, [summary.root, None]) == "Ok"
     await between()
     assert certified(personal, public, await ask(personal, public))
-    matrix = await wiring.hub.access_matrix(capsule_id, 0)
+    matrix = await toolkit.hub.access_matrix(capsule_id, 0)
     assert await personal.access_matrix(capsule_id, 0) == matrix
     data = some_bytes(BLOBS[1] + 1, BLOBS[1])
     chunks = [await personal.blobs_read_chunk(capsule_id, hashlib.sha256(data).digest(), n) for n in range(3)]
     assert b"".join(chunks) == data
 
 
-async def test_the_owner_upgrades_after_handoff_and_goes_on_writing(world: World, module_wiring: Wiring) -> None:
+async def test_the_owner_upgrades_after_handoff_and_goes_on_writing(world: HubWorld, module_toolkit: Toolkit) -> None:
     owner = Ed25519Identity.generate()
     capsule_id = await full_capsule(
-        module_wiring.hub, owner=PrincipalPerson(principal=owner.sender().to_str()), blobs=BLOBS
+        module_toolkit.hub, owner=PrincipalPerson(principal=owner.sender().to_str()), blobs=BLOBS
     )
-    await phases.reserve(module_wiring, capsule_id)
-    await phases.create(module_wiring, capsule_id)
-    canister_id = (await phases.install(module_wiring, capsule_id)).created_canister()
-    frozen = await phases.freeze(module_wiring, capsule_id)
-    root = (await phases.catch_up(module_wiring, capsule_id, frozen)).root
-    await phases.cut_over(module_wiring, capsule_id, root)
-    await hand_off(world, module_wiring, capsule_id, canister_id, owner)
+    await phases.reserve(module_toolkit, capsule_id)
+    await phases.create(module_toolkit, capsule_id)
+    canister_id = (await phases.install(module_toolkit, capsule_id)).created_canister()
+    frozen = await phases.freeze(module_toolkit, capsule_id)
+    root = (await phases.catch_up(module_toolkit, capsule_id, frozen)).root
+    await phases.cut_over(module_toolkit, capsule_id, root)
+    await hand_off(world, module_toolkit, capsule_id, canister_id, owner)
     public = f"/asset/{memory_id(capsule_id, 'inline')}/original"
-    async with world.wiring(owner) as own:
+    async with world.toolkit(owner) as own:
         personal = own.personal(canister_id)
         upgrade = ManagementClient(own.agent).upgrade
         before = [found async for found in all_pages(lambda after: personal.memories_list(capsule_id, after))]
@@ -280,11 +280,11 @@ async def test_the_owner_upgrades_after_handoff_and_goes_on_writing(world: World
         assert controllers == [owner.sender()]
 
 
-async def test_deploy_starts_a_hub_whose_upgrade_was_broken_off(own_wiring: Wiring, tmp_path: Path) -> None:
-    management = ManagementClient(own_wiring.agent)
-    hub_id = own_wiring.hub.canister_id
+async def test_deploy_starts_a_hub_whose_upgrade_was_broken_off(own_toolkit: Toolkit, tmp_path: Path) -> None:
+    management = ManagementClient(own_toolkit.agent)
+    hub_id = own_toolkit.hub.canister_id
     await management._call(hub_id, _STOP, {"canister_id": hub_id})
-    ids = CanisterIds(tmp_path, own_wiring.network)
-    report = await deploy(own_wiring.agent, own_wiring.network, ids, hub_id, Progress())
+    ids = CanisterIds(tmp_path, own_toolkit.network)
+    report = await deploy(own_toolkit.agent, own_toolkit.network, ids, hub_id, Progress())
     assert (report.hub, report.actions) == (hub_id, ["started"])
-    assert await own_wiring.hub.operators_list() != []
+    assert await own_toolkit.hub.operators_list() != []

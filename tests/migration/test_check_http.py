@@ -10,32 +10,32 @@ from aiohttp import web
 from icmigrate.contract.access import AccessInput, MemoryResource
 from icmigrate.contract.records import AssetLocation, ExternalLocation, InlineLocation
 from icmigrate.errors import HttpStatusError
-from icmigrate.migration.context import Wiring
 from icmigrate.migration.migrate import migrate
 from icmigrate.migration.phases.check_http import compare_http
+from icmigrate.migration.toolkit import Toolkit
 from icmigrate.networks.gateway import RetryingGateway
 from icmigrate.protocol.retry import Retry
 from tests.migration.proxy import Proxy
-from tests.world import World, full_capsule, memory, memory_id, some_bytes, upload
+from tests.worlds.hub import HubWorld, full_capsule, memory, memory_id, some_bytes, upload
 
 
-async def location_of(wiring: Wiring, capsule_id: str, kind: str) -> AssetLocation:
+async def location_of(toolkit: Toolkit, capsule_id: str, kind: str) -> AssetLocation:
     match kind:
         case "inline":
             return InlineLocation(data=b"small")
         case "internal":
-            return await upload(wiring.hub, capsule_id, some_bytes(7, 50_000))
+            return await upload(toolkit.hub, capsule_id, some_bytes(7, 50_000))
         case _:
             return ExternalLocation(url="https://example.org/elsewhere.jpg")
 
 
 @pytest.mark.parametrize("kind", ["inline", "internal", "external"])
 @pytest.mark.parametrize("is_public", [True, False], ids=["public", "private"])
-async def test_a_capsule_with_one_kind_of_asset_passes(wiring: Wiring, kind: str, is_public: bool) -> None:
-    capsule_id = await full_capsule(wiring.hub, blobs=())
+async def test_a_capsule_with_one_kind_of_asset_passes(toolkit: Toolkit, kind: str, is_public: bool) -> None:
+    capsule_id = await full_capsule(toolkit.hub, blobs=())
     for number in range(2):  # a second one, whose token is foreign to the first
         name = memory_id(capsule_id, f"{kind}-{number}")
-        await wiring.hub.memories_create(capsule_id, memory(name, await location_of(wiring, capsule_id, kind)))
+        await toolkit.hub.memories_create(capsule_id, memory(name, await location_of(toolkit, capsule_id, kind)))
         if is_public:
             entry = AccessInput(
                 id=f"public-{number}",
@@ -45,9 +45,9 @@ async def test_a_capsule_with_one_kind_of_asset_passes(wiring: Wiring, kind: str
                 permissions=3,
                 is_public=True,
             )
-            await wiring.hub.access_create(capsule_id, entry)
-    report = await migrate(wiring, capsule_id)
-    after = await compare_http(wiring, capsule_id, report.canister_id)
+            await toolkit.hub.access_create(capsule_id, entry)
+    report = await migrate(toolkit, capsule_id)
+    after = await compare_http(toolkit, capsule_id, report.canister_id)
     assert (after.problems, after.redirected) == ([], True)
 
 
@@ -71,23 +71,25 @@ class Weather(Proxy):
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504, None], ids=str)
-async def test_what_somebody_between_answers_is_no_difference(world: World, wiring: Wiring, status: int | None) -> None:
-    capsule_id = await full_capsule(wiring.hub, blobs=(40_000,))
+async def test_what_somebody_between_answers_is_no_difference(
+    world: HubWorld, toolkit: Toolkit, status: int | None
+) -> None:
+    capsule_id = await full_capsule(toolkit.hub, blobs=(40_000,))
     weather = Weather(world.network.url, status=status)
     async with weather.running():
-        network = replace(wiring.network, url=weather.url)
-        retrying = RetryingGateway(wiring.gateway, Retry(attempts=20, first_pause=0.01))
-        report = await migrate(replace(wiring, network=network, gateway=retrying), capsule_id)
+        network = replace(toolkit.network, url=weather.url)
+        retrying = RetryingGateway(toolkit.gateway, Retry(attempts=20, first_pause=0.01))
+        report = await migrate(replace(toolkit, network=network, gateway=retrying), capsule_id)
     assert weather.asked > 20
     assert report.http_requests > 10
 
 
-async def test_a_gateway_that_stays_away_is_told_as_that(world: World, wiring: Wiring) -> None:
-    capsule_id = await full_capsule(wiring.hub, blobs=())
-    report = await migrate(wiring, capsule_id)
+async def test_a_gateway_that_stays_away_is_told_as_that(world: HubWorld, toolkit: Toolkit) -> None:
+    capsule_id = await full_capsule(toolkit.hub, blobs=())
+    report = await migrate(toolkit, capsule_id)
     weather = Weather(world.network.url, every=1)
     async with weather.running():
-        network = replace(wiring.network, url=weather.url)
-        retrying = RetryingGateway(wiring.gateway, Retry(attempts=2, first_pause=0.01))
+        network = replace(toolkit.network, url=weather.url)
+        retrying = RetryingGateway(toolkit.gateway, Retry(attempts=2, first_pause=0.01))
         with pytest.raises(HttpStatusError, match="503"):
-            await compare_http(replace(wiring, network=network, gateway=retrying), capsule_id, report.canister_id)
+            await compare_http(replace(toolkit, network=network, gateway=retrying), capsule_id, report.canister_id)

@@ -17,7 +17,7 @@ from icmigrate.networks import embedded
 from tests.migration import program
 from tests.migration.proxy import Proxy
 from tests.processes import SECONDS, TookTooLong, gone
-from tests.world import CHUNK, World, deploy_world, full_capsule
+from tests.worlds.hub import CHUNK, HubWorld, deploy_world, full_capsule
 
 BLOBS = (1_000, 40_000, CHUNK + 1)
 CHUNKS = 4
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(1800)  # each is many migrations
 class Run:
     """One `icmigrate migrate` in a process of its own."""
 
-    world: World
+    world: HubWorld
     capsule_id: str
     url: str
     state_dir: Path
@@ -78,15 +78,15 @@ class Run:
         return process.exitcode
 
 
-async def check_migrated(world: World, capsule_id: str, chunks: int) -> None:
+async def check_migrated(world: HubWorld, capsule_id: str, chunks: int) -> None:
     """One personal canister, equal roots, nothing sent twice beyond the window, cycles accounted for."""
-    async with world.wiring() as wiring:
-        migrations = [m for m in (await wiring.hub.migration_list()).items if m.capsule_id == capsule_id]
+    async with world.toolkit() as toolkit:
+        migrations = [m for m in (await toolkit.hub.migration_list()).items if m.capsule_id == capsule_id]
         assert [m.phase for m in migrations] == [MigrationPhase.CUT_OVER]
         (migration,) = migrations
         assert migration.canister_id is not None
-        assert await wiring.hub.registry_home(capsule_id) == MovedTo(canister_id=migration.canister_id)
-        personal = wiring.personal(migration.canister_id)
+        assert await toolkit.hub.registry_home(capsule_id) == MovedTo(canister_id=migration.canister_id)
+        personal = toolkit.personal(migration.canister_id)
         assert (await personal.import_status()).root == migration.root
         assert [entry.operation for entry in migration.ledger].count(CreationFee()) == 1
         calls = {cost.operation: cost.calls for cost in await personal.cycles_by_operation()}
@@ -94,17 +94,17 @@ async def check_migrated(world: World, capsule_id: str, chunks: int) -> None:
         assert (await personal.cycles()).balance <= migration.endowment
 
 
-async def test_a_migration_killed_at_any_call_is_ended_by_the_next_run(world: World, tmp_path: Path) -> None:
+async def test_a_migration_killed_at_any_call_is_ended_by_the_next_run(world: HubWorld, tmp_path: Path) -> None:
     """Kills the toolkit at call after call, in turns before it arrives and before it is answered.
 
     Every second call is struck: neighbours are pages of one list or chunks of one window.
     """
     proxy = Proxy(world.network.url)
-    async with proxy.running(), world.wiring() as wiring:
+    async with proxy.running(), world.toolkit() as toolkit:
         number, finished = 0, False
         while not finished:
             number += 2
-            capsule_id = await full_capsule(wiring.hub, blobs=BLOBS)
+            capsule_id = await full_capsule(toolkit.hub, blobs=BLOBS)
             run = Run(world, capsule_id, proxy.url, tmp_path)
             strike_at(proxy, number, run, answered=number % 4 == 0)
             run.start()
@@ -133,8 +133,8 @@ async def test_the_replica_is_killed_in_the_middle_and_nothing_acknowledged_is_l
     info = embedded.start(replica_dir)
     try:
         world = await deploy_world(embedded.as_network(info), toolkit_dir)
-        async with world.wiring() as wiring:
-            capsule_id = await full_capsule(wiring.hub, blobs=(12 * CHUNK, 5 * CHUNK + 7, 1_000))
+        async with world.toolkit() as toolkit:
+            capsule_id = await full_capsule(toolkit.hub, blobs=(12 * CHUNK, 5 * CHUNK + 7, 1_000))
         codes = []
         async with Proxy(world.network.url).running() as proxy:
             proxy.before = lambda number: restart_replica(replica_dir) if number % 10 == 0 else None
@@ -145,7 +145,7 @@ async def test_the_replica_is_killed_in_the_middle_and_nothing_acknowledged_is_l
         assert codes[-1] == 0
         assert set(codes[:-1]) <= {5}
         info = embedded.start(replica_dir)
-        restarted = World(embedded.as_network(info), world.operator, world.hub_id, toolkit_dir)
+        restarted = HubWorld(embedded.as_network(info), world.operator, world.hub_id, toolkit_dir)
         await check_migrated(restarted, capsule_id, 12 + 6 + 1 + 9 * WINDOW)
     finally:
         embedded.stop(replica_dir)

@@ -17,7 +17,7 @@ from icmigrate.migration import phases
 from icmigrate.migration.handoff import handoff
 from icmigrate.migration.migrate import migrate
 from icmigrate.wasm import sources
-from tests.world import World, deploy_world, full_capsule
+from tests.worlds.hub import HubWorld, deploy_world, full_capsule
 
 
 def other_module() -> bytes:
@@ -33,33 +33,33 @@ async def store(hub: HubClient, module: bytes) -> None:
 
 
 async def test_another_module_in_the_hubs_store_is_refused_before_anything_is_spent(
-    world: World, tmp_path: Path
+    world: HubWorld, tmp_path: Path
 ) -> None:
     own = await deploy_world(world.network, tmp_path)
-    async with own.wiring() as wiring:
-        capsule_id = await full_capsule(wiring.hub, blobs=())
-        await store(wiring.hub, other_module())
+    async with own.toolkit() as toolkit:
+        capsule_id = await full_capsule(toolkit.hub, blobs=())
+        await store(toolkit.hub, other_module())
         with pytest.raises(PreflightRefused, match="module"):
-            await migrate(wiring, capsule_id)
-        assert await wiring.hub.migration_get(capsule_id) is None
+            await migrate(toolkit, capsule_id)
+        assert await toolkit.hub.migration_get(capsule_id) is None
 
 
 async def test_another_module_that_comes_later_is_found_at_install_verify_and_handoff(
-    world: World, tmp_path: Path
+    world: HubWorld, tmp_path: Path
 ) -> None:
     own = await deploy_world(world.network, tmp_path)
-    async with own.wiring() as wiring:
-        capsule_id = await full_capsule(wiring.hub, blobs=())
-        await phases.reserve(wiring, capsule_id)
-        await phases.create(wiring, capsule_id)
-        await store(wiring.hub, other_module())
+    async with own.toolkit() as toolkit:
+        capsule_id = await full_capsule(toolkit.hub, blobs=())
+        await phases.reserve(toolkit, capsule_id)
+        await phases.create(toolkit, capsule_id)
+        await store(toolkit.hub, other_module())
         with pytest.raises(VerificationDifference, match="runs module"):
-            await phases.install(wiring, capsule_id)
-        trusting = replace(wiring, personal_module=hashlib.sha256(other_module()).digest())
+            await phases.install(toolkit, capsule_id)
+        trusting = replace(toolkit, personal_module=hashlib.sha256(other_module()).digest())
         report = await migrate(trusting, capsule_id)
         with pytest.raises(VerificationDifference, match="runs module"):
-            await phases.verify(wiring, capsule_id, report.canister_id)
+            await phases.verify(toolkit, capsule_id, report.canister_id)
         with pytest.raises(VerificationDifference, match="runs module"):
-            await handoff(wiring, capsule_id, None, print)
-        migration = await wiring.hub.migration_get(capsule_id)
+            await handoff(toolkit, capsule_id, None, print)
+        migration = await toolkit.hub.migration_get(capsule_id)
         assert migration is not None and migration.handed_off_at is None

@@ -34,7 +34,7 @@ from icmigrate.protocol.identity import (
 from icmigrate.protocol.management_canister import ManagementClient
 from icmigrate.protocol.principal import Principal
 from icmigrate.protocol.transport import Answer
-from tests.protocol.world import METADATA, Act, Carry, Network, World, module, new_world
+from tests.worlds.agent import METADATA, Act, AgentWorld, Carry, Network, module, new_world
 
 NOBODY = Principal(bytes.fromhex("00000000000fffff0101"))
 
@@ -98,13 +98,13 @@ def record(answers: list[Answer]) -> Act:
 # -- on a good network --------------------------------------------------------------------------------------------
 
 
-async def test_a_replica_says_who_it_is(world: World) -> None:
+async def test_a_replica_says_who_it_is(world: AgentWorld) -> None:
     status = await world.agent.status()
     assert status.root_key == world.agent.root_key == world.replica.root_key
     assert status.health == "healthy"
 
 
-async def test_without_a_root_key_mainnet_s_is_the_one(world: World) -> None:
+async def test_without_a_root_key_mainnet_s_is_the_one(world: AgentWorld) -> None:
     async with Agent(world.replica.url, AnonymousIdentity()) as agent:
         assert agent.root_key == MAINNET_ROOT_KEY
         with pytest.raises(CertificateError):
@@ -127,43 +127,43 @@ DELEGATED = DelegatedIdentity.delegate(
     ],
     ids=["anonymous", "ed25519", "secp256k1", "p256", "delegated"],
 )
-async def test_calls_and_queries_are_answered_whoever_asks(world: World, identity: Identity) -> None:
+async def test_calls_and_queries_are_answered_whoever_asks(world: AgentWorld, identity: Identity) -> None:
     async with Agent(world.replica.url, identity, fetch_root_key=True) as agent:
         assert await agent.update(world.canister, "echo", b"hello") == b"hello"
         assert await agent.query(world.canister.to_str(), "read", b"hello") == b"hello"
 
 
-async def test_a_chunk_goes_there_and_back(world: World) -> None:
+async def test_a_chunk_goes_there_and_back(world: AgentWorld) -> None:
     chunk = bytes(range(256)) * 7421  # 1.9 MB
     assert await world.agent.update(world.canister, "echo", chunk) == chunk
     assert await world.agent.query(world.canister, "read", chunk) == chunk
 
 
-async def test_a_call_that_the_canister_rejects_is_a_certified_reject(world: World) -> None:
+async def test_a_call_that_the_canister_rejects_is_a_certified_reject(world: AgentWorld) -> None:
     with pytest.raises(CanisterReject, match="not today") as caught:
         await world.agent.update(world.canister, "refuse", b"")
     assert (caught.value.code, caught.value.error_code) == (4, "IC0406")
 
 
-async def test_a_call_that_traps_is_a_certified_reject(world: World) -> None:
+async def test_a_call_that_traps_is_a_certified_reject(world: AgentWorld) -> None:
     with pytest.raises(CanisterReject, match="not today") as caught:
         await world.agent.update(world.canister, "fail", b"")
     assert (caught.value.code, caught.value.error_code) == (5, "IC0503")
 
 
-async def test_a_query_that_is_rejected_says_why(world: World) -> None:
+async def test_a_query_that_is_rejected_says_why(world: AgentWorld) -> None:
     with pytest.raises(QueryRejected, match="not today") as caught:
         await world.agent.query(world.canister, "deny", b"")
     assert caught.value.code == 4
 
 
-async def test_a_call_of_a_canister_that_is_not_there_is_refused_before_execution(world: World) -> None:
+async def test_a_call_of_a_canister_that_is_not_there_is_refused_before_execution(world: AgentWorld) -> None:
     with pytest.raises(CallRejected) as caught:
         await world.agent.update(NOBODY, "echo", b"")
     assert (caught.value.code, caught.value.error_code) == (3, "IC0301")
 
 
-async def test_who_does_not_control_a_canister_is_told_so_with_exit_code_6(world: World) -> None:
+async def test_who_does_not_control_a_canister_is_told_so_with_exit_code_6(world: AgentWorld) -> None:
     async with Agent(world.replica.url, Ed25519Identity.generate(), fetch_root_key=True) as stranger:
         with pytest.raises(CallRejected) as caught:
             await ManagementClient(stranger).install(world.canister.to_str(), module(), b"")
@@ -171,7 +171,7 @@ async def test_who_does_not_control_a_canister_is_told_so_with_exit_code_6(world
     assert caught.value.exit_code == NotAuthorized.exit_code
 
 
-async def test_the_state_of_a_canister_is_read_certified(world: World) -> None:
+async def test_the_state_of_a_canister_is_read_certified(world: AgentWorld) -> None:
     agent, expected = world.agent, hashlib.sha256(module()).digest()
     assert await agent.module_hash(world.canister) == expected
     assert await agent.controllers(world.canister) == [agent.identity.sender()]
@@ -181,13 +181,13 @@ async def test_the_state_of_a_canister_is_read_certified(world: World) -> None:
     assert await agent.metadata(world.canister, "other") is None
 
 
-async def test_a_canister_that_is_not_there_has_no_state(world: World) -> None:
+async def test_a_canister_that_is_not_there_has_no_state(world: AgentWorld) -> None:
     assert await world.agent.module_hash(NOBODY) is None
     assert await world.agent.controllers(NOBODY) == []
     assert await world.agent.metadata(NOBODY, "candid:service") is None
 
 
-async def test_no_more_calls_are_in_flight_than_the_window_allows(world: World, network: Network) -> None:
+async def test_no_more_calls_are_in_flight_than_the_window_allows(world: AgentWorld, network: Network) -> None:
     identity = world.agent.identity
     async with Agent(world.replica.url, identity, fetch_root_key=True, transport=network, window=3) as agent:
         calls = [agent.update(world.canister, "echo", bytes([number])) for number in range(20)]
@@ -195,7 +195,7 @@ async def test_no_more_calls_are_in_flight_than_the_window_allows(world: World, 
     assert network.most_at_a_time == 3
 
 
-async def test_the_keys_of_the_nodes_are_asked_for_once(world: World, network: Network, agent: Agent) -> None:
+async def test_the_keys_of_the_nodes_are_asked_for_once(world: AgentWorld, network: Network, agent: Agent) -> None:
     await asyncio.gather(*(agent.query(world.canister, "read", b"") for _ in range(5)))
     assert sum("read_state" in path for path in network.paths) == 1
 
@@ -203,7 +203,7 @@ async def test_the_keys_of_the_nodes_are_asked_for_once(world: World, network: N
 # -- older replicas -----------------------------------------------------------------------------------------------
 
 
-async def test_an_older_replica_is_asked_in_its_own_way(world: World, network: Network, agent: Agent) -> None:
+async def test_an_older_replica_is_asked_in_its_own_way(world: AgentWorld, network: Network, agent: Agent) -> None:
     network.disturb("/v4/", refuse(404))
     network.disturb(f"/v3/canister/{world.canister}/call", refuse(404))
     assert await agent.update(world.canister, "echo", b"1") == b"1"
@@ -212,14 +212,14 @@ async def test_an_older_replica_is_asked_in_its_own_way(world: World, network: N
     assert calls == ["v4", "v3", "v2", "v2"]
 
 
-async def test_older_queries_and_reads_are_fallen_back_to(world: World, network: Network, agent: Agent) -> None:
+async def test_older_queries_and_reads_are_fallen_back_to(world: AgentWorld, network: Network, agent: Agent) -> None:
     network.disturb("/v3/", refuse(404), refuse(404))
     assert await agent.query(world.canister, "read", b"1") == b"1"
     assert [path.split("/")[2] for path in network.paths] == ["v3", "v2", "v3", "v2"]
 
 
 async def test_a_call_that_is_only_accepted_is_followed_to_its_end(
-    world: World, network: Network, agent: Agent
+    world: AgentWorld, network: Network, agent: Agent
 ) -> None:
     network.disturb("/call", accept_only, accept_only)
     assert await agent.update(world.canister, "echo", b"later") == b"later"
@@ -230,7 +230,7 @@ async def test_a_call_that_is_only_accepted_is_followed_to_its_end(
 # -- on a bad network ---------------------------------------------------------------------------------------------
 
 
-async def count(world: World, agent: Agent | None = None) -> int:
+async def count(world: AgentWorld, agent: Agent | None = None) -> int:
     """How often `count` has been executed, this time included."""
     return (await (agent or world.agent).update(world.canister, "count", b""))[0]
 
@@ -241,7 +241,7 @@ async def count(world: World, agent: Agent | None = None) -> int:
     ids=["answer", "request", "answers", "requests", "502", "504"],
 )
 async def test_a_lost_call_is_found_again_and_executed_once(
-    world: World, network: Network, agent: Agent, disturbances: list[Act]
+    world: AgentWorld, network: Network, agent: Agent, disturbances: list[Act]
 ) -> None:
     before = await count(world)
     network.disturb("/call", *disturbances)
@@ -251,7 +251,7 @@ async def test_a_lost_call_is_found_again_and_executed_once(
 
 @pytest.mark.parametrize("disturbance", [no_connection, refuse(429), refuse(503)], ids=["none", "429", "503"])
 async def test_what_was_certainly_not_accepted_is_sent_again(
-    world: World, network: Network, agent: Agent, disturbance: Act
+    world: AgentWorld, network: Network, agent: Agent, disturbance: Act
 ) -> None:
     before = await count(world)
     network.disturb("/call", disturbance)
@@ -261,14 +261,14 @@ async def test_what_was_certainly_not_accepted_is_sent_again(
 
 @pytest.mark.parametrize("disturbance", [lose_answer, no_connection, refuse(502), refuse(429)])
 async def test_queries_and_reads_are_simply_repeated(
-    world: World, network: Network, agent: Agent, disturbance: Act
+    world: AgentWorld, network: Network, agent: Agent, disturbance: Act
 ) -> None:
     network.disturb("/query", disturbance)
     network.disturb("/read_state", disturbance)
     assert await agent.query(world.canister, "read", b"1") == b"1"
 
 
-async def test_a_refusal_is_final(world: World, network: Network, agent: Agent) -> None:
+async def test_a_refusal_is_final(world: AgentWorld, network: Network, agent: Agent) -> None:
     network.disturb("/call", refuse(400))
     with pytest.raises(HttpStatusError) as caught:
         await agent.update(world.canister, "echo", b"")
@@ -295,7 +295,7 @@ async def test_a_call_whose_outcome_cannot_be_had_before_it_expires_is_unknown()
 # -- on a network that lies ---------------------------------------------------------------------------------------
 
 
-async def test_a_replica_with_another_root_key_is_not_believed(world: World) -> None:
+async def test_a_replica_with_another_root_key_is_not_believed(world: AgentWorld) -> None:
     other = bls.SecretKey.generate().public_key_der()
     async with Agent(world.replica.url, world.agent.identity, root_key=other) as agent:
         with pytest.raises(CertificateError, match="signature"):
@@ -306,7 +306,7 @@ async def test_a_replica_with_another_root_key_is_not_believed(world: World) -> 
             await agent.module_hash(world.canister)
 
 
-async def test_a_changed_certificate_is_not_believed(world: World, network: Network, agent: Agent) -> None:
+async def test_a_changed_certificate_is_not_believed(world: AgentWorld, network: Network, agent: Agent) -> None:
     def change(content: dict[str, Any]) -> None:
         content["certificate"] = content["certificate"].replace(b"hello", b"hallo")
 
@@ -316,7 +316,7 @@ async def test_a_changed_certificate_is_not_believed(world: World, network: Netw
 
 
 async def test_the_outcome_of_another_call_is_not_taken_for_this_one_s(
-    world: World, network: Network, agent: Agent
+    world: AgentWorld, network: Network, agent: Agent
 ) -> None:
     answers: list[Answer] = []
     network.disturb("/call", record(answers), replay(answers))
@@ -356,7 +356,7 @@ def garble_signatures(content: dict[str, Any]) -> None:
     "change", [drop_signatures, change_reply, make_old, make_older, sign_by_nobody, garble_signatures]
 )
 async def test_an_answer_to_a_query_that_no_node_signed_is_not_believed(
-    world: World, network: Network, agent: Agent, change: Any
+    world: AgentWorld, network: Network, agent: Agent, change: Any
 ) -> None:
     network.disturb("/query", forge(change))
     with pytest.raises(CertificateError, match="answer to the query"):
@@ -364,7 +364,7 @@ async def test_an_answer_to_a_query_that_no_node_signed_is_not_believed(
 
 
 async def test_the_answer_to_another_query_is_not_taken_for_this_one_s(
-    world: World, network: Network, agent: Agent
+    world: AgentWorld, network: Network, agent: Agent
 ) -> None:
     answers: list[Answer] = []
     network.disturb("/query", record(answers), replay(answers))

@@ -10,10 +10,10 @@ import wasmtime
 
 from icmigrate.protocol.management_canister import SINGLE_MESSAGE_BYTES, ManagementClient
 from icmigrate.protocol.principal import Principal
-from tests.protocol.world import MODULE, World
+from tests.worlds.agent import MODULE, AgentWorld
 
 
-async def test_a_module_that_fits_no_message_is_installed_by_the_chunk_store(world: World) -> None:
+async def test_a_module_that_fits_no_message_is_installed_by_the_chunk_store(world: AgentWorld) -> None:
     ballast = "".join(random.Random(1).choices(string.ascii_letters, k=SINGLE_MESSAGE_BYTES + 500_000))
     large = bytes(wasmtime.wat2wasm(MODULE.replace("(data ", f'(data (i32.const 1000000) "{ballast}") (data ', 1)))
     management = ManagementClient(world.agent)

@@ -17,7 +17,7 @@ from icmigrate.copy.records import copy_records
 from icmigrate.copy.relay import copy_blobs
 from icmigrate.errors import VerificationDifference
 from icmigrate.hub.client import HubClient
-from icmigrate.migration.context import Wiring
+from icmigrate.migration.toolkit import Toolkit
 from icmigrate.personal.client import PersonalClient
 from icmigrate.progress import Progress
 from icmigrate.proof.certified_root import certified_summary
@@ -34,21 +34,21 @@ class CatchUp(Record):
     root: bytes
 
 
-async def catch_up(wiring: Wiring, capsule_id: str, frozen: Migration) -> CatchUp:
+async def catch_up(toolkit: Toolkit, capsule_id: str, frozen: Migration) -> CatchUp:
     """Brings the personal canister to the frozen state, proves that it was the hub's, and seals it."""
-    wiring.progress.phase("catch-up")
-    hub, personal = wiring.hub, wiring.personal(frozen.created_canister())
-    certified = await build_manifest(hub, capsule_id, wiring.progress)
+    toolkit.progress.phase("catch-up")
+    hub, personal = toolkit.hub, toolkit.personal(frozen.created_canister())
+    certified = await build_manifest(hub, capsule_id, toolkit.progress)
     if await is_sealed_with(personal, frozen.generation, certified.root):
         return _caught_up(CopyCount(), certified)
-    copied = await copy_blobs(hub, personal, capsule_id, wiring.window, wiring.progress)
+    copied = await copy_blobs(hub, personal, capsule_id, toolkit.window, toolkit.progress)
     records = [
         record_leaf(record)
-        async for record in copy_records(hub, personal, capsule_id, frozen.generation, wiring.progress)
+        async for record in copy_records(hub, personal, capsule_id, frozen.generation, toolkit.progress)
     ]
     blobs = [blob_leaf(blob) async for batch in blob_batches(hub, capsule_id) for blob in batch]
     require_hubs_own([*records, *blobs], certified.root)
-    await seal(personal, frozen.generation, wiring.progress)
+    await seal(personal, frozen.generation, toolkit.progress)
     return _caught_up(copied, certified)
 
 

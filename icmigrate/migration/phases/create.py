@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from icmigrate.contract.migrations import Migration
-from icmigrate.migration.context import Wiring
+from icmigrate.migration.toolkit import Toolkit
 
 
-async def create(wiring: Wiring, capsule_id: str) -> Migration:
+async def create(toolkit: Toolkit, capsule_id: str) -> Migration:
     """The migration with the id of its personal canister."""
-    wiring.progress.phase("create")
-    return await wiring.hub.migration_create_canister(capsule_id)
+    toolkit.progress.phase("create")
+    return await toolkit.hub.migration_create_canister(capsule_id)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from icmigrate.contract.migrations import Migration
 from icmigrate.contract.records import MovedTo
 from icmigrate.errors import VerificationDifference
-from icmigrate.migration.context import Wiring
+from icmigrate.migration.toolkit import Toolkit
 
 
-async def cut_over(wiring: Wiring, capsule_id: str, root: bytes) -> Migration:
+async def cut_over(toolkit: Toolkit, capsule_id: str, root: bytes) -> Migration:
     """The migration as it is then. Raises `VerificationDifference` where the hub names another home."""
-    wiring.progress.phase("cut over")
-    migration = await wiring.hub.migration_cut_over(capsule_id, root)
-    home = await wiring.hub.registry_home(capsule_id, certified=True)
+    toolkit.progress.phase("cut over")
+    migration = await toolkit.hub.migration_cut_over(capsule_id, root)
+    home = await toolkit.hub.registry_home(capsule_id, certified=True)
     if home != MovedTo(canister_id=migration.created_canister()):
         raise VerificationDifference(f"after cut-over the hub names {home} as the home of {capsule_id}")
     return migration

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from icmigrate.contract.migrations import Migration
-from icmigrate.migration.context import Wiring
+from icmigrate.migration.toolkit import Toolkit
 
 
-async def freeze(wiring: Wiring, capsule_id: str) -> Migration:
+async def freeze(toolkit: Toolkit, capsule_id: str) -> Migration:
     """The migration with the generation of this freeze."""
-    wiring.progress.phase("freeze")
-    return await wiring.hub.migration_freeze(capsule_id)
+    toolkit.progress.phase("freeze")
+    return await toolkit.hub.migration_freeze(capsule_id)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from icmigrate.migration.context import Wiring
 from icmigrate.migration.plan import Plan, make_plan
+from icmigrate.migration.toolkit import Toolkit
 
 
-async def plan(wiring: Wiring, capsule_id: str) -> Plan:
+async def plan(toolkit: Toolkit, capsule_id: str) -> Plan:
     """Sizes, calls and cycles of the migration. Raises `PreflightRefused` with everything that stands in its way."""
-    wiring.progress.phase("plan")
-    planned = await make_plan(wiring, capsule_id)
+    toolkit.progress.phase("plan")
+    planned = await make_plan(toolkit, capsule_id)
     planned.require_feasible()
     return planned

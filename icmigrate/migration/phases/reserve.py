@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from icmigrate.contract.migrations import Migration
-from icmigrate.migration.context import Wiring
+from icmigrate.migration.toolkit import Toolkit
 
 
-async def reserve(wiring: Wiring, capsule_id: str) -> Migration:
+async def reserve(toolkit: Toolkit, capsule_id: str) -> Migration:
     """The migration that was opened, or the one that is active."""
-    wiring.progress.phase("reserve")
-    return await wiring.hub.migration_reserve(capsule_id)
+    toolkit.progress.phase("reserve")
+    return await toolkit.hub.migration_reserve(capsule_id)

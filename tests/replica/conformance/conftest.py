@@ -8,7 +8,7 @@ import pytest
 
 from icmigrate.replica.server import RunningReplica, running_replica
 from tests.replica.conformance.wire import Wire, wire_to
-from tests.replica.conformance.world import Canister, User, user_of
+from tests.worlds.users import Canister, User, user_of
 
 
 @pytest.fixture(scope="session")

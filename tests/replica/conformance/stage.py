@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from icmigrate.errors import ReplicaError
 from tests.replica.conformance.program import Program
-from tests.replica.conformance.world import Canister, User
+from tests.worlds.users import Canister, User
 
 CLEANUP_FAILED = "call_on_cleanup also failed"
 

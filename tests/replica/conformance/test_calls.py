@@ -10,7 +10,7 @@ from icmigrate.protocol.principal import Principal
 from icmigrate.replica.server import RunningReplica
 from tests.replica.conformance.candid_types import decode, encode
 from tests.replica.conformance.program import Program
-from tests.replica.conformance.world import ABSENT, TRILLION, Canister, Latch, User, number, rejected, user_of
+from tests.worlds.users import ABSENT, TRILLION, Canister, Latch, User, number, rejected, user_of
 
 P = Program()
 REPLY = P.reply(b"replied")

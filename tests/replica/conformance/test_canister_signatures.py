@@ -12,7 +12,7 @@ from icmigrate.protocol.principal import Principal
 from icmigrate.protocol.signature import canister_signature_der
 from tests.replica.conformance.program import Program
 from tests.replica.conformance.wire import Answer, Wire
-from tests.replica.conformance.world import Canister, User
+from tests.worlds.users import Canister, User
 
 P = Program()
 SEED = b"user 7"

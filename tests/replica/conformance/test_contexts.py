@@ -11,7 +11,7 @@ import wasmtime
 from icmigrate.protocol.principal import Principal
 from tests.replica.conformance.program import Program
 from tests.replica.conformance.stage import ACTS, Act, Part, Stage
-from tests.replica.conformance.world import PROGRAMMABLE_PLAIN, User, rejected
+from tests.worlds.users import PROGRAMMABLE_PLAIN, User, rejected
 
 EVERYWHERE = "I G U RQ NRQ TQ CQ Ry Rt CRy CRt C CC F T"
 P = Program()

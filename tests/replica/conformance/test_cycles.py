@@ -15,7 +15,7 @@ from icmigrate.replica.server import running_replica
 from icmigrate.replica.state.fees import Fees
 from tests.replica.conformance.candid_types import encode
 from tests.replica.conformance.program import Program
-from tests.replica.conformance.world import ABSENT, TRILLION, Canister, User, number, rejected, user_of
+from tests.worlds.users import ABSENT, TRILLION, Canister, User, number, rejected, user_of
 
 P = Program()
 FREE = Fees(**{field.name: 0 for field in fields(Fees) if field.name != "default_provisional_balance"})

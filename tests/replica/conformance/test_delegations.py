@@ -14,7 +14,7 @@ from tests.protocol.passkeys import Es256Passkey, Rs256Passkey
 from tests.replica.conformance.candid_types import encode
 from tests.replica.conformance.program import Program
 from tests.replica.conformance.wire import MINUTE, Wire, outside, refused
-from tests.replica.conformance.world import ABSENT, Canister, User
+from tests.worlds.users import ABSENT, Canister, User
 
 P = Program()
 CALLER = P.reply(P.msg_caller()).code

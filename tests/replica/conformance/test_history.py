@@ -12,7 +12,7 @@ from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
 from tests.replica.conformance.candid_types import decode, encode
 from tests.replica.conformance.program import Program
 from tests.replica.conformance.test_modules import EMPTY
-from tests.replica.conformance.world import TRILLION, Canister, User, rejected
+from tests.worlds.users import TRILLION, Canister, User, rejected
 
 P = Program()
 EMPTY_HASH = hashlib.sha256(EMPTY).digest()

@@ -6,7 +6,7 @@ import pytest
 
 from icmigrate.errors import CallRejected
 from tests.replica.conformance.program import Program
-from tests.replica.conformance.world import Canister, User, rejected
+from tests.worlds.users import Canister, User, rejected
 
 P = Program()
 ACCEPT = P.accept_message()

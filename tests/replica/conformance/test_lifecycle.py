@@ -12,7 +12,7 @@ from icmigrate.replica.server import RunningReplica
 from tests.replica.conformance.candid_types import decode, encode
 from tests.replica.conformance.program import Program
 from tests.replica.conformance.wire import wire_to
-from tests.replica.conformance.world import ABSENT, TRILLION, Canister, Latch, User, number, rejected, user_of
+from tests.worlds.users import ABSENT, TRILLION, Canister, Latch, User, number, rejected, user_of
 
 P = Program()
 

@@ -15,7 +15,7 @@ from icmigrate.replica.state.limits import Limits
 from tests.replica.conformance.candid_types import decode, encode
 from tests.replica.conformance.program import Program
 from tests.replica.conformance.wire import Wire, wire_to
-from tests.replica.conformance.world import TRILLION, Canister, User, number, rejected, user_of
+from tests.worlds.users import TRILLION, Canister, User, number, rejected, user_of
 
 P = Program()
 MIB = 1 << 20

@@ -9,7 +9,7 @@ import pytest
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER
 from tests.replica.conformance.candid_types import decode, encode
 from tests.replica.conformance.program import Program
-from tests.replica.conformance.world import Canister, User, rejected
+from tests.worlds.users import Canister, User, rejected
 
 P = Program()
 LINE = P.debug_print(b"line")

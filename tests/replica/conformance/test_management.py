@@ -14,7 +14,7 @@ from icmigrate.protocol.principal import ANONYMOUS, MANAGEMENT_CANISTER, Princip
 from tests.replica.conformance.candid_types import METHODS, decode, encode
 from tests.replica.conformance.program import Program
 from tests.replica.conformance.test_modules import EMPTY, custom
-from tests.replica.conformance.world import (
+from tests.worlds.users import (
     ABSENT,
     PROGRAMMABLE,
     PROGRAMMABLE_PLAIN,

@@ -17,7 +17,7 @@ from icmigrate.protocol.bls import SecretKey
 from icmigrate.replica.server import RunningReplica
 from tests.replica.conformance.program import Program
 from tests.replica.conformance.wire import MINUTE, Wire, wire_to
-from tests.replica.conformance.world import ABSENT, TRILLION, Canister, User, number, rejected
+from tests.worlds.users import ABSENT, TRILLION, Canister, User, number, rejected
 
 P = Program()
 

@@ -10,7 +10,7 @@ import wasmtime
 
 from icmigrate.protocol.leb128 import encode_unsigned
 from tests.replica.conformance.program import Program
-from tests.replica.conformance.world import PROGRAMMABLE, PROGRAMMABLE_PLAIN, User, rejected
+from tests.worlds.users import PROGRAMMABLE, PROGRAMMABLE_PLAIN, User, rejected
 
 P = Program()
 EMPTY = b"\0asm\1\0\0\0"

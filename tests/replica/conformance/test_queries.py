@@ -10,7 +10,7 @@ from icmigrate.protocol import certificate
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER
 from tests.replica.conformance.candid_types import decode, encode
 from tests.replica.conformance.program import Operand, Program
-from tests.replica.conformance.world import ABSENT, Canister, User, number, rejected
+from tests.worlds.users import ABSENT, Canister, User, number, rejected
 
 P = Program()
 TOLD = P.reply(P.msg_reject_code(), P.msg_reject_msg())

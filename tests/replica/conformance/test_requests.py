@@ -28,7 +28,7 @@ from tests.protocol.passkeys import EdDsaPasskey, Es256Passkey, Rs256Passkey
 from tests.replica.conformance.candid_types import encode
 from tests.replica.conformance.program import Program
 from tests.replica.conformance.wire import MINUTE, Wire, outside, refused, wire_to
-from tests.replica.conformance.world import ABSENT, Canister, user_of
+from tests.worlds.users import ABSENT, Canister, user_of
 
 P = Program()
 CALLER = P.reply(P.msg_caller()).code

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.replica.conformance.program import Program
-from tests.replica.conformance.world import Canister, rejected
+from tests.worlds.users import Canister, rejected
 
 P = Program()
 MIB = 1 << 20

@@ -10,7 +10,7 @@ import wasmtime
 
 from icmigrate.protocol import certificate
 from tests.replica.conformance.program import Program
-from tests.replica.conformance.world import ABSENT, TRILLION, Canister, User, number, rejected
+from tests.worlds.users import ABSENT, TRILLION, Canister, User, number, rejected
 
 P = Program()
 FAR = (1 << 63) + 1

@@ -10,7 +10,7 @@ import pytest
 from icmigrate.protocol.principal import ANONYMOUS
 from tests.replica.conformance.program import Program
 from tests.replica.conformance.test_modules import EMPTY, wat
-from tests.replica.conformance.world import PROGRAMMABLE, Canister, User, number, rejected
+from tests.worlds.users import PROGRAMMABLE, Canister, User, number, rejected
 
 P = Program()
 MIB = 1 << 20

@@ -16,7 +16,7 @@ from tests.replica.conformance.candid_types import encode
 from tests.replica.conformance.program import Program
 from tests.replica.conformance.test_modules import EMPTY, custom
 from tests.replica.conformance.wire import Answer, Wire, wire_to
-from tests.replica.conformance.world import ABSENT, TRILLION, Canister, User
+from tests.worlds.users import ABSENT, TRILLION, Canister, User
 
 P = Program()
 MODULE = EMPTY + custom("icp:public open", b"to all") + custom("icp:private closed", b"to controllers")

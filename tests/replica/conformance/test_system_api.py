@@ -9,7 +9,7 @@ import pytest
 
 from icmigrate.protocol.principal import MANAGEMENT_CANISTER, Principal
 from tests.replica.conformance.program import Operand, Program
-from tests.replica.conformance.world import ABSENT, Canister, User, number, rejected
+from tests.worlds.users import ABSENT, Canister, User, number, rejected
 
 P = Program()
 PAGE = 65_536

@@ -9,7 +9,7 @@ import pytest
 
 from icmigrate.replica.server import RunningReplica
 from tests.replica.conformance.program import Program
-from tests.replica.conformance.world import Canister, Latch, User, number, rejected, user_of
+from tests.worlds.users import Canister, Latch, User, number, rejected, user_of
 
 P = Program()
 PAGE = 65_536

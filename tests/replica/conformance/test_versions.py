@@ -9,7 +9,7 @@ import pytest
 
 from icmigrate.replica.server import RunningReplica
 from tests.replica.conformance.program import Program
-from tests.replica.conformance.world import TRILLION, Canister, User, number, rejected, user_of
+from tests.worlds.users import TRILLION, Canister, User, number, rejected, user_of
 
 P = Program()
 SEEN = P.set(P.to_bytes(P.canister_version()))

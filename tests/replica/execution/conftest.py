@@ -11,11 +11,11 @@ from icmigrate.replica.execution.commit_or_rollback import Executor
 from icmigrate.replica.state.fees import Fees
 from icmigrate.replica.state.limits import Limits
 from icmigrate.replica.storage.store import Store
-from tests.replica.execution.world import ROOT_KEY, SUBNET, World, open_world
+from tests.worlds.bare_replica import ROOT_KEY, SUBNET, BareWorld, open_world
 
 
 @pytest_asyncio.fixture
-async def world() -> AsyncIterator[World]:
+async def world() -> AsyncIterator[BareWorld]:
     opened = await open_world()
     yield opened
     await opened.subnet.close()

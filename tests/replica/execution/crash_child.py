@@ -13,12 +13,12 @@ from pathlib import Path
 
 from icmigrate.replica.state.limits import Limits
 from tests.replica.execution.test_durability import COUNTER
-from tests.replica.execution.world import World, open_world
+from tests.worlds.bare_replica import BareWorld, open_world
 
 CANISTERS = 3
 
 
-async def work(world: World, number: int) -> None:
+async def work(world: BareWorld, number: int) -> None:
     canister_id = sorted(world.subnet.state.canisters)[number]
     while True:
         (count,) = struct.unpack("<I", await world.call(canister_id, "count"))

@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 
 from icmigrate.protocol.principal import Principal
-from tests.replica.execution.world import wasm
+from tests.worlds.bare_replica import wasm
 
 TRAP, CALL, TRAP_IN_CALLBACK, REJECT, TRAP_AFTER_CALL, CLEANUP, SILENT, REPLY_BEFORE_CALL = (1 << n for n in range(8))
 

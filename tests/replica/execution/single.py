@@ -8,7 +8,7 @@ from icmigrate.replica.execution.instance import Instance
 from icmigrate.replica.state.canister import Canister
 from icmigrate.replica.state.settings import Settings
 from icmigrate.replica.system_api.execution_modes import ExecutionMode
-from tests.replica.execution.world import OWNER
+from tests.worlds.bare_replica import OWNER
 
 ID = Principal(b"\0" * 8 + b"\1\1")
 

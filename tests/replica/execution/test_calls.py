@@ -16,15 +16,15 @@ from icmigrate.replica.state.responses import RejectCode, Reply, Response
 from icmigrate.replica.subnet.native_canister import Deferred, NativeCall
 from tests.replica.execution import planner
 from tests.replica.execution.planner import PLANNER, Plan
-from tests.replica.execution.world import OWNER, TRILLION, World, open_world, rejected, replied, wasm
+from tests.worlds.bare_replica import OWNER, TRILLION, BareWorld, open_world, rejected, replied, wasm
 
 
-async def counters(world: World, canister_id: Principal) -> tuple[int, ...]:
+async def counters(world: BareWorld, canister_id: Principal) -> tuple[int, ...]:
     """How often the canister was called, called back, and cleaned up."""
     return struct.unpack("<III", await world.ask(canister_id, "counters"))
 
 
-async def test_a_call_reaches_the_callee_and_its_reply_the_caller(world: World) -> None:
+async def test_a_call_reaches_the_callee_and_its_reply_the_caller(world: BareWorld) -> None:
     first, second = await world.canister(PLANNER), await world.canister(PLANNER)
     await world.call(first, "go", Plan(callee=second, then=Plan()).encode())
     assert await counters(world, first) == (1, 1, 0)
@@ -32,20 +32,20 @@ async def test_a_call_reaches_the_callee_and_its_reply_the_caller(world: World) 
     assert not world.state(first).contexts and not world.state(first).callbacks and not world.subnet.state.messages
 
 
-async def test_a_canister_can_call_itself(world: World) -> None:
+async def test_a_canister_can_call_itself(world: BareWorld) -> None:
     alone = await world.canister(PLANNER)
     await world.call(alone, "go", Plan(callee=alone, then=Plan(callee=alone, then=Plan())).encode())
     assert await counters(world, alone) == (3, 2, 0)
 
 
-async def test_a_call_to_nobody_is_rejected(world: World) -> None:
+async def test_a_call_to_nobody_is_rejected(world: BareWorld) -> None:
     first, nobody = await world.canister(PLANNER), Principal(b"\0" * 7 + b"\7\1\1")
     await world.call(first, "go", Plan(callee=nobody, attach=5 * TRILLION, then=Plan()).encode())
     assert await counters(world, first) == (1, 1, 0)
     assert world.state(first).cycles > 99 * TRILLION
 
 
-async def test_a_trap_after_call_perform_sends_nothing_and_returns_the_cycles(world: World) -> None:
+async def test_a_trap_after_call_perform_sends_nothing_and_returns_the_cycles(world: BareWorld) -> None:
     first, second = await world.canister(PLANNER), await world.canister(PLANNER)
     before = world.state(first).cycles
     plan = Plan(planner.TRAP_AFTER_CALL, callee=second, attach=7 * TRILLION, then=Plan(accept=7 * TRILLION))
@@ -54,7 +54,7 @@ async def test_a_trap_after_call_perform_sends_nothing_and_returns_the_cycles(wo
     assert before - world.state(first).cycles < TRILLION // 1000
 
 
-async def test_cycles_not_accepted_come_back(world: World) -> None:
+async def test_cycles_not_accepted_come_back(world: BareWorld) -> None:
     first, second = await world.canister(PLANNER), await world.canister(PLANNER)
     plan = Plan(callee=second, attach=9 * TRILLION, then=Plan(accept=2 * TRILLION))
     await world.call(first, "go", plan.encode())
@@ -62,14 +62,14 @@ async def test_cycles_not_accepted_come_back(world: World) -> None:
     assert 101 * TRILLION < world.state(second).cycles < 102 * TRILLION
 
 
-async def test_cycles_accepted_by_a_message_that_traps_go_back(world: World) -> None:
+async def test_cycles_accepted_by_a_message_that_traps_go_back(world: BareWorld) -> None:
     first, second = await world.canister(PLANNER), await world.canister(PLANNER)
     plan = Plan(callee=second, attach=9 * TRILLION, then=Plan(planner.TRAP, accept=9 * TRILLION))
     await world.call(first, "go", plan.encode())
     assert world.state(first).cycles > 99 * TRILLION
 
 
-async def test_a_trap_in_a_callback_runs_cleanup_and_rejects_the_call(world: World) -> None:
+async def test_a_trap_in_a_callback_runs_cleanup_and_rejects_the_call(world: BareWorld) -> None:
     first, second = await world.canister(PLANNER), await world.canister(PLANNER)
     plan = Plan(planner.TRAP_IN_CALLBACK | planner.CLEANUP, callee=second, then=Plan())
     reject = rejected(await world.update(first, "go", plan.encode()), "IC0502")
@@ -77,7 +77,7 @@ async def test_a_trap_in_a_callback_runs_cleanup_and_rejects_the_call(world: Wor
     assert await counters(world, first) == (1, 0, 1)  # the callback's own count was undone, cleanup's was not
 
 
-async def test_a_call_answered_before_its_callback_keeps_its_context_until_then(world: World) -> None:
+async def test_a_call_answered_before_its_callback_keeps_its_context_until_then(world: BareWorld) -> None:
     first, second = await world.canister(PLANNER), await world.canister(PLANNER)
     plan = Plan(planner.REPLY_BEFORE_CALL, callee=second, then=Plan())
     await world.call(first, "go", plan.encode())
@@ -86,21 +86,21 @@ async def test_a_call_answered_before_its_callback_keeps_its_context_until_then(
     assert not world.state(first).contexts
 
 
-async def test_more_cycles_than_there_are_cannot_be_attached(world: World) -> None:
+async def test_more_cycles_than_there_are_cannot_be_attached(world: BareWorld) -> None:
     first, second = await world.canister(PLANNER), await world.canister(PLANNER)
     plan = Plan(callee=second, attach=200 * TRILLION, then=Plan())
     reject = rejected(await world.update(first, "go", plan.encode()), "IC0504")
     assert "is out of cycles" in reject.message
 
 
-async def test_a_poor_canister_cannot_perform_a_call(world: World) -> None:
+async def test_a_poor_canister_cannot_perform_a_call(world: BareWorld) -> None:
     first, second = await world.canister(PLANNER, cycles=75 * 10**9), await world.canister(PLANNER)
     reject = await world.update(first, "go", Plan(planner.REJECT, callee=second, then=Plan()).encode())
     assert rejected(reject, "IC0406").message == "rejected"
     assert await counters(world, second) == (0, 0, 0)
 
 
-async def test_a_frozen_canister_refuses_updates_with_out_of_cycles(world: World) -> None:
+async def test_a_frozen_canister_refuses_updates_with_out_of_cycles(world: BareWorld) -> None:
     poor = await world.canister(PLANNER, cycles=40_050_000_000)
     reject = rejected(await world.update(poor, "go", Plan().encode()), "IC0207")
     assert reject.code is RejectCode.SYS_TRANSIENT
@@ -126,7 +126,7 @@ def plans(canisters: list[Principal]) -> st.SearchStrategy[Plan]:
     )
 
 
-async def test_cycles_are_conserved_over_any_tree_of_calls(world: World) -> None:
+async def test_cycles_are_conserved_over_any_tree_of_calls(world: BareWorld) -> None:
     canisters = [await world.canister(PLANNER) for _ in range(3)]
     nobody = Principal(b"\0" * 7 + b"\x77\1\1")
     found: list[list[Plan]] = []
@@ -174,7 +174,7 @@ class Slow:
         return Reply(b"")
 
 
-async def answer_slow(world: World, call: NativeCall) -> None:
+async def answer_slow(world: BareWorld, call: NativeCall) -> None:
     changes = world.subnet.commits.changes()
     world.subnet.commits.answer(changes, CallAnswer(call.origin, Reply(b""), call.cycles))
     world.subnet.commits.commit(changes)
@@ -249,7 +249,7 @@ async def test_uninstalling_answers_open_calls_and_drops_late_responses() -> Non
     await world.subnet.close()
 
 
-async def test_canister_code_has_the_stack_that_it_has_on_the_ic(world: World) -> None:
+async def test_canister_code_has_the_stack_that_it_has_on_the_ic(world: BareWorld) -> None:
     """100,000 calls deep, which takes more than 2 MiB of the 5 MiB; a million are too many."""
     body = """(func $deep (param i32) (result i32)
         (if (result i32) (local.get 0)

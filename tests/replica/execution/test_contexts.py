@@ -20,7 +20,7 @@ from icmigrate.replica.storage import compiled_files
 from icmigrate.replica.system_api.execution_modes import ExecutionMode
 from icmigrate.replica.system_api.ic0_imports import FUNCTIONS, Function
 from icmigrate.replica.wasm.module import REWRITE_VERSION
-from tests.replica.execution.world import OWNER, World, replied, wasm
+from tests.worlds.bare_replica import OWNER, BareWorld, replied, wasm
 
 EVERYWHERE = "I G U RQ NRQ TQ CQ Ry Rt CRy CRt C CC F T"
 
@@ -111,7 +111,7 @@ ENTRY_POINTS = """
 """
 
 
-async def test_entry_points_run_in_their_contexts(world: World) -> None:
+async def test_entry_points_run_in_their_contexts(world: BareWorld) -> None:
     module = wasm(ENTRY_POINTS)
     canister_id = await world.canister(module)
     await world.call(canister_id, "timer")
@@ -123,13 +123,13 @@ async def test_entry_points_run_in_their_contexts(world: World) -> None:
     assert notes[66] == 2 and notes[65] == 2  # pre_upgrade's note came through stable memory
 
 
-async def test_only_query_calls_see_a_certificate(world: World) -> None:
+async def test_only_query_calls_see_a_certificate(world: BareWorld) -> None:
     canister_id = await world.canister(wasm(ENTRY_POINTS))
     assert await world.ask(canister_id, "certificate") == b"\1certificate of " + canister_id.bytes
     assert await world.call(canister_id, "certificate") == b"\0"
 
 
-async def test_instances_of_one_module_share_its_compiled_code(world: World, tmp_path: Path) -> None:
+async def test_instances_of_one_module_share_its_compiled_code(world: BareWorld, tmp_path: Path) -> None:
     module = wasm(ENTRY_POINTS)
     for _ in range(3):
         await world.canister(module)
@@ -137,7 +137,7 @@ async def test_instances_of_one_module_share_its_compiled_code(world: World, tmp
     assert len(compiled_files.names(world.subnet.store.compiled, prefix)) == 1
 
 
-async def test_a_callback_must_be_a_function_of_the_table(world: World) -> None:
+async def test_a_callback_must_be_a_function_of_the_table(world: BareWorld) -> None:
     body = """
       (table funcref (elem $wrong))
       (func $wrong)

@@ -17,7 +17,7 @@ from icmigrate.replica.state.responses import Reject
 from icmigrate.replica.storage.errors import StateInUse
 from tests.processes import started
 from tests.replica.execution.planner import PLANNER, Plan
-from tests.replica.execution.world import TRILLION, World, open_world, wasm
+from tests.worlds.bare_replica import TRILLION, BareWorld, open_world, wasm
 
 # The counter is kept in the heap, in a global and in stable memory, and in many pages of both memories.
 COUNTER = wasm(
@@ -49,7 +49,7 @@ COUNTER = wasm(
 )
 
 
-async def counts(world: World) -> list[int]:
+async def counts(world: BareWorld) -> list[int]:
     """The counters of all canisters, each of which must be the same in all its places."""
     found = []
     for canister_id in sorted(world.subnet.state.canisters):

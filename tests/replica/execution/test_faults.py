@@ -8,7 +8,7 @@ from icmigrate.protocol.principal import Principal
 from icmigrate.replica.execution.commit_or_rollback import Executor
 from icmigrate.replica.system_api.execution_modes import ExecutionMode
 from tests.replica.execution.single import ID, execute
-from tests.replica.execution.world import OWNER, STRANGER, wasm
+from tests.worlds.bare_replica import OWNER, STRANGER, wasm
 
 DOCS = "https://internetcomputer.org/docs/current/references/execution-errors#"
 TRAPPED = (

@@ -11,7 +11,7 @@ from icmigrate.replica.state.canister import Canister
 from icmigrate.replica.state.limits import Limits
 from icmigrate.replica.state.responses import Reject
 from icmigrate.replica.state.settings import Settings
-from tests.replica.execution.world import STRANGER, TRILLION, World, open_world, rejected, wasm
+from tests.worlds.bare_replica import STRANGER, TRILLION, BareWorld, open_world, rejected, wasm
 
 PAGE = 65_536
 GROW = """(func $grow (call $msg_arg_data_copy (i32.const 0) (i32.const 0) (i32.const 8))
@@ -29,7 +29,7 @@ GROW = """(func $grow (call $msg_arg_data_copy (i32.const 0) (i32.const 0) (i32.
 NEVER = struct.pack("<q", (1 << 32) - 1)
 
 
-async def change_settings(world: World, canister_id: Principal, **settings: object) -> None:
+async def change_settings(world: BareWorld, canister_id: Principal, **settings: object) -> None:
     state = world.state(canister_id)
     changed = Settings(**{**_as_dict(state.settings), **settings})  # type: ignore[arg-type]
     await world.change(canister_id, lambda changes: changes.put(state.with_(settings=changed)))
@@ -43,7 +43,7 @@ def heap(canister: Canister) -> int:
     return canister.memory.heap_pages
 
 
-async def test_growing_beyond_the_wasm_memory_limit_ends_the_message_there(world: World) -> None:
+async def test_growing_beyond_the_wasm_memory_limit_ends_the_message_there(world: BareWorld) -> None:
     canister_id = await world.canister(wasm(GROW))
     await change_settings(world, canister_id, wasm_memory_limit=4 * PAGE)
     assert await world.call(canister_id, "grow", struct.pack("<Q", 2)) == struct.pack("<Q", 2)
@@ -57,7 +57,7 @@ async def test_growing_beyond_the_wasm_memory_limit_ends_the_message_there(world
     assert printed.count(b"grown") == 1  # the message that may not grow did not go on after memory.grow
 
 
-async def test_the_wasm_memory_limit_holds_neither_for_queries_nor_for_tasks(world: World) -> None:
+async def test_the_wasm_memory_limit_holds_neither_for_queries_nor_for_tasks(world: BareWorld) -> None:
     canister_id = await world.canister(wasm(GROW))
     await change_settings(world, canister_id, wasm_memory_limit=2 * PAGE)
     assert await world.ask(canister_id, "grow_only", struct.pack("<Q", 1)) == struct.pack("<Q", 2)
@@ -65,7 +65,7 @@ async def test_the_wasm_memory_limit_holds_neither_for_queries_nor_for_tasks(wor
     await world.until(lambda: heap(world.state(canister_id)) == 3)
 
 
-async def test_the_wasm_memory_limit_holds_for_installation(world: World) -> None:
+async def test_the_wasm_memory_limit_holds_for_installation(world: BareWorld) -> None:
     canister_id = await world.create()
     await change_settings(world, canister_id, wasm_memory_limit=2 * PAGE)
     with pytest.raises(Exception, match="IC0539"):
@@ -73,13 +73,13 @@ async def test_the_wasm_memory_limit_holds_for_installation(world: World) -> Non
     assert world.state(canister_id).module is None
 
 
-async def test_a_heap_grows_to_4_gib_and_no_further(world: World) -> None:
+async def test_a_heap_grows_to_4_gib_and_no_further(world: BareWorld) -> None:
     canister_id = await world.canister(wasm(GROW), cycles=10_000 * TRILLION)
     assert await world.ask(canister_id, "grow_only", struct.pack("<Q", 65_534)) == struct.pack("<Q", 2)
     assert await world.ask(canister_id, "grow_only", struct.pack("<Q", 65_535)) == NEVER
 
 
-async def test_a_64_bit_heap_grows_to_6_gib_and_no_further(world: World) -> None:
+async def test_a_64_bit_heap_grows_to_6_gib_and_no_further(world: BareWorld) -> None:
     module = wasm(
         """(func (export "canister_query grow") (i64.store (i64.const 0) (memory.grow (i64.const 98303)))
         (i64.store (i64.const 8) (memory.grow (i64.const 1)))
@@ -99,7 +99,7 @@ async def test_stable_memory_grows_to_its_limit_and_no_further() -> None:
 
 
 @pytest.mark.parametrize("method", ["grow", "stable"])
-async def test_memory_that_would_freeze_the_canister_is_refused_when_it_grows(world: World, method: str) -> None:
+async def test_memory_that_would_freeze_the_canister_is_refused_when_it_grows(world: BareWorld, method: str) -> None:
     """200 MiB for a month cost 64 billion cycles; who controls the canister is told what is missing."""
     canister_id = await world.canister(wasm(GROW), cycles=TRILLION // 10)
     pages = struct.pack("<Q", 3200)
@@ -114,7 +114,7 @@ async def test_memory_that_would_freeze_the_canister_is_refused_when_it_grows(wo
     assert world.state(canister_id).memory.stable_pages == 0
 
 
-async def test_an_installation_that_would_freeze_the_canister_is_refused_at_its_end(world: World) -> None:
+async def test_an_installation_that_would_freeze_the_canister_is_refused_at_its_end(world: BareWorld) -> None:
     canister_id = await world.create(cycles=TRILLION // 10)
     big = wasm('(func (export "canister_init") (drop (call $stable64_grow (i64.const 6400))))')
     with pytest.raises(Exception, match="IC0532"):
@@ -165,7 +165,7 @@ COMPOSITE = """(table funcref (elem $on_reply $on_cleanup))
   (data (i32.const 32) "size")"""
 
 
-async def test_a_composite_callback_that_grew_the_heap_and_trapped_leaves_it_as_it_was(world: World) -> None:
+async def test_a_composite_callback_that_grew_the_heap_and_trapped_leaves_it_as_it_was(world: BareWorld) -> None:
     """The cleanup says what it sees, in its own trap: what the method grew and wrote, and nothing of the callback."""
     canister_id = await world.canister(wasm(COMPOSITE))
     other = await world.canister(wasm(COMPOSITE))

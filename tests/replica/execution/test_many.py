@@ -12,7 +12,7 @@ from icmigrate.replica.state.responses import Reply
 from icmigrate.replica.storage import compiled_files
 from icmigrate.replica.wasm.module import REWRITE_VERSION
 from tests.replica.execution.test_durability import COUNTER
-from tests.replica.execution.world import World, open_world, rejected, wasm
+from tests.worlds.bare_replica import BareWorld, open_world, rejected, wasm
 
 
 async def test_three_hundred_canisters_share_a_module_and_few_stay_in_memory(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ TIMERS = """
 """
 
 
-async def test_a_timer_fires_once_when_its_time_has_come(world: World) -> None:
+async def test_a_timer_fires_once_when_its_time_has_come(world: BareWorld) -> None:
     canister_id = await world.canister(wasm(TIMERS))
     (now,) = struct.unpack("<Q", await world.call(canister_id, "now"))
     due = now + 3_600_000_000_000
@@ -56,7 +56,7 @@ async def test_a_timer_fires_once_when_its_time_has_come(world: World) -> None:
     assert await world.ask(canister_id, "fired") == struct.pack("<I", 1)
 
 
-async def test_a_timer_that_is_always_due_does_not_keep_messages_waiting(world: World) -> None:
+async def test_a_timer_that_is_always_due_does_not_keep_messages_waiting(world: BareWorld) -> None:
     canister_id = await world.canister(
         wasm(
             """
@@ -70,7 +70,7 @@ async def test_a_timer_that_is_always_due_does_not_keep_messages_waiting(world: 
     assert await world.call(canister_id, "u") == b""
 
 
-async def test_time_never_goes_back_within_a_canister(world: World) -> None:
+async def test_time_never_goes_back_within_a_canister(world: BareWorld) -> None:
     canister_id = await world.canister(wasm(TIMERS))
     times = [struct.unpack("<Q", await world.call(canister_id, "now"))[0] for _ in range(5)]
     assert times == sorted(set(times))
@@ -85,7 +85,7 @@ SPIN = """
 """
 
 
-async def test_a_busy_canister_holds_up_nobody_else(world: World) -> None:
+async def test_a_busy_canister_holds_up_nobody_else(world: BareWorld) -> None:
     busy, other = await world.canister(wasm(SPIN)), await world.canister(COUNTER)
     request_id = await world.send(busy, "spin")
     for _ in range(5):
@@ -96,7 +96,7 @@ async def test_a_busy_canister_holds_up_nobody_else(world: World) -> None:
     assert isinstance(await world.answer(request_id), Reply)
 
 
-async def test_a_busy_canister_answers_queries_from_the_state_before_and_takes_messages_in(world: World) -> None:
+async def test_a_busy_canister_answers_queries_from_the_state_before_and_takes_messages_in(world: BareWorld) -> None:
     spinning = SPIN.replace("(loop", "(i32.store (i32.const 0) (i32.const 7)) (loop").replace("300000000", "1500000000")
     busy = await world.canister(
         wasm(
@@ -117,7 +117,7 @@ async def test_a_busy_canister_answers_queries_from_the_state_before_and_takes_m
     assert await world.ask(busy, "get") == b"\7\0\0\0"
 
 
-async def test_several_busy_canisters_hold_up_nobody_else(world: World) -> None:
+async def test_several_busy_canisters_hold_up_nobody_else(world: BareWorld) -> None:
     busy = [await world.canister(wasm(SPIN)) for _ in range(3)]
     other = await world.canister(COUNTER)
     sent = [await world.send(canister_id, "spin") for canister_id in busy]
@@ -129,7 +129,7 @@ async def test_several_busy_canisters_hold_up_nobody_else(world: World) -> None:
         assert isinstance(await world.answer(request_id), Reply)
 
 
-async def test_a_message_that_waited_too_long_is_not_executed(world: World) -> None:
+async def test_a_message_that_waited_too_long_is_not_executed(world: BareWorld) -> None:
     canister_id = await world.canister(COUNTER)
     message = world.ingress(canister_id, "count")
     world.clock.advance(600)
@@ -137,7 +137,7 @@ async def test_a_message_that_waited_too_long_is_not_executed(world: World) -> N
     rejected(await world.answer(message.request_id), "IC0202")
 
 
-async def test_storage_is_paid_over_time_and_who_cannot_pay_loses_its_code(world: World) -> None:
+async def test_storage_is_paid_over_time_and_who_cannot_pay_loses_its_code(world: BareWorld) -> None:
     rich, poor = await world.canister(COUNTER), await world.canister(COUNTER, cycles=60_000_000_000)
     before = world.state(rich).cycles
     world.clock.advance(86_400)
@@ -150,7 +150,7 @@ async def test_storage_is_paid_over_time_and_who_cannot_pay_loses_its_code(world
     rejected(await world.update(poor, "count"), "IC0207")
 
 
-async def test_a_duplicate_request_is_executed_once(world: World) -> None:
+async def test_a_duplicate_request_is_executed_once(world: BareWorld) -> None:
     canister_id = await world.canister(COUNTER)
     message = world.ingress(canister_id, "count")
     await asyncio.gather(*(world.subnet.submit(message) for _ in range(8)))

@@ -13,7 +13,7 @@ from icmigrate.replica.state.limits import Limits
 from icmigrate.replica.system_api.execution_modes import ExecutionMode
 from icmigrate.replica.wasm.module import ModuleCache, check
 from tests.replica.execution.single import execute, instantiate
-from tests.replica.execution.world import OWNER, World, rejected, wasm
+from tests.worlds.bare_replica import OWNER, BareWorld, rejected, wasm
 
 QUERY = ExecutionMode.NON_REPLICATED_QUERY
 """Where written pages of the heap do not count."""
@@ -111,7 +111,7 @@ def test_a_callback_that_is_no_function_counts_nothing(executor: Executor) -> No
     instance.close()
 
 
-async def test_a_loop_of_large_copies_is_stopped_by_its_bytes(world: World) -> None:
+async def test_a_loop_of_large_copies_is_stopped_by_its_bytes(world: BareWorld) -> None:
     """65,536 instructions a round: without the bytes, this would copy 60 GB for 10 million instructions."""
     body = """(func (export "canister_update go")
       (loop $again (memory.copy (i32.const 0) (i32.const 1) (i32.const 65535)) (br $again)))"""
@@ -121,7 +121,7 @@ async def test_a_loop_of_large_copies_is_stopped_by_its_bytes(world: World) -> N
     assert before - world.state(canister_id).cycles >= Limits().update_instructions
 
 
-async def test_the_performance_counter_goes_on_where_the_canister_uses_instructions(world: World) -> None:
+async def test_the_performance_counter_goes_on_where_the_canister_uses_instructions(world: BareWorld) -> None:
     body = """(func (export "canister_query counts")
       (i64.store (i32.const 0) (call $performance_counter (i32.const 0)))
       (memory.fill (i32.const 100) (i32.const 0) (i32.const 5000))
@@ -145,7 +145,7 @@ def test_a_written_page_of_the_heap_counts_when_it_is_kept(
     assert query.instructions == own
 
 
-async def test_compiling_a_module_counts_whether_it_was_compiled_before_or_not(world: World) -> None:
+async def test_compiling_a_module_counts_whether_it_was_compiled_before_or_not(world: BareWorld) -> None:
     module = wasm('(func (export "canister_query nothing") (nop))')
     instructions = check(module, Limits())[2].instructions
     assert instructions == 2 + 10 + 2  # nop, end; what counts and stops; the counter

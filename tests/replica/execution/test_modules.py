@@ -14,7 +14,7 @@ from icmigrate.replica.errors.canister_errors import InvalidModule
 from icmigrate.replica.errors.rejected import Rejected
 from icmigrate.replica.state.limits import Limits
 from icmigrate.replica.wasm.module import check
-from tests.replica.execution.world import World, wasm
+from tests.worlds.bare_replica import BareWorld, wasm
 
 GOOD = '(module (func (export "canister_query q")) (memory 1))'
 IMPORT, SIGNATURE = "Wasm module has an invalid import section. ", "Wasm module has an invalid function signature. "
@@ -129,7 +129,7 @@ def test_a_function_may_not_be_too_hard_to_compile(body: str, text: str) -> None
     assert caught.value.text.endswith("Wasm module contains a function at index 1 " + text)
 
 
-async def test_a_table_s_segment_that_does_not_fit_is_a_failure_of_the_engine(world: World) -> None:
+async def test_a_table_s_segment_that_does_not_fit_is_a_failure_of_the_engine(world: BareWorld) -> None:
     canister_id = await world.create()
     with pytest.raises(Rejected) as caught:
         await world.install(canister_id, compiled("(module (table 1 funcref) (elem (i32.const 1) $f) (func $f))"))
@@ -200,7 +200,7 @@ def test_damaged_modules_are_refused_and_nothing_else_happens(noise: bytes, at: 
             assert fault.text
 
 
-async def test_wasm64_canisters_run(world: World) -> None:
+async def test_wasm64_canisters_run(world: BareWorld) -> None:
     text = """(module
       (import "ic0" "msg_reply" (func $reply)) (import "ic0" "msg_reply_data_append" (func $append (param i64 i64)))
       (import "ic0" "stable64_grow" (func $grow (param i64) (result i64)))
@@ -215,7 +215,7 @@ async def test_wasm64_canisters_run(world: World) -> None:
     assert await world.call(canister_id, "go") == b"sixty-four"
 
 
-async def test_the_start_function_runs_at_installation_only(world: World) -> None:
+async def test_the_start_function_runs_at_installation_only(world: BareWorld) -> None:
     body = """(global $runs (mut i32) (i32.const 0)) (start $s)
       (func $s (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1))))
       (func (export "canister_query runs")

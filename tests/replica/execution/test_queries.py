@@ -10,7 +10,7 @@ from icmigrate.replica.state.canister import QueryStats
 from icmigrate.replica.state.limits import Limits
 from icmigrate.replica.state.responses import Reply, Response
 from icmigrate.replica.subnet.native_canister import Deferred, NativeCall
-from tests.replica.execution.world import STRANGER, World, open_world, rejected, wasm
+from tests.worlds.bare_replica import STRANGER, BareWorld, open_world, rejected, wasm
 
 # "ask" calls the query named in the argument: callee (10 bytes), flags (1 byte), method name.
 COMPOSITE = wasm(
@@ -48,43 +48,43 @@ COMPOSITE = wasm(
 )
 
 
-async def test_a_composite_query_asks_other_canisters_and_leaves_no_trace(world: World) -> None:
+async def test_a_composite_query_asks_other_canisters_and_leaves_no_trace(world: BareWorld) -> None:
     first, second = await world.canister(COMPOSITE), await world.canister(COMPOSITE)
     answer = await world.ask(first, "ask", second.bytes + b"\0who")
     assert answer == b"\x2a\0\0\0\0" + first.bytes  # writes made before the call are seen by the callback
     assert await world.ask(first, "heap") == bytes(4)
 
 
-async def test_the_called_canister_sees_no_certificate(world: World) -> None:
+async def test_the_called_canister_sees_no_certificate(world: BareWorld) -> None:
     first, second = await world.canister(COMPOSITE), await world.canister(COMPOSITE)
     assert await world.ask(first, "present") == b"\1"
     assert (await world.ask(first, "ask", second.bytes + b"\0present"))[5:] == b"\0"
 
 
-async def test_a_trap_in_a_composite_callback_undoes_only_its_own_writes(world: World) -> None:
+async def test_a_trap_in_a_composite_callback_undoes_only_its_own_writes(world: BareWorld) -> None:
     first, second = await world.canister(COMPOSITE), await world.canister(COMPOSITE)
     reject = rejected(await world.query(first, "ask", second.bytes + b"\1who"), "IC0502")
     assert "cleanup" not in reject.message
 
 
-async def test_updates_cannot_be_called_by_composite_queries(world: World) -> None:
+async def test_updates_cannot_be_called_by_composite_queries(world: BareWorld) -> None:
     first, second = await world.canister(COMPOSITE), await world.canister(COMPOSITE)
     assert await world.ask(first, "ask", second.bytes + b"\0change") == b"\x2a\0\0\0\5"
 
 
-async def test_a_canister_may_ask_itself_and_answers_from_its_committed_state(world: World) -> None:
+async def test_a_canister_may_ask_itself_and_answers_from_its_committed_state(world: BareWorld) -> None:
     first = await world.canister(COMPOSITE)
     assert await world.ask(first, "ask", first.bytes + b"\0who") == b"\x2a\0\0\0\0" + first.bytes
     assert await world.ask(first, "ask", first.bytes + b"\0heap") == b"\x2a\0\0\0\0" + b"\0\0\0\0"
 
 
-async def test_only_the_canister_that_was_asked_from_outside_sees_its_certificate(world: World) -> None:
+async def test_only_the_canister_that_was_asked_from_outside_sees_its_certificate(world: BareWorld) -> None:
     first, second = await world.canister(COMPOSITE), await world.canister(COMPOSITE)
     assert (await world.ask(first, "ask", first.bytes + b"\0present"))[5:] == b"\1"
     assert (await world.ask(first, "ask", second.bytes + b"\0present"))[5:] == b"\0"
 
 
-async def test_two_composite_queries_that_ask_each_other_s_canister_do_not_wait_for_ever(world: World) -> None:
+async def test_two_composite_queries_that_ask_each_other_s_canister_do_not_wait_for_ever(world: BareWorld) -> None:
     first, second = await world.canister(COMPOSITE), await world.canister(COMPOSITE)
     answers = await asyncio.gather(
         *(world.ask(one, "ask", other.bytes + b"\0who") for one, other in [(first, second), (second, first)] * 5)
@@ -92,12 +92,12 @@ async def test_two_composite_queries_that_ask_each_other_s_canister_do_not_wait_
     assert {answer[5:] for answer in answers} == {first.bytes, second.bytes}
 
 
-async def test_a_composite_query_is_no_update(world: World) -> None:
+async def test_a_composite_query_is_no_update(world: BareWorld) -> None:
     first = await world.canister(COMPOSITE)
     rejected(await world.update(first, "ask", bytes(14)), "IC0527")
 
 
-async def test_absent_methods_are_named(world: World) -> None:
+async def test_absent_methods_are_named(world: BareWorld) -> None:
     first = await world.canister(COMPOSITE)
     reject = rejected(await world.query(first, "nothing"), "IC0536")
     assert "Canister has no query method 'nothing'" in reject.message
@@ -116,7 +116,7 @@ INSPECT = wasm(
 )
 
 
-async def test_a_canister_inspects_messages_and_leaves_no_trace(world: World) -> None:
+async def test_a_canister_inspects_messages_and_leaves_no_trace(world: BareWorld) -> None:
     canister_id = await world.canister(INSPECT)
     inspect = world.subnet.inspect_message
     assert await inspect(world.ingress(canister_id, "open", sender=STRANGER)) is None
@@ -125,7 +125,7 @@ async def test_a_canister_inspects_messages_and_leaves_no_trace(world: World) ->
     assert await world.call(canister_id, "open") == bytes(4)
 
 
-async def test_queries_at_the_same_time_as_updates_of_one_canister_see_whole_messages(world: World) -> None:
+async def test_queries_at_the_same_time_as_updates_of_one_canister_see_whole_messages(world: BareWorld) -> None:
     body = """
       (func (export "canister_update raise") (local $n i32)
         (local.set $n (i32.add (i32.load (i32.const 0)) (i32.const 1)))
@@ -139,7 +139,7 @@ async def test_queries_at_the_same_time_as_updates_of_one_canister_see_whole_mes
     assert all(answer[:4] == answer[4:] for answer in answers)
 
 
-async def test_queries_are_counted_when_their_epoch_is_over(world: World) -> None:
+async def test_queries_are_counted_when_their_epoch_is_over(world: BareWorld) -> None:
     first, second = await world.canister(COMPOSITE), await world.canister(COMPOSITE)
     await world.ask(first, "heap", b"12345")
     arg = second.bytes + b"\0heap"

@@ -7,7 +7,7 @@ import pytest
 from icmigrate.replica.engine import dirty_pages
 from icmigrate.replica.errors.rejected import Rejected
 from icmigrate.replica.execution import instance
-from tests.replica.execution.world import TRILLION, World, rejected, wasm
+from tests.worlds.bare_replica import TRILLION, BareWorld, rejected, wasm
 
 # Bytes 0..7 of the heap, of stable memory and the global $g are counters; "change" raises all and more.
 COUNTERS = """
@@ -78,7 +78,7 @@ def tracking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("method", TRAPS)
-async def test_a_trap_leaves_no_trace(world: World, tracking: str, method: str) -> None:
+async def test_a_trap_leaves_no_trace(world: BareWorld, tracking: str, method: str) -> None:
     canister_id = await world.canister(wasm(COUNTERS))
     for _ in range(2):
         await world.call(canister_id, "change")
@@ -94,7 +94,7 @@ async def test_a_trap_leaves_no_trace(world: World, tracking: str, method: str) 
     assert (await world.ask(canister_id, "read"))[:8] == (3).to_bytes(8, "little")
 
 
-async def test_a_success_keeps_heap_stable_memory_and_globals(world: World, tracking: str) -> None:
+async def test_a_success_keeps_heap_stable_memory_and_globals(world: BareWorld, tracking: str) -> None:
     canister_id = await world.canister(wasm(COUNTERS))
     for _ in range(5):
         await world.call(canister_id, "change")
@@ -104,7 +104,7 @@ async def test_a_success_keeps_heap_stable_memory_and_globals(world: World, trac
     assert (await world.ask(canister_id, "read"))[:40] == five * 5
 
 
-async def test_memory_that_grew_is_there_after_the_instance_was_dropped(world: World, tracking: str) -> None:
+async def test_memory_that_grew_is_there_after_the_instance_was_dropped(world: BareWorld, tracking: str) -> None:
     canister_id = await world.canister(wasm(COUNTERS))
     await world.call(canister_id, "grow")
     await world.call(canister_id, "change")
@@ -114,14 +114,14 @@ async def test_memory_that_grew_is_there_after_the_instance_was_dropped(world: W
     assert await world.ask(canister_id, "read") == expected
 
 
-async def test_no_reply_is_a_reject_that_keeps_the_changes(world: World) -> None:
+async def test_no_reply_is_a_reject_that_keeps_the_changes(world: BareWorld) -> None:
     canister_id = await world.canister(wasm(COUNTERS))
     reject = rejected(await world.update(canister_id, "silent"), "IC0506")
     assert reject.message == f"Canister {canister_id.to_str()} did not reply to the call"
     assert (await world.ask(canister_id, "read"))[0] == 1
 
 
-async def test_an_explicit_reject_keeps_the_changes(world: World) -> None:
+async def test_an_explicit_reject_keeps_the_changes(world: BareWorld) -> None:
     canister_id = await world.canister(wasm(COUNTERS))
     reject = rejected(await world.update(canister_id, "reject"), "IC0406")
     assert reject.message == "going" and reject.code == 4
@@ -129,7 +129,7 @@ async def test_an_explicit_reject_keeps_the_changes(world: World) -> None:
 
 
 @pytest.mark.parametrize("method", ["change_in_query", "trap_in_query"])
-async def test_a_query_leaves_no_trace(world: World, tracking: str, method: str) -> None:
+async def test_a_query_leaves_no_trace(world: BareWorld, tracking: str, method: str) -> None:
     canister_id = await world.canister(wasm(COUNTERS))
     await world.call(canister_id, "change")
     before = await world.ask(canister_id, "read")
@@ -138,7 +138,7 @@ async def test_a_query_leaves_no_trace(world: World, tracking: str, method: str)
         assert await world.ask(canister_id, "read") == before
 
 
-async def test_an_endless_loop_runs_out_of_instructions_and_is_undone(world: World) -> None:
+async def test_an_endless_loop_runs_out_of_instructions_and_is_undone(world: BareWorld) -> None:
     object.__setattr__(world.subnet.limits, "update_instructions", 10_000_000)
     canister_id = await world.canister(wasm(COUNTERS))
     reject = rejected(await world.update(canister_id, "spin"), "IC0522")
@@ -146,7 +146,7 @@ async def test_an_endless_loop_runs_out_of_instructions_and_is_undone(world: Wor
     assert (await world.ask(canister_id, "read"))[0] == 0
 
 
-async def test_traps_and_prints_are_logged(world: World) -> None:
+async def test_traps_and_prints_are_logged(world: BareWorld) -> None:
     canister_id = await world.canister(wasm(COUNTERS))
     await world.update(canister_id, "trap")
     logs = world.state(canister_id).logs
@@ -154,7 +154,7 @@ async def test_traps_and_prints_are_logged(world: World) -> None:
     assert [record.idx for record in logs] == [0, 1]
 
 
-async def test_a_failing_message_is_paid_for(world: World) -> None:
+async def test_a_failing_message_is_paid_for(world: BareWorld) -> None:
     canister_id = await world.canister(wasm(COUNTERS), cycles=100 * TRILLION)
     before = world.state(canister_id).cycles
     await world.update(canister_id, "unreachable")
@@ -178,7 +178,7 @@ HOOKS = """
         ("the new start function", "start"),
     ],
 )
-async def test_an_upgrade_whose_hook_traps_changes_nothing(world: World, failing: str, export: str) -> None:
+async def test_an_upgrade_whose_hook_traps_changes_nothing(world: BareWorld, failing: str, export: str) -> None:
     pre = "unreachable" if export == "canister_pre_upgrade" else ""
     old = wasm(COUNTERS + HOOKS + f'(func (export "canister_pre_upgrade") (call $mark (i32.const 7)) {pre})')
     if export == "start":
@@ -199,7 +199,7 @@ async def test_an_upgrade_whose_hook_traps_changes_nothing(world: World, failing
     assert after.cycles < record.cycles
 
 
-async def test_an_upgrade_keeps_stable_memory_and_begins_with_a_fresh_heap(world: World, tracking: str) -> None:
+async def test_an_upgrade_keeps_stable_memory_and_begins_with_a_fresh_heap(world: BareWorld, tracking: str) -> None:
     canister_id = await world.canister(wasm(COUNTERS))
     for _ in range(3):
         await world.call(canister_id, "change")
@@ -211,7 +211,7 @@ async def test_an_upgrade_keeps_stable_memory_and_begins_with_a_fresh_heap(world
     assert await world.ask(canister_id, "read") == answer
 
 
-async def test_a_reinstall_forgets_everything(world: World, tracking: str) -> None:
+async def test_a_reinstall_forgets_everything(world: BareWorld, tracking: str) -> None:
     canister_id = await world.canister(wasm(COUNTERS))
     await world.call(canister_id, "change")
     await world.install(canister_id, wasm(COUNTERS), mode="reinstall")
@@ -221,13 +221,13 @@ async def test_a_reinstall_forgets_everything(world: World, tracking: str) -> No
     assert (await world.ask(canister_id, "read"))[:48] == bytes(48)
 
 
-async def test_skip_pre_upgrade_goes_past_a_broken_hook(world: World) -> None:
+async def test_skip_pre_upgrade_goes_past_a_broken_hook(world: BareWorld) -> None:
     canister_id = await world.canister(wasm(COUNTERS + '(func (export "canister_pre_upgrade") unreachable)'))
     await world.install(canister_id, wasm(COUNTERS), mode="upgrade", skip_pre_upgrade=True)
     await world.call(canister_id, "change")
 
 
-async def test_a_kept_heap_survives_the_upgrade(world: World) -> None:
+async def test_a_kept_heap_survives_the_upgrade(world: BareWorld) -> None:
     persistent = COUNTERS + '(@custom "icp:private enhanced-orthogonal-persistence" "")'
     canister_id = await world.canister(wasm(persistent))
     await world.call(canister_id, "change")
@@ -238,7 +238,7 @@ async def test_a_kept_heap_survives_the_upgrade(world: World) -> None:
     assert answer[0] == 1 and answer[16] == 0  # the heap is kept, the globals are the new module's
 
 
-async def test_a_second_installation_is_refused(world: World) -> None:
+async def test_a_second_installation_is_refused(world: BareWorld) -> None:
     canister_id = await world.canister(wasm(COUNTERS))
     with pytest.raises(Rejected, match="IC0514"):
         await world.install(canister_id, wasm(COUNTERS))
@@ -247,7 +247,7 @@ async def test_a_second_installation_is_refused(world: World) -> None:
 TRAPPING_INIT = '(func (export "canister_init") (call $trap (i32.const 0) (i32.const 0)))'
 
 
-async def test_a_failing_init_leaves_the_canister_empty(world: World) -> None:
+async def test_a_failing_init_leaves_the_canister_empty(world: BareWorld) -> None:
     canister_id = await world.create()
     with pytest.raises(Rejected, match="IC0503"):
         await world.install(

@@ -13,12 +13,12 @@ from icmigrate.replica.state.canister import Snapshot
 from icmigrate.replica.state.history import UserChange
 from icmigrate.replica.storage.changes import Changes
 from tests.replica.execution.test_durability import COUNTER, counts
-from tests.replica.execution.world import OWNER, World, open_world
+from tests.worlds.bare_replica import OWNER, BareWorld, open_world
 
 BY_OWNER = UserChange(OWNER)
 
 
-async def take(world: World, canister_id: Principal) -> Snapshot:
+async def take(world: BareWorld, canister_id: Principal) -> Snapshot:
     taken: list[Snapshot] = []
 
     async def act(changes: Changes) -> None:
@@ -28,7 +28,7 @@ async def take(world: World, canister_id: Principal) -> Snapshot:
     return taken[0]
 
 
-async def load(world: World, canister_id: Principal, source: Principal, snapshot_id: bytes) -> None:
+async def load(world: BareWorld, canister_id: Principal, source: Principal, snapshot_id: bytes) -> None:
     await world.change(
         canister_id,
         lambda changes: world.snapshots.load(changes, canister_id, source, snapshot_id, BY_OWNER),
@@ -55,7 +55,7 @@ async def test_a_snapshot_brings_everything_back(tmp_path: Path) -> None:
     await world.subnet.close()
 
 
-async def test_another_canister_can_be_made_from_a_snapshot(world: World) -> None:
+async def test_another_canister_can_be_made_from_a_snapshot(world: BareWorld) -> None:
     first = await world.canister(COUNTER)
     await world.call(first, "count")
     snapshot = await take(world, first)
@@ -65,7 +65,7 @@ async def test_another_canister_can_be_made_from_a_snapshot(world: World) -> Non
     assert await counts(world) == [1, 2]
 
 
-async def test_a_snapshot_can_be_read_and_uploaded_again(world: World) -> None:
+async def test_a_snapshot_can_be_read_and_uploaded_again(world: BareWorld) -> None:
     first = await world.canister(COUNTER)
     await world.call(first, "count")
     snapshot = await take(world, first)
@@ -107,7 +107,7 @@ async def test_a_snapshot_can_be_read_and_uploaded_again(world: World) -> None:
     assert world.state(second).history[-1].snapshot_source == "metadata_upload"
 
 
-async def test_a_deleted_snapshot_is_gone(world: World) -> None:
+async def test_a_deleted_snapshot_is_gone(world: BareWorld) -> None:
     canister_id = await world.canister(COUNTER)
     snapshot = await take(world, canister_id)
     await world.change(canister_id, lambda changes: world.snapshots.delete(changes, canister_id, snapshot.id))

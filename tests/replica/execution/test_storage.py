@@ -16,7 +16,7 @@ from icmigrate.replica.state.limits import Limits
 from icmigrate.replica.state.responses import Reply
 from icmigrate.replica.storage.errors import StateDamaged, is_shortage
 from tests.replica.execution.test_durability import COUNTER, counts
-from tests.replica.execution.world import World, open_world, wasm
+from tests.worlds.bare_replica import BareWorld, open_world, wasm
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def no_file_descriptors() -> Iterator[None]:
 
 
 @contextmanager
-def full_database(world: World) -> Iterator[None]:
+def full_database(world: BareWorld) -> Iterator[None]:
     """The database may not grow."""
     run = world.subnet.store._database.execute
     (pages,) = run("PRAGMA page_count").fetchone()

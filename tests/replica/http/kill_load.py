@@ -18,8 +18,8 @@ from icmigrate.replica.management.operations import CanisterOperations
 from icmigrate.replica.management.snapshots import Snapshots
 from icmigrate.replica.server import RunningReplica
 from icmigrate.replica.state.calls import IngressState
-from tests.replica.execution.world import wasm
 from tests.replica.http.client import Client, given
+from tests.worlds.bare_replica import wasm
 
 PLACES = 50
 CELL = wasm(

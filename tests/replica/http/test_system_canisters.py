@@ -16,8 +16,8 @@ from icmigrate.replica.system_canisters.cycles_ledger import CYCLES_LEDGER, FEE
 from icmigrate.replica.system_canisters.cycles_minting import CONVERSION_RATE_RESPONSE
 from icmigrate.replica.system_canisters.icp_ledger import ICP_LEDGER
 from tests.replica.conformance.program import Program
-from tests.replica.conformance.world import PROGRAMMABLE
 from tests.replica.http.client import Client, Rejected, encode
+from tests.worlds.users import PROGRAMMABLE
 
 
 async def balance(client: Client, owner: Principal | None = None) -> int:

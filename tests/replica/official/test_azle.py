@@ -65,7 +65,7 @@ class Script:
 
 
 @dataclass(frozen=True)
-class World:
+class AzleWorld:
     running: RunningReplica
     client: Client
     module: bytes
@@ -90,13 +90,13 @@ def built() -> bytes:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def world() -> AsyncIterator[World]:
+async def world() -> AsyncIterator[AzleWorld]:
     module = built()
     async with running_replica() as running, aiohttp.ClientSession() as session:
-        yield World(running, Client(running, session), module)
+        yield AzleWorld(running, Client(running, session), module)
 
 
-async def test_it_answers_updates_and_queries_and_calls_other_canisters(world: World) -> None:
+async def test_it_answers_updates_and_queries_and_calls_other_canisters(world: AzleWorld) -> None:
     script, other = await world.script(), await world.script("from the other")
     assert await script("add", "world") == 2
     assert await script("all") == ["hello", "world"]
@@ -108,13 +108,13 @@ async def test_it_answers_updates_and_queries_and_calls_other_canisters(world: W
     assert first != second
 
 
-async def test_an_upgrade_runs_its_hooks_and_keeps_stable_structures(world: World) -> None:
+async def test_an_upgrade_runs_its_hooks_and_keeps_stable_structures(world: AzleWorld) -> None:
     script = await world.script()
     await world.client.install(world.module, script.id, mode="upgrade", arg=candid.encode([T.Text], ["arrived"]))
     assert await script("all") == ["hello", "leaving", "arrived"]
 
 
-async def test_cycles_go_to_the_other(world: World) -> None:
+async def test_cycles_go_to_the_other(world: AzleWorld) -> None:
     script, other = await world.script(), await world.script()
     await world.running.subnet.settle()  # It asks for randomness when it begins, and the call sets cycles aside.
     before = await other("balance")
@@ -122,7 +122,7 @@ async def test_cycles_go_to_the_other(world: World) -> None:
     assert 0 <= before + 2 * TRILLION - await other("balance") < TRILLION // 10
 
 
-async def test_a_trap_after_an_await_undoes_only_what_came_after_it(world: World) -> None:
+async def test_a_trap_after_an_await_undoes_only_what_came_after_it(world: AzleWorld) -> None:
     script, other = await world.script(), await world.script()
     with pytest.raises(Rejected) as failed:
         await script("fail_after", other.id)
@@ -134,7 +134,7 @@ async def test_a_trap_after_an_await_undoes_only_what_came_after_it(world: World
     assert await other("all") == ["hello", "before"]
 
 
-async def test_a_rejection_of_its_own_and_one_by_inspect_message_reach_the_caller(world: World) -> None:
+async def test_a_rejection_of_its_own_and_one_by_inspect_message_reach_the_caller(world: AzleWorld) -> None:
     script = await world.script()
     with pytest.raises(Rejected) as refused:
         await script("refusing")
@@ -144,7 +144,7 @@ async def test_a_rejection_of_its_own_and_one_by_inspect_message_reach_the_calle
     assert (uninspected.value.error_code, uninspected.value.certified) == ("IC0406", False)
 
 
-async def test_its_timer_rings_and_its_data_are_certified(world: World) -> None:
+async def test_its_timer_rings_and_its_data_are_certified(world: AzleWorld) -> None:
     script = await world.script()
     await script("ring", 2)
     async with asyncio.timeout(60):

@@ -90,7 +90,7 @@ class Teller:
 
 
 @dataclass(frozen=True)
-class World:
+class ForeignWorld:
     running: RunningReplica
     client: Client
     module: bytes
@@ -114,16 +114,16 @@ async def served() -> AsyncIterator[tuple[RunningReplica, Client]]:
 
 
 @pytest.fixture(scope="module", params=MODULES)
-def world(request: pytest.FixtureRequest, served: tuple[RunningReplica, Client]) -> World:
-    return World(*served, foreign_module(request.param))
+def world(request: pytest.FixtureRequest, served: tuple[RunningReplica, Client]) -> ForeignWorld:
+    return ForeignWorld(*served, foreign_module(request.param))
 
 
 @pytest.fixture(scope="module")
-def newest(served: tuple[RunningReplica, Client]) -> World:
-    return World(*served, foreign_module(NEWEST))
+def newest(served: tuple[RunningReplica, Client]) -> ForeignWorld:
+    return ForeignWorld(*served, foreign_module(NEWEST))
 
 
-async def test_it_answers_updates_queries_and_composite_queries(world: World) -> None:
+async def test_it_answers_updates_queries_and_composite_queries(world: ForeignWorld) -> None:
     teller, other = await world.teller(), await world.teller("from the other")
     assert await teller("add", "world") == 2
     assert await teller("all") == ["hello", "world"]
@@ -133,7 +133,7 @@ async def test_it_answers_updates_queries_and_composite_queries(world: World) ->
     assert bytes(logs["canister_log_records"][-1]["content"]) == b"adding world"
 
 
-async def test_an_upgrade_runs_its_hooks_and_keeps_what_they_keep(world: World) -> None:
+async def test_an_upgrade_runs_its_hooks_and_keeps_what_they_keep(world: ForeignWorld) -> None:
     teller = await world.teller()
     await teller("add", "world")
     await teller.upgrade("upgraded")
@@ -141,7 +141,7 @@ async def test_an_upgrade_runs_its_hooks_and_keeps_what_they_keep(world: World) 
     assert await teller("all") == ["hello", "world", "upgraded", "again"]
 
 
-async def test_calls_arrive_whether_their_answer_is_waited_for_or_not(world: World) -> None:
+async def test_calls_arrive_whether_their_answer_is_waited_for_or_not(world: ForeignWorld) -> None:
     teller, other = await world.teller(), await world.teller()
     assert await teller("add_at", other.id, "first") == 2
     await teller("add_later_at", other.id, "second")
@@ -149,7 +149,7 @@ async def test_calls_arrive_whether_their_answer_is_waited_for_or_not(world: Wor
     assert await other("all") == ["hello", "first", "second"]
 
 
-async def test_a_call_to_oneself_arrives_and_one_to_nobody_is_rejected(world: World) -> None:
+async def test_a_call_to_oneself_arrives_and_one_to_nobody_is_rejected(world: ForeignWorld) -> None:
     teller = await world.teller()
     assert await teller("add_at", teller.id, "myself") == 2
     with pytest.raises(Rejected) as failed:
@@ -158,7 +158,7 @@ async def test_a_call_to_oneself_arrives_and_one_to_nobody_is_rejected(world: Wo
     assert "answered" in failed.value.message
 
 
-async def test_cycles_are_taken_by_half_and_the_rest_comes_back(world: World) -> None:
+async def test_cycles_are_taken_by_half_and_the_rest_comes_back(world: ForeignWorld) -> None:
     teller, other = await world.teller(), await world.teller()
     had, others = await teller("balance"), await other("balance")
     assert await teller("pay", other.id, 10 * TRILLION) == [5 * TRILLION, 5 * TRILLION]
@@ -166,7 +166,7 @@ async def test_cycles_are_taken_by_half_and_the_rest_comes_back(world: World) ->
     assert 0 <= others + 5 * TRILLION - await other("balance") < FEES
 
 
-async def test_a_trap_after_an_await_undoes_what_came_after_it_and_cleans_up(world: World) -> None:
+async def test_a_trap_after_an_await_undoes_what_came_after_it_and_cleans_up(world: ForeignWorld) -> None:
     teller, other = await world.teller(), await world.teller()
     with pytest.raises(Rejected) as failed:
         await teller("fail_after", other.id)
@@ -180,21 +180,21 @@ async def test_a_trap_after_an_await_undoes_what_came_after_it_and_cleans_up(wor
     assert (await other("all"), await other("locks")) == (["hello", "before"], 0)
 
 
-async def test_a_rejection_of_its_own_reaches_the_caller_with_its_message(world: World) -> None:
+async def test_a_rejection_of_its_own_reaches_the_caller_with_its_message(world: ForeignWorld) -> None:
     teller = await world.teller()
     with pytest.raises(Rejected) as refused:
         await teller("refusing")
     assert (refused.value.code, refused.value.message) == (4, "no, thanks")
 
 
-async def test_inspect_message_refuses_one_method(world: World) -> None:
+async def test_inspect_message_refuses_one_method(world: ForeignWorld) -> None:
     teller = await world.teller()
     with pytest.raises(Rejected) as refused:
         await teller("forbidden")
     assert (refused.value.error_code, refused.value.certified) == ("IC0406", False)
 
 
-async def test_heartbeats_and_timers_run(world: World) -> None:
+async def test_heartbeats_and_timers_run(world: ForeignWorld) -> None:
     teller = await world.teller()
     await teller("ring", 2)
 
@@ -205,7 +205,7 @@ async def test_heartbeats_and_timers_run(world: World) -> None:
     await world.until(three_of_each)
 
 
-async def test_stable_memory_grows_far_and_is_read_where_it_was_written(world: World) -> None:
+async def test_stable_memory_grows_far_and_is_read_where_it_was_written(world: ForeignWorld) -> None:
     teller = await world.teller()
     data = bytes(range(256)) * 1_000
     assert await teller("store", 70_000, 4_500_000_000, data) in (0, 1)
@@ -215,7 +215,7 @@ async def test_stable_memory_grows_far_and_is_read_where_it_was_written(world: W
     assert await teller("load", 4_500_000_000, 8) == b"other" + data[5:8]
 
 
-async def test_data_certificates_are_there_in_queries(world: World) -> None:
+async def test_data_certificates_are_there_in_queries(world: ForeignWorld) -> None:
     teller = await world.teller()
     await teller("certify", b"certified")
     (data,) = await teller("certificate")
@@ -223,14 +223,14 @@ async def test_data_certificates_are_there_in_queries(world: World) -> None:
     assert certificate.lookup(b"canister", teller.id.bytes, "certified_data") == b"certified"
 
 
-async def test_random_bytes_are_never_the_same(world: World) -> None:
+async def test_random_bytes_are_never_the_same(world: ForeignWorld) -> None:
     teller = await world.teller()
     first, second = await teller("random"), await teller("random")
     assert len(first) == len(second) == 32
     assert first != second
 
 
-async def test_it_creates_installs_funds_and_deletes_a_canister(world: World) -> None:
+async def test_it_creates_installs_funds_and_deletes_a_canister(world: ForeignWorld) -> None:
     teller = await world.teller()
     canister_id = await teller("spawn_child", world.module, 3 * TRILLION)
     child = teller.child(canister_id)
@@ -246,14 +246,14 @@ async def test_it_creates_installs_funds_and_deletes_a_canister(world: World) ->
     assert gone.value.error_code == "IC0301"
 
 
-async def test_http_requests_are_answered_and_upgraded_to_updates(world: World) -> None:
+async def test_http_requests_are_answered_and_upgraded_to_updates(world: ForeignWorld) -> None:
     teller = await world.teller()
     assert await teller.get("GET") == (200, b"hello")
     assert await teller.get("POST") == (201, b"2 /where")
     assert await teller.get("GET") == (200, b"hello,posted")
 
 
-async def test_a_canister_takes_and_loads_a_snapshot_of_its_child(newest: World) -> None:
+async def test_a_canister_takes_and_loads_a_snapshot_of_its_child(newest: ForeignWorld) -> None:
     teller = await newest.teller()
     child = teller.child(await teller("spawn_child", newest.module, 5 * TRILLION))
     await child("add", "kept")
@@ -261,7 +261,7 @@ async def test_a_canister_takes_and_loads_a_snapshot_of_its_child(newest: World)
     assert await child("all") == ["hello from a child", "kept"]
 
 
-async def test_it_reads_its_environment_variables_and_facts_about_itself(newest: World) -> None:
+async def test_it_reads_its_environment_variables_and_facts_about_itself(newest: ForeignWorld) -> None:
     teller = await newest.teller()
     variables = [{"name": "ONE", "value": "1"}, {"name": "TWO", "value": "two"}]
     settings = given({"environment_variables": variables})
@@ -273,7 +273,7 @@ async def test_it_reads_its_environment_variables_and_facts_about_itself(newest:
     assert nodes == 13
 
 
-async def test_it_can_ask_what_an_outcall_costs_by_either_price(newest: World) -> None:
+async def test_it_can_ask_what_an_outcall_costs_by_either_price(newest: ForeignWorld) -> None:
     teller = await newest.teller()
     nodes = 13
     usage = 50 * 3_000 + 300 * 2_000 + 1_000_000 // 13 + (10 * nodes + 600) * 2_000

@@ -9,7 +9,7 @@ import pytest
 
 from icmigrate.protocol.principal import Principal
 from tests.replica.official.conftest import Daemon, run_script
-from tests.replica.system_canisters.world import open_world
+from tests.worlds.system_canisters import open_world
 
 
 def test_icp_and_cycles_are_moved_by_the_official_clients(

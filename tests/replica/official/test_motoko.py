@@ -68,7 +68,7 @@ class Keeper:
 
 
 @dataclass(frozen=True)
-class World:
+class MotokoWorld:
     running: RunningReplica
     client: Client
     modules: dict[str, bytes]
@@ -97,13 +97,13 @@ def compiled(
 
 
 @pytest_asyncio.fixture(scope="session")
-async def world(compiled: tuple[str, dict[str, bytes]]) -> AsyncIterator[World]:
+async def world(compiled: tuple[str, dict[str, bytes]]) -> AsyncIterator[MotokoWorld]:
     kind, modules = compiled
     async with running_replica() as running, aiohttp.ClientSession() as session:
-        yield World(running, Client(running, session), modules, kind == "enhanced")
+        yield MotokoWorld(running, Client(running, session), modules, kind == "enhanced")
 
 
-async def test_it_answers_updates_queries_and_composite_queries(world: World) -> None:
+async def test_it_answers_updates_queries_and_composite_queries(world: MotokoWorld) -> None:
     keeper, other = await world.keeper(), await world.keeper("hello from the other")
     assert await keeper("add", "world") == 2
     assert await keeper("all") == ["hello", "world"]
@@ -115,7 +115,7 @@ async def test_it_answers_updates_queries_and_composite_queries(world: World) ->
     assert (refused.value.code, refused.value.message) == (4, "no, thanks")
 
 
-async def test_an_upgrade_keeps_what_is_stable_and_its_region(world: World) -> None:
+async def test_an_upgrade_keeps_what_is_stable_and_its_region(world: MotokoWorld) -> None:
     keeper = await world.keeper()
     await keeper("add", "more")
     assert await keeper("store", 20, b"region" * 100) == 0
@@ -129,7 +129,7 @@ async def test_an_upgrade_keeps_what_is_stable_and_its_region(world: World) -> N
     assert await keeper("load", 5) == b"again"
 
 
-async def test_an_upgrade_with_the_wrong_kind_of_persistence_is_refused(world: World) -> None:
+async def test_an_upgrade_with_the_wrong_kind_of_persistence_is_refused(world: MotokoWorld) -> None:
     keeper = await world.keeper()
     with pytest.raises(Rejected) as refused:
         await keeper.upgrade(world.modules["two"], keep_main_memory=not world.enhanced)
@@ -139,7 +139,7 @@ async def test_an_upgrade_with_the_wrong_kind_of_persistence_is_refused(world: W
     assert await keeper("all") == ["hello"]
 
 
-async def test_timers_and_heartbeats_run(world: World) -> None:
+async def test_timers_and_heartbeats_run(world: MotokoWorld) -> None:
     keeper = await world.keeper()
     await keeper("ring")
     async with asyncio.timeout(30):
@@ -148,7 +148,7 @@ async def test_timers_and_heartbeats_run(world: World) -> None:
             await world.running.subnet.settle()
 
 
-async def test_cycles_go_where_they_are_accepted_and_the_rest_comes_back(world: World) -> None:
+async def test_cycles_go_where_they_are_accepted_and_the_rest_comes_back(world: MotokoWorld) -> None:
     keeper, other = await world.keeper(), await world.keeper()
     others, own = await world.cycles(other), await world.cycles(keeper)
     assert await keeper("pay", other.id, 10 * TRILLION) == {"taken": 5 * TRILLION, "refunded": 5 * TRILLION}
@@ -157,7 +157,7 @@ async def test_cycles_go_where_they_are_accepted_and_the_rest_comes_back(world: 
     assert 0 <= own - 5 * TRILLION - await world.cycles(keeper) < fees
 
 
-async def test_a_trap_after_an_await_undoes_only_what_came_after_it(world: World) -> None:
+async def test_a_trap_after_an_await_undoes_only_what_came_after_it(world: MotokoWorld) -> None:
     keeper, other = await world.keeper(), await world.keeper()
     with pytest.raises(Rejected) as failed:
         await keeper("failAfter", other.id)
@@ -168,7 +168,7 @@ async def test_a_trap_after_an_await_undoes_only_what_came_after_it(world: World
     assert await other("all") == ["hello", "before"]
 
 
-async def test_inspect_message_refuses_what_is_too_long(world: World) -> None:
+async def test_inspect_message_refuses_what_is_too_long(world: MotokoWorld) -> None:
     keeper = await world.keeper()
     with pytest.raises(Rejected) as refused:
         await keeper("add", "x" * 100_000)

@@ -60,7 +60,7 @@ class Workshop:
 
 
 @dataclass(frozen=True)
-class World:
+class WorkshopWorld:
     running: RunningReplica
     client: Client
     modules: dict[str, bytes]
@@ -70,16 +70,16 @@ class World:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def world(npm_clients: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+async def world(npm_clients: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[WorkshopWorld]:
     folder = tmp_path_factory.mktemp("workshop")
     for name in ("Main", "Migrated"):
         compile_motoko(npm_clients, "enhanced", f"workshop/{name}.mo", folder, name)
     modules = {path.stem: path.read_bytes() for path in folder.glob("*.wasm")}
     async with running_replica() as running, aiohttp.ClientSession(auto_decompress=False) as session:
-        yield World(running, Client(running, session), modules)
+        yield WorkshopWorld(running, Client(running, session), modules)
 
 
-async def test_it_creates_canisters_of_an_actor_class(world: World) -> None:
+async def test_it_creates_canisters_of_an_actor_class(world: WorkshopWorld) -> None:
     workshop = await world.workshop()
     child = await workshop("make", 3 * TRILLION, "first")
     assert await workshop("names", of=child) == ["first", "first"]
@@ -95,7 +95,7 @@ async def test_it_creates_canisters_of_an_actor_class(world: World) -> None:
     assert gone.value.error_code == "IC0301"
 
 
-async def test_finally_runs_after_what_was_caught_and_after_a_trap(world: World) -> None:
+async def test_finally_runs_after_what_was_caught_and_after_a_trap(world: WorkshopWorld) -> None:
     workshop = await world.workshop()
     child = await workshop("make", 2 * TRILLION, "child")
     assert await workshop("fails", child) == "caught"
@@ -106,12 +106,12 @@ async def test_finally_runs_after_what_was_caught_and_after_a_trap(world: World)
     assert (await workshop("history"))[1] == ["caught", "finally", "before", "cleaned"]
 
 
-async def test_async_computations_can_be_nested(world: World) -> None:
+async def test_async_computations_can_be_nested(world: WorkshopWorld) -> None:
     workshop = await world.workshop()
     assert await workshop("nested", 5) == 32
 
 
-async def test_its_timer_sets_itself_again(world: World) -> None:
+async def test_its_timer_sets_itself_again(world: WorkshopWorld) -> None:
     workshop = await world.workshop()
     async with asyncio.timeout(60):
         while (await workshop("tasks"))[0] < 3:
@@ -119,7 +119,7 @@ async def test_its_timer_sets_itself_again(world: World) -> None:
             await world.running.subnet.settle()
 
 
-async def test_inspect_message_knows_caller_and_method(world: World) -> None:
+async def test_inspect_message_knows_caller_and_method(world: WorkshopWorld) -> None:
     workshop = await world.workshop()
     with pytest.raises(Rejected) as refused:
         await workshop("anonymousOnly")
@@ -128,7 +128,7 @@ async def test_inspect_message_knows_caller_and_method(world: World) -> None:
     assert await anyone("anonymousOnly") == []
 
 
-async def test_an_upgrade_keeps_memory_and_a_migration_changes_it(world: World) -> None:
+async def test_an_upgrade_keeps_memory_and_a_migration_changes_it(world: WorkshopWorld) -> None:
     workshop = await world.workshop()
     await workshop("increment")
     await workshop("collect", 1_000)
@@ -138,7 +138,7 @@ async def test_an_upgrade_keeps_memory_and_a_migration_changes_it(world: World) 
     assert await workshop("told") == ["counted 2", ["preupgrade", "postupgrade", "preupgrade"], 1_000]
 
 
-async def test_hundreds_of_megabytes_outlive_an_upgrade_and_a_trap(world: World) -> None:
+async def test_hundreds_of_megabytes_outlive_an_upgrade_and_a_trap(world: WorkshopWorld) -> None:
     workshop = await world.workshop()
     size = 20_000_000
     assert await workshop("collect", size) == size
@@ -150,7 +150,7 @@ async def test_hundreds_of_megabytes_outlive_an_upgrade_and_a_trap(world: World)
     assert [await workshop("hoarded", index) for index in (0, 12_345_678, size - 1)] == [0, 12_345_678, size - 1]
 
 
-async def test_the_low_memory_hook_runs(world: World) -> None:
+async def test_the_low_memory_hook_runs(world: WorkshopWorld) -> None:
     workshop = await world.workshop()
     settings = given({"wasm_memory_limit": 1_000_000_000, "wasm_memory_threshold": 900_000_000})
     await world.client.manage("update_settings", {"canister_id": workshop.id, "settings": settings})
@@ -159,7 +159,7 @@ async def test_the_low_memory_hook_runs(world: World) -> None:
     assert (await workshop("tasks"))[1] == 1
 
 
-async def test_a_body_is_streamed_by_its_callback(world: World) -> None:
+async def test_a_body_is_streamed_by_its_callback(world: WorkshopWorld) -> None:
     workshop = await world.workshop()
     host = f"{workshop.id.to_str()}.raw.localhost:{world.running.port}"
     answer = await world.client.get("/", host=host)

@@ -1,5 +1,5 @@
 """A fresh world for each test."""
 
-from tests.replica.system_canisters.world import world
+from tests.worlds.system_canisters import world
 
 __all__ = ["world"]

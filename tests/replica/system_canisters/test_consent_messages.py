@@ -15,7 +15,7 @@ from icmigrate.replica.system_canisters.icp_ledger import ICP_LEDGER
 from icmigrate.replica.system_canisters.icp_ledger_types import TRANSFER_ARGS
 from icmigrate.replica.system_canisters.icrc import Account
 from tests.replica.http.client import encode
-from tests.replica.system_canisters.world import World, account, somebody, subaccount
+from tests.worlds.system_canisters import SystemWorld, account, somebody, subaccount
 
 ICP = 10**8
 ALICE, BOB = somebody(), somebody()
@@ -28,7 +28,7 @@ ARGUMENTS = {
 
 
 async def shown(
-    world: World,
+    world: SystemWorld,
     method: str,
     argument: dict[str, Any] | bytes,
     *,
@@ -43,14 +43,14 @@ async def shown(
     return await world.update(ICP_LEDGER, "icrc21_canister_call_consent_message", request, caller=caller)
 
 
-async def text(world: World, method: str, argument: dict[str, Any], **options: Any) -> str:
+async def text(world: SystemWorld, method: str, argument: dict[str, Any], **options: Any) -> str:
     answer = (await shown(world, method, argument, **options))["Ok"]
     assert answer["metadata"]["language"] == "en"
     message: str = answer["consent_message"]["GenericDisplayMessage"]
     return message
 
 
-async def test_a_transfer_is_told(world: World) -> None:
+async def test_a_transfer_is_told(world: SystemWorld) -> None:
     argument = {"to": account(BOB, subaccount(1)), "amount": 3 * ICP // 2, "memo": [b"rent"]}
     assert await text(world, "icrc1_transfer", argument) == (
         "# Send Internet Computer\n\n"
@@ -65,7 +65,7 @@ async def test_a_transfer_is_told(world: World) -> None:
     assert "**From:**" not in unsigned and unsigned.endswith("`ff00`")
 
 
-async def test_a_transfer_to_an_account_identifier_is_told(world: World) -> None:
+async def test_a_transfer_to_an_account_identifier_is_told(world: SystemWorld) -> None:
     to = account_identifier(Account(BOB))
     argument = {"memo": 7, "amount": {"e8s": 20 * ICP}, "fee": {"e8s": 10_000}, "to": to}
     message = await text(world, "transfer", argument)
@@ -73,7 +73,7 @@ async def test_a_transfer_to_an_account_identifier_is_told(world: World) -> None
     assert account_identifier(Account(ALICE)).hex() in message
 
 
-async def test_an_approval_is_told(world: World) -> None:
+async def test_an_approval_is_told(world: SystemWorld) -> None:
     argument = {"spender": account(BOB), "amount": 1, "expected_allowance": [ICP], "expires_at": [10**18]}
     assert await text(world, "icrc2_approve", argument, offset=120) == (
         "# Approve spending\n\n"
@@ -90,7 +90,7 @@ async def test_an_approval_is_told(world: World) -> None:
     assert "This approval does not have an expiration." in forever
 
 
-async def test_a_small_display_gets_fields(world: World) -> None:
+async def test_a_small_display_gets_fields(world: SystemWorld) -> None:
     argument = {"from": account(BOB), "to": account(ALICE), "amount": ICP}
     answer = await shown(world, "icrc2_transfer_from", argument, device="FieldsDisplay")
     message = answer["Ok"]["consent_message"]["FieldsDisplayMessage"]
@@ -118,6 +118,6 @@ async def test_a_small_display_gets_fields(world: World) -> None:
         ),
     ],
 )
-async def test_what_cannot_be_told_is_refused(world: World, method: str, argument: Any, error: str) -> None:
+async def test_what_cannot_be_told_is_refused(world: SystemWorld, method: str, argument: Any, error: str) -> None:
     refused = (await shown(world, method, argument))["Err"]["UnsupportedCanisterCall"]
     assert error in refused["description"]

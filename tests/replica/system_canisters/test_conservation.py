@@ -16,7 +16,7 @@ from icmigrate.replica.system_canisters.icp_blocks import account_identifier
 from icmigrate.replica.system_canisters.icp_ledger import ICP_LEDGER
 from icmigrate.replica.system_canisters.icrc import Account
 from tests.replica.system_canisters.test_cycles_ledger import blocks
-from tests.replica.system_canisters.world import World, account, open_world
+from tests.worlds.system_canisters import SystemWorld, account, open_world
 
 USERS = [Principal.self_authenticating(bytes([number])) for number in range(3)]
 ACCOUNTS = [*USERS, ANONYMOUS]
@@ -39,7 +39,7 @@ def argument(method: str, other: Principal, third: Principal, amount: int) -> di
 
 
 async def perform(
-    world: World, ledger: Principal, asked: list[tuple[str, Principal, Principal, Principal, int]]
+    world: SystemWorld, ledger: Principal, asked: list[tuple[str, Principal, Principal, Principal, int]]
 ) -> None:
     for method, caller, other, third, amount in asked:
         if method == "icrc2_approve" and caller == other:
@@ -47,11 +47,11 @@ async def perform(
         await world.update(ledger, method, argument(method, other, third, amount), caller=caller)
 
 
-async def held(world: World, ledger: Principal) -> dict[Principal, int]:
+async def held(world: SystemWorld, ledger: Principal) -> dict[Principal, int]:
     return {owner: await world.query(ledger, "icrc1_balance_of", account(owner)) for owner in ACCOUNTS}
 
 
-async def approved(world: World, ledger: Principal) -> dict[tuple[Principal, Principal], int]:
+async def approved(world: SystemWorld, ledger: Principal) -> dict[tuple[Principal, Principal], int]:
     allowances = {}
     for owner in ACCOUNTS:
         for spender in ACCOUNTS:
@@ -82,7 +82,7 @@ class Replay:
         self.balances[payer] -= fee
         self.allowances[payer, spender] = amount
 
-    async def agrees(self, world: World, ledger: Principal, key: Callable[[Principal], bytes]) -> None:
+    async def agrees(self, world: SystemWorld, ledger: Principal, key: Callable[[Principal], bytes]) -> None:
         """With what the ledger says of each account that has a block, and of its supply."""
         for owner, amount in (await held(world, ledger)).items():
             assert key(owner) not in self.balances or self.balances[key(owner)] == amount

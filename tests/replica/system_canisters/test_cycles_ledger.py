@@ -18,12 +18,12 @@ from icmigrate.replica.system_canisters.cycles_ledger import (
     PENALIZE_MEMO,
     REFUND_MEMO,
 )
-from tests.replica.system_canisters.world import (
+from tests.worlds.system_canisters import (
     HOUR,
     SECOND,
     SUBNET,
+    SystemWorld,
     Trapped,
-    World,
     account,
     digest_of,
     open_world,
@@ -36,25 +36,25 @@ MINUTE = 60 * SECOND
 ABSENT = Principal((1 << 40).to_bytes(8, "big") + b"\1\1")
 
 
-async def update(world: World, method: str, argument: dict[str, Any], caller: Principal, cycles: int = 0) -> Any:
+async def update(world: SystemWorld, method: str, argument: dict[str, Any], caller: Principal, cycles: int = 0) -> Any:
     return await world.update(CYCLES_LEDGER, method, argument, caller=caller, cycles=cycles)
 
 
-async def balance(world: World, owner: Principal, sub: bytes | None = None) -> Any:
+async def balance(world: SystemWorld, owner: Principal, sub: bytes | None = None) -> Any:
     return await world.query(CYCLES_LEDGER, "icrc1_balance_of", account(owner, sub))
 
 
-async def allowance(world: World, owner: Principal, spender: Principal) -> Any:
+async def allowance(world: SystemWorld, owner: Principal, spender: Principal) -> Any:
     asked = {"account": account(owner), "spender": account(spender)}
     return await world.query(CYCLES_LEDGER, "icrc2_allowance", asked)
 
 
-async def approve(world: World, owner: Principal, spender: Principal, amount: int, **fields: Any) -> Any:
+async def approve(world: SystemWorld, owner: Principal, spender: Principal, amount: int, **fields: Any) -> Any:
     given = {name: [value] for name, value in fields.items()}
     return await update(world, "icrc2_approve", {"spender": account(spender), "amount": amount, **given}, owner)
 
 
-async def blocks(world: World) -> list[dict[str, Any]]:
+async def blocks(world: SystemWorld) -> list[dict[str, Any]]:
     """All blocks in plain form."""
     found = await world.query(CYCLES_LEDGER, "icrc3_get_blocks", [{"start": 0, "length": 1000}])
     assert [each["id"] for each in found["blocks"]] == list(range(len(found["blocks"])))
@@ -71,7 +71,7 @@ def plain(value: dict[str, Any]) -> Any:
 # ------------------------------------------------------------------------------------ ICRC-1
 
 
-async def test_the_cycles_ledger_tells_its_name_its_fee_and_the_standards_it_follows(world: World) -> None:
+async def test_the_cycles_ledger_tells_its_name_its_fee_and_the_standards_it_follows(world: SystemWorld) -> None:
     expected = {
         "icrc1_name": "Trillion Cycles",
         "icrc1_symbol": "TCYCLES",
@@ -88,14 +88,14 @@ async def test_the_cycles_ledger_tells_its_name_its_fee_and_the_standards_it_fol
         assert named == ["ICRC-1", "ICRC-2", "ICRC-3", "ICRC-10", "ICRC-103", "ICRC-106"]
 
 
-async def test_only_default_accounts_of_users_begin_with_cycles(world: World) -> None:
+async def test_only_default_accounts_of_users_begin_with_cycles(world: SystemWorld) -> None:
     user, canister = somebody(), world.canister()
     assert await balance(world, user) == await balance(world, user, bytes(32)) == ENDOWMENT
     assert await balance(world, ANONYMOUS) == ENDOWMENT
     assert await balance(world, user, subaccount(1)) == await balance(world, canister) == 0
 
 
-async def test_a_transfer_takes_amount_and_fee(world: World) -> None:
+async def test_a_transfer_takes_amount_and_fee(world: SystemWorld) -> None:
     alice, bob = somebody(), somebody()
     argument = {"to": account(bob, subaccount(7)), "amount": 5, "memo": [b"for you"]}
     assert await update(world, "icrc1_transfer", argument, alice) == {"Ok": 1}
@@ -106,7 +106,7 @@ async def test_a_transfer_takes_amount_and_fee(world: World) -> None:
     assert await update(world, "icrc1_transfer", back, bob) == {"Err": {"InsufficientFunds": {"balance": 5}}}
 
 
-async def test_a_transfer_to_oneself_costs_the_fee(world: World) -> None:
+async def test_a_transfer_to_oneself_costs_the_fee(world: SystemWorld) -> None:
     alice = somebody()
     await update(world, "icrc1_transfer", {"to": account(alice, bytes(32)), "amount": 9}, alice)
     assert await balance(world, alice) == ENDOWMENT - FEE
@@ -122,21 +122,21 @@ REFUSED_TRANSFERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("wrong", "error"), REFUSED_TRANSFERS)
-async def test_a_wrong_transfer_is_refused(world: World, wrong: dict[str, Any], error: dict[str, Any]) -> None:
+async def test_a_wrong_transfer_is_refused(world: SystemWorld, wrong: dict[str, Any], error: dict[str, Any]) -> None:
     alice, bob = somebody(), somebody()
     argument = {"to": account(bob), "amount": 1, **wrong}
     assert await update(world, "icrc1_transfer", argument, alice) == {"Err": error}
     assert await balance(world, alice) == ENDOWMENT and await blocks(world) == []
 
 
-async def test_the_management_canister_has_no_account(world: World) -> None:
+async def test_the_management_canister_has_no_account(world: SystemWorld) -> None:
     argument = {"to": account(MANAGEMENT_CANISTER, subaccount(0x2A0)), "amount": 1}
     error = (await update(world, "icrc1_transfer", argument, somebody()))["Err"]["GenericError"]
     assert error["error_code"] == 100_001 and "aaaaa-aa-" in error["message"] and ".2a0 cannot" in error["message"]
 
 
 @pytest.mark.parametrize("wrong", [{"memo": [bytes(33)]}, {"to": account(somebody(), b"short")}])
-async def test_memos_and_subaccounts_have_32_bytes(world: World, wrong: dict[str, Any]) -> None:
+async def test_memos_and_subaccounts_have_32_bytes(world: SystemWorld, wrong: dict[str, Any]) -> None:
     argument = {"to": account(somebody()), "amount": 1, "memo": [bytes(32)]}
     with pytest.raises(Trapped):
         await update(world, "icrc1_transfer", {**argument, **wrong}, somebody())
@@ -147,7 +147,7 @@ async def test_memos_and_subaccounts_have_32_bytes(world: World, wrong: dict[str
 # ------------------------------------------------------------------------------------ deduplication
 
 
-async def test_the_same_transaction_is_made_once(world: World) -> None:
+async def test_the_same_transaction_is_made_once(world: SystemWorld) -> None:
     alice, bob = somebody(), somebody()
     argument = {"to": account(bob), "amount": 5, "created_at_time": [world.now]}
     assert await update(world, "icrc1_transfer", argument, alice) == {"Ok": 2}
@@ -158,7 +158,7 @@ async def test_the_same_transaction_is_made_once(world: World) -> None:
     assert await balance(world, bob) == ENDOWMENT + 5 + 6 + 3 * 5
 
 
-async def test_without_a_time_it_is_made_each_time(world: World) -> None:
+async def test_without_a_time_it_is_made_each_time(world: SystemWorld) -> None:
     alice, argument = somebody(), {"to": account(somebody()), "amount": 5}
     assert await update(world, "icrc1_transfer", argument, alice) == {"Ok": 2}
     assert await update(world, "icrc1_transfer", argument, alice) == {"Ok": 3}
@@ -173,7 +173,7 @@ async def test_without_a_time_it_is_made_each_time(world: World) -> None:
         (-MINUTE - 1, "CreatedInFuture"),
     ],
 )
-async def test_a_time_lies_in_the_window(world: World, age: int, error: str | None) -> None:
+async def test_a_time_lies_in_the_window(world: SystemWorld, age: int, error: str | None) -> None:
     argument = {"to": account(somebody()), "amount": 5, "created_at_time": [world.now - age]}
     answer = await update(world, "icrc1_transfer", argument, somebody())
     assert [*answer.get("Err", {None: 0})] == [error]
@@ -181,7 +181,7 @@ async def test_a_time_lies_in_the_window(world: World, age: int, error: str | No
         assert answer["Err"][error] == {"ledger_time": world.now}
 
 
-async def test_what_is_older_than_the_window_is_forgotten(world: World) -> None:
+async def test_what_is_older_than_the_window_is_forgotten(world: SystemWorld) -> None:
     alice, argument = somebody(), {"to": account(somebody()), "amount": 5, "created_at_time": [world.now]}
     assert "Ok" in await update(world, "icrc1_transfer", argument, alice)
     world.now += 25 * HOUR
@@ -191,7 +191,7 @@ async def test_what_is_older_than_the_window_is_forgotten(world: World) -> None:
 # ------------------------------------------------------------------------------------ ICRC-2
 
 
-async def test_a_spender_spends_what_is_approved(world: World) -> None:
+async def test_a_spender_spends_what_is_approved(world: SystemWorld) -> None:
     alice, bob, carol = somebody(), somebody(), somebody()
     assert await approve(world, alice, bob, 10 * FEE) == {"Ok": 1}
     assert await allowance(world, alice, bob) == {"allowance": 10 * FEE, "expires_at": []}
@@ -207,7 +207,7 @@ async def test_a_spender_spends_what_is_approved(world: World) -> None:
     assert refused == {"Err": {"InsufficientAllowance": {"allowance": 0}}}
 
 
-async def test_an_allowance_is_of_one_subaccount_of_the_spender(world: World) -> None:
+async def test_an_allowance_is_of_one_subaccount_of_the_spender(world: SystemWorld) -> None:
     alice, bob = somebody(), somebody()
     argument = {"spender": account(bob, subaccount(1)), "amount": 10 * FEE}
     await update(world, "icrc2_approve", argument, alice)
@@ -216,13 +216,13 @@ async def test_an_allowance_is_of_one_subaccount_of_the_spender(world: World) ->
     assert "Ok" in await update(world, "icrc2_transfer_from", {**taking, "spender_subaccount": [subaccount(1)]}, bob)
 
 
-async def test_an_owner_needs_no_allowance(world: World) -> None:
+async def test_an_owner_needs_no_allowance(world: SystemWorld) -> None:
     alice = somebody()
     argument = {"from": account(alice), "to": account(somebody()), "amount": 3}
     assert "Ok" in await update(world, "icrc2_transfer_from", argument, alice)
 
 
-async def test_an_approval_replaces_the_one_before_and_is_checked_against_it(world: World) -> None:
+async def test_an_approval_replaces_the_one_before_and_is_checked_against_it(world: SystemWorld) -> None:
     alice, bob = somebody(), somebody()
     await approve(world, alice, bob, 3 * FEE)
     refused = await approve(world, alice, bob, 9 * FEE, expected_allowance=FEE)
@@ -236,7 +236,7 @@ async def test_an_approval_replaces_the_one_before_and_is_checked_against_it(wor
     assert await balance(world, alice) == ENDOWMENT - 4 * FEE
 
 
-async def test_an_approval_expires(world: World) -> None:
+async def test_an_approval_expires(world: SystemWorld) -> None:
     alice, bob = somebody(), somebody()
     past = await approve(world, alice, bob, FEE, expires_at=world.now)
     assert past == {"Err": {"Expired": {"ledger_time": world.now}}}
@@ -249,7 +249,7 @@ async def test_an_approval_expires(world: World) -> None:
     assert refused == {"Err": {"InsufficientAllowance": {"allowance": 0}}}
 
 
-async def test_an_approval_costs_a_fee_and_is_never_of_oneself(world: World) -> None:
+async def test_an_approval_costs_a_fee_and_is_never_of_oneself(world: SystemWorld) -> None:
     alice, bob = somebody(), somebody()
     assert await approve(world, alice, bob, 1, fee=1) == {"Err": {"BadFee": {"expected_fee": FEE}}}
     poor = {"from_subaccount": [subaccount(1)], "spender": account(bob), "amount": 1}
@@ -258,7 +258,7 @@ async def test_an_approval_costs_a_fee_and_is_never_of_oneself(world: World) -> 
         await approve(world, alice, alice, 1)
 
 
-async def test_allowances_are_listed(world: World) -> None:
+async def test_allowances_are_listed(world: SystemWorld) -> None:
     alice = somebody()
     spenders = sorted([somebody() for _ in range(3)], key=lambda principal: principal.bytes)
     for amount, spender in enumerate(spenders, 1):
@@ -277,7 +277,7 @@ async def test_allowances_are_listed(world: World) -> None:
 # ------------------------------------------------------------------------------------ ICRC-3
 
 
-async def test_blocks_are_a_chain_that_accounts_for_every_balance(world: World) -> None:
+async def test_blocks_are_a_chain_that_accounts_for_every_balance(world: SystemWorld) -> None:
     alice, bob = somebody(), somebody()
     await update(world, "icrc1_transfer", {"to": account(bob), "amount": 5, "memo": [b"m"]}, alice)
     await approve(world, bob, alice, 9 * FEE, fee=FEE, created_at_time=world.now)
@@ -305,7 +305,7 @@ async def test_blocks_are_a_chain_that_accounts_for_every_balance(world: World) 
     }
 
 
-async def test_the_last_block_is_certified(world: World) -> None:
+async def test_the_last_block_is_certified(world: SystemWorld) -> None:
     assert await world.query(CYCLES_LEDGER, "icrc3_get_archives", {}) == []
     await update(world, "icrc1_transfer", {"to": account(somebody()), "amount": 5}, somebody())
     (tip,) = await world.query(CYCLES_LEDGER, "icrc3_get_tip_certificate")
@@ -315,7 +315,7 @@ async def test_the_last_block_is_certified(world: World) -> None:
     assert await world.update(CYCLES_LEDGER, "icrc3_get_tip_certificate", caller=somebody()) == []
 
 
-async def test_blocks_are_given_in_ranges(world: World) -> None:
+async def test_blocks_are_given_in_ranges(world: SystemWorld) -> None:
     alice = somebody()
     for _ in range(60):
         await update(world, "icrc1_transfer", {"to": account(alice), "amount": 1}, alice)
@@ -331,12 +331,12 @@ async def test_blocks_are_given_in_ranges(world: World) -> None:
     assert await ids((61, 1), (1 << 100, 1 << 100)) == []
 
 
-async def test_block_types_are_named(world: World) -> None:
+async def test_block_types_are_named(world: SystemWorld) -> None:
     named = await world.query(CYCLES_LEDGER, "icrc3_supported_block_types")
     assert [each["block_type"] for each in named] == ["1burn", "1mint", "2xfer", "2approve"]
 
 
-async def test_the_index_finds_the_transactions_of_an_account(world: World) -> None:
+async def test_the_index_finds_the_transactions_of_an_account(world: SystemWorld) -> None:
     alice, bob = somebody(), somebody()
     await update(world, "deposit", {"to": account(bob, subaccount(2)), "memo": [b"in"]}, bob, cycles=TRILLION)
     for amount in (1, 2, 3):
@@ -382,7 +382,7 @@ async def test_the_index_finds_the_transactions_of_an_account(world: World) -> N
 # ------------------------------------------------------------------------------------ cycles in and out
 
 
-async def test_attached_cycles_are_deposited(world: World) -> None:
+async def test_attached_cycles_are_deposited(world: SystemWorld) -> None:
     canister = world.canister()
     argument = {"to": account(canister, subaccount(1)), "memo": [b"in"]}
     answer = await update(world, "deposit", argument, canister, cycles=TRILLION)
@@ -399,12 +399,12 @@ async def test_attached_cycles_are_deposited(world: World) -> None:
 
 
 @pytest.mark.parametrize("cycles", [0, FEE - 1, FEE])
-async def test_a_deposit_is_more_than_the_fee(world: World, cycles: int) -> None:
+async def test_a_deposit_is_more_than_the_fee(world: SystemWorld, cycles: int) -> None:
     with pytest.raises(Trapped):
         await update(world, "deposit", {"to": account(somebody())}, world.canister(), cycles=cycles)
 
 
-async def test_cycles_are_withdrawn_into_a_canister(world: World) -> None:
+async def test_cycles_are_withdrawn_into_a_canister(world: SystemWorld) -> None:
     alice, canister = somebody(), world.canister(5)
     argument = {"to": canister, "amount": TRILLION, "created_at_time": [world.now]}
     assert await update(world, "withdraw", argument, alice) == {"Ok": 1}
@@ -415,7 +415,7 @@ async def test_cycles_are_withdrawn_into_a_canister(world: World) -> None:
     assert world.cycles_of(canister) == TRILLION + 5
 
 
-async def test_a_withdrawal_to_nobody_is_refunded_but_for_fees(world: World) -> None:
+async def test_a_withdrawal_to_nobody_is_refunded_but_for_fees(world: SystemWorld) -> None:
     alice = somebody()
     (failed,) = (await update(world, "withdraw", {"to": ABSENT, "amount": 10 * FEE}, alice))["Err"].items()
     assert failed[0] == "FailedToWithdraw"
@@ -431,7 +431,7 @@ async def test_a_withdrawal_to_nobody_is_refunded_but_for_fees(world: World) -> 
     }
 
 
-async def test_only_canisters_can_be_paid_and_with_something(world: World) -> None:
+async def test_only_canisters_can_be_paid_and_with_something(world: SystemWorld) -> None:
     alice, bob = somebody(), somebody()
     refused = await update(world, "withdraw", {"to": bob, "amount": 1}, alice)
     assert refused == {"Err": {"InvalidReceiver": {"receiver": bob}}}
@@ -441,7 +441,7 @@ async def test_only_canisters_can_be_paid_and_with_something(world: World) -> No
     assert refused == {"Err": {"InsufficientFunds": {"balance": ENDOWMENT}}}
 
 
-async def test_a_spender_withdraws(world: World) -> None:
+async def test_a_spender_withdraws(world: SystemWorld) -> None:
     alice, bob, canister = somebody(), somebody(), world.canister()
     argument = {"from": account(alice), "to": canister, "amount": 4 * FEE}
     refused = await update(world, "withdraw_from", argument, bob)
@@ -452,7 +452,7 @@ async def test_a_spender_withdraws(world: World) -> None:
     assert (await allowance(world, alice, bob))["allowance"] == 5 * FEE
 
 
-async def test_a_spenders_failed_withdrawal_gives_the_allowance_back_too(world: World) -> None:
+async def test_a_spenders_failed_withdrawal_gives_the_allowance_back_too(world: SystemWorld) -> None:
     alice, bob, end = somebody(), somebody(), world.now + HOUR
     await approve(world, alice, bob, 20 * FEE, expires_at=end)
     argument = {"from": account(alice), "to": ABSENT, "amount": 10 * FEE}
@@ -467,7 +467,7 @@ async def test_a_spenders_failed_withdrawal_gives_the_allowance_back_too(world: 
 # ------------------------------------------------------------------------------------ canisters
 
 
-async def test_a_canister_is_created_once_for_a_transaction(world: World) -> None:
+async def test_a_canister_is_created_once_for_a_transaction(world: SystemWorld) -> None:
     alice = somebody()
     argument = {"amount": 2 * TRILLION, "created_at_time": [world.now]}
     made = (await update(world, "create_canister", argument, alice))["Ok"]
@@ -479,7 +479,7 @@ async def test_a_canister_is_created_once_for_a_transaction(world: World) -> Non
     assert (await blocks(world))[1]["tx"]["memo"] == CREATE_CANISTER_MEMO
 
 
-async def test_a_creation_chooses_settings_and_subnet(world: World) -> None:
+async def test_a_creation_chooses_settings_and_subnet(world: SystemWorld) -> None:
     alice, bob = somebody(), somebody()
     settings = {"controllers": [[alice, bob]], "freezing_threshold": [9]}
     creation = {
@@ -502,7 +502,7 @@ FAILED_CREATIONS: list[tuple[int, dict[str, Any], str, int]] = [
 
 @pytest.mark.parametrize(("amount", "selection", "text", "cost"), FAILED_CREATIONS)
 async def test_a_failed_creation_is_refunded_but_for_fees(
-    world: World, amount: int, selection: dict[str, Any], text: str, cost: int
+    world: SystemWorld, amount: int, selection: dict[str, Any], text: str, cost: int
 ) -> None:
     alice, before = somebody(), len(world.subnet.state.canisters)
     creation = [{"settings": [], "subnet_selection": [selection]}] if selection else []
@@ -514,7 +514,7 @@ async def test_a_failed_creation_is_refunded_but_for_fees(
     assert len(world.subnet.state.canisters) == before
 
 
-async def test_a_spender_creates_a_canister_of_its_own(world: World) -> None:
+async def test_a_spender_creates_a_canister_of_its_own(world: SystemWorld) -> None:
     alice, bob = somebody(), somebody()
     argument = {"from": account(alice), "amount": TRILLION}
     refused = await update(world, "create_canister_from", argument, bob)

@@ -14,7 +14,7 @@ from icmigrate.replica.system_canisters.cycles_minting import CONVERSION_RATE
 from icmigrate.replica.system_canisters.icp_blocks import account_identifier
 from icmigrate.replica.system_canisters.icp_ledger import ICP_LEDGER
 from icmigrate.replica.system_canisters.icrc import Account
-from tests.replica.system_canisters.world import SUBNET, World, account, digest_of, open_world, somebody
+from tests.worlds.system_canisters import SUBNET, SystemWorld, account, digest_of, open_world, somebody
 
 ICP = 10**8
 FEE = 10_000
@@ -24,11 +24,11 @@ CREATE, TOP_UP, MINT = 0x41455243, 0x50555054, 0x544E494D
 ABSENT = Principal((1 << 40).to_bytes(8, "big") + b"\1\1")
 
 
-async def notify(world: World, method: str, argument: dict[str, Any], caller: Principal) -> Any:
+async def notify(world: SystemWorld, method: str, argument: dict[str, Any], caller: Principal) -> Any:
     return await world.update(CYCLES_MINTING_CANISTER, method, argument, caller=caller)
 
 
-async def icp_of(world: World, owner: Principal, sub: bytes | None = None) -> int:
+async def icp_of(world: SystemWorld, owner: Principal, sub: bytes | None = None) -> int:
     e8s: int = await world.query(ICP_LEDGER, "icrc1_balance_of", account(owner, sub))
     return e8s
 
@@ -37,14 +37,14 @@ def subaccount_of(principal: Principal) -> bytes:
     return (bytes([len(principal.bytes)]) + principal.bytes).ljust(32, b"\0")
 
 
-async def funded(world: World) -> Principal:
+async def funded(world: SystemWorld) -> Principal:
     user = somebody()
     giving = {"to": account(user), "amount": 10 * ICP}
     await world.update(ICP_LEDGER, "icrc1_transfer", giving, caller=ANONYMOUS)
     return user
 
 
-async def pay(world: World, payer: Principal, beneficiary: Principal, memo: int, e8s: int = ICP) -> int:
+async def pay(world: SystemWorld, payer: Principal, beneficiary: Principal, memo: int, e8s: int = ICP) -> int:
     """The block of a payment to the minting canister."""
     to = account_identifier(Account(CYCLES_MINTING_CANISTER, subaccount_of(beneficiary)))
     argument = {"memo": memo, "amount": {"e8s": e8s}, "fee": {"e8s": FEE}, "to": to}
@@ -52,7 +52,7 @@ async def pay(world: World, payer: Principal, beneficiary: Principal, memo: int,
     return index
 
 
-async def test_icp_becomes_cycles_in_the_cycles_ledger(world: World) -> None:
+async def test_icp_becomes_cycles_in_the_cycles_ledger(world: SystemWorld) -> None:
     alice, sub = await funded(world), bytes(31) + b"\1"
     block, supply = await pay(world, alice, alice, MINT), await world.query(ICP_LEDGER, "icrc1_total_supply")
     argument = {"block_index": block, "to_subaccount": [sub], "deposit_memo": [b"mine"]}
@@ -66,7 +66,7 @@ async def test_icp_becomes_cycles_in_the_cycles_ledger(world: World) -> None:
     assert await world.query(CYCLES_LEDGER, "icrc1_balance_of", account(alice, sub)) == held
 
 
-async def test_icp_tops_up_a_canister_once(world: World) -> None:
+async def test_icp_tops_up_a_canister_once(world: SystemWorld) -> None:
     alice, canister = await funded(world), world.canister(5)
     argument = {"block_index": await pay(world, alice, canister, TOP_UP), "canister_id": canister}
     assert await notify(world, "notify_top_up", argument, somebody()) == {"Ok": CYCLES_PER_ICP}
@@ -74,7 +74,7 @@ async def test_icp_tops_up_a_canister_once(world: World) -> None:
     assert world.cycles_of(canister) == CYCLES_PER_ICP + 5
 
 
-async def test_icp_creates_a_canister_once(world: World) -> None:
+async def test_icp_creates_a_canister_once(world: SystemWorld) -> None:
     alice = await funded(world)
     argument = {"block_index": await pay(world, alice, alice, CREATE), "controller": alice}
     made = await notify(world, "notify_create_canister", argument, alice)
@@ -85,7 +85,7 @@ async def test_icp_creates_a_canister_once(world: World) -> None:
     assert refused["Err"]["Other"]["error_code"] == 5
 
 
-async def test_a_payment_whose_purpose_fails_is_refunded(world: World) -> None:
+async def test_a_payment_whose_purpose_fails_is_refunded(world: SystemWorld) -> None:
     alice = await funded(world)
     argument = {"block_index": await pay(world, alice, ABSENT, TOP_UP), "canister_id": ABSENT}
     refunded = await notify(world, "notify_top_up", argument, alice)
@@ -98,7 +98,7 @@ async def test_a_payment_whose_purpose_fails_is_refunded(world: World) -> None:
     assert await notify(world, "notify_top_up", argument, alice) == refunded
 
 
-async def test_too_little_for_a_canister_is_refunded_but_for_four_fees_more(world: World) -> None:
+async def test_too_little_for_a_canister_is_refunded_but_for_four_fees_more(world: SystemWorld) -> None:
     alice = await funded(world)
     argument = {"block_index": await pay(world, alice, alice, CREATE, ICP // 100), "controller": alice}
     error = (await notify(world, "notify_create_canister", argument, alice))["Err"]["Refunded"]
@@ -106,7 +106,7 @@ async def test_too_little_for_a_canister_is_refunded_but_for_four_fees_more(worl
     assert await icp_of(world, alice) == 10 * ICP - 6 * FEE
 
 
-async def test_a_memo_without_meaning_is_refunded(world: World) -> None:
+async def test_a_memo_without_meaning_is_refunded(world: SystemWorld) -> None:
     alice = await funded(world)
     argument = {"block_index": await pay(world, alice, alice, 0), "deposit_memo": []}
     refunded = await notify(world, "notify_mint_cycles", argument, alice)
@@ -116,7 +116,7 @@ async def test_a_memo_without_meaning_is_refunded(world: World) -> None:
     assert await icp_of(world, alice) == 10 * ICP - 2 * FEE
 
 
-async def test_an_icrc1_memo_counts_too(world: World) -> None:
+async def test_an_icrc1_memo_counts_too(world: SystemWorld) -> None:
     alice = await funded(world)
     to = account(CYCLES_MINTING_CANISTER, subaccount_of(alice))
     paying = {"to": to, "amount": ICP, "memo": [MINT.to_bytes(8, "little")]}
@@ -124,7 +124,7 @@ async def test_an_icrc1_memo_counts_too(world: World) -> None:
     assert "Ok" in await notify(world, "notify_mint_cycles", {"block_index": block}, alice)
 
 
-async def test_only_the_right_payment_counts(world: World) -> None:
+async def test_only_the_right_payment_counts(world: SystemWorld) -> None:
     alice, canister = await funded(world), world.canister()
 
     async def error(block: int) -> str:
@@ -144,7 +144,7 @@ async def test_only_the_right_payment_counts(world: World) -> None:
     assert (await notify(world, "notify_mint_cycles", long, alice))["Err"]["Other"]["error_code"] == 6
 
 
-async def test_a_canister_pays_for_another_with_attached_cycles(world: World) -> None:
+async def test_a_canister_pays_for_another_with_attached_cycles(world: SystemWorld) -> None:
     payer = world.canister()
 
     async def create(cycles: int, **fields: Any) -> Any:
@@ -162,7 +162,7 @@ async def test_a_canister_pays_for_another_with_attached_cycles(world: World) ->
     assert elsewhere["Err"]["Refunded"]["refund_amount"] == world.left_over == 10**12 - 100_000_000
 
 
-async def test_the_conversion_rate_is_certified(world: World) -> None:
+async def test_the_conversion_rate_is_certified(world: SystemWorld) -> None:
     for method, label in (
         ("get_icp_xdr_conversion_rate", b"ICP_XDR_CONVERSION_RATE"),
         ("get_average_icp_xdr_conversion_rate", b"AVERAGE_ICP_XDR_CONVERSION_RATE"),
@@ -184,7 +184,7 @@ async def test_the_conversion_rate_is_certified(world: World) -> None:
         ("get_principals_authorized_to_create_canisters_to_subnets", {"data": []}),
     ],
 )
-async def test_it_tells_where_canisters_are_created(world: World, method: str, answer: object) -> None:
+async def test_it_tells_where_canisters_are_created(world: SystemWorld, method: str, answer: object) -> None:
     assert await world.query(CYCLES_MINTING_CANISTER, method) == answer
 
 

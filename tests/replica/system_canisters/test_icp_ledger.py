@@ -12,11 +12,11 @@ from icmigrate.protocol.principal import ANONYMOUS, Principal
 from icmigrate.replica.system_canisters.icp_blocks import account_identifier
 from icmigrate.replica.system_canisters.icp_ledger import GOVERNANCE, ICP_INDEX, ICP_LEDGER, MINTING_ACCOUNT
 from icmigrate.replica.system_canisters.icrc import Account
-from tests.replica.system_canisters.world import (
+from tests.worlds.system_canisters import (
     HOUR,
     SECOND,
+    SystemWorld,
     Trapped,
-    World,
     account,
     open_world,
     somebody,
@@ -33,15 +33,15 @@ def address(owner: Principal, sub: bytes | None = None) -> bytes:
     return account_identifier(Account(owner, sub))
 
 
-async def update(world: World, method: str, argument: dict[str, Any], caller: Principal) -> Any:
+async def update(world: SystemWorld, method: str, argument: dict[str, Any], caller: Principal) -> Any:
     return await world.update(ICP_LEDGER, method, argument, caller=caller)
 
 
-async def balance(world: World, owner: Principal, sub: bytes | None = None) -> Any:
+async def balance(world: SystemWorld, owner: Principal, sub: bytes | None = None) -> Any:
     return await world.query(ICP_LEDGER, "icrc1_balance_of", account(owner, sub))
 
 
-async def funded(world: World, e8s: int = 10 * ICP) -> Principal:
+async def funded(world: SystemWorld, e8s: int = 10 * ICP) -> Principal:
     """A user whom the anonymous principal gave ICP."""
     user = somebody()
     assert "Ok" in await update(world, "icrc1_transfer", {"to": account(user), "amount": e8s}, ANONYMOUS)
@@ -52,7 +52,7 @@ def transfer(to: bytes, e8s: int, **fields: Any) -> dict[str, Any]:
     return {"memo": 0, "amount": {"e8s": e8s}, "fee": {"e8s": FEE}, "to": to, **fields}
 
 
-async def last_block(world: World) -> Any:
+async def last_block(world: SystemWorld) -> Any:
     tip = (await world.query(ICP_LEDGER, "tip_of_chain"))["tip_index"]
     return (await world.query(ICP_LEDGER, "query_blocks", {"start": tip, "length": 1}))["blocks"][0]
 
@@ -60,7 +60,7 @@ async def last_block(world: World) -> Any:
 # ------------------------------------------------------------------------------------ what it is
 
 
-async def test_the_icp_ledger_tells_its_name_its_fee_and_the_standards_it_follows(world: World) -> None:
+async def test_the_icp_ledger_tells_its_name_its_fee_and_the_standards_it_follows(world: SystemWorld) -> None:
     expected: dict[str, Any] = {
         "icrc1_name": "Internet Computer",
         "icrc1_symbol": "ICP",
@@ -78,14 +78,14 @@ async def test_the_icp_ledger_tells_its_name_its_fee_and_the_standards_it_follow
     assert await world.query(ICP_LEDGER, "transfer_fee", {}) == {"transfer_fee": {"e8s": FEE}}
 
 
-async def test_accounts_have_the_identifiers_that_the_network_gives(world: World) -> None:
+async def test_accounts_have_the_identifiers_that_the_network_gives(world: SystemWorld) -> None:
     identifier = await world.query(ICP_LEDGER, "account_identifier", account(ANONYMOUS))
     assert identifier.hex() == ANONYMOUS_ADDRESS
     assert await world.query(ICP_LEDGER, "account_identifier", account(ANONYMOUS, bytes(32))) == identifier
     assert await world.query(ICP_LEDGER, "account_identifier", account(ANONYMOUS, subaccount(1))) != identifier
 
 
-async def test_the_anonymous_principal_can_fund_anybody(world: World) -> None:
+async def test_the_anonymous_principal_can_fund_anybody(world: SystemWorld) -> None:
     assert await world.query(ICP_LEDGER, "account_balance", {"account": bytes.fromhex(ANONYMOUS_ADDRESS)}) == {
         "e8s": 1_000_000_000 * ICP
     }
@@ -101,7 +101,7 @@ async def test_the_anonymous_principal_can_fund_anybody(world: World) -> None:
 # ------------------------------------------------------------------------------------ transfer
 
 
-async def test_a_transfer_goes_to_an_account_identifier(world: World) -> None:
+async def test_a_transfer_goes_to_an_account_identifier(world: SystemWorld) -> None:
     alice, bob = await funded(world), somebody()
     argument = transfer(address(bob, subaccount(3)), ICP, memo=77)
     assert await update(world, "transfer", argument, alice) == {"Ok": 4}
@@ -132,7 +132,7 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("wrong", "error"), REFUSED)
-async def test_a_wrong_transfer_is_refused(world: World, wrong: dict[str, Any], error: dict[str, Any]) -> None:
+async def test_a_wrong_transfer_is_refused(world: SystemWorld, wrong: dict[str, Any], error: dict[str, Any]) -> None:
     alice = await funded(world)
     assert await update(world, "transfer", {**transfer(address(somebody()), 1), **wrong}, alice) == {"Err": error}
     assert await balance(world, alice) == 10 * ICP
@@ -149,13 +149,13 @@ async def test_a_wrong_transfer_is_refused(world: World, wrong: dict[str, Any], 
         (-60 * SECOND - 1, {"TxCreatedInFuture": None}),
     ],
 )
-async def test_a_time_lies_in_the_window(world: World, age: int, error: dict[str, Any] | None) -> None:
+async def test_a_time_lies_in_the_window(world: SystemWorld, age: int, error: dict[str, Any] | None) -> None:
     alice = await funded(world)
     argument = transfer(address(somebody()), 1, created_at_time=[{"timestamp_nanos": world.now - age}])
     assert (await update(world, "transfer", argument, alice)).get("Err") == error
 
 
-async def test_the_same_transaction_is_made_once(world: World) -> None:
+async def test_the_same_transaction_is_made_once(world: SystemWorld) -> None:
     alice, bob = await funded(world), somebody()
     argument = transfer(address(bob), 5, created_at_time=[{"timestamp_nanos": world.now}])
     assert await update(world, "transfer", argument, alice) == {"Ok": 4}
@@ -167,7 +167,7 @@ async def test_the_same_transaction_is_made_once(world: World) -> None:
     assert await update(world, "icrc1_transfer", icrc1, alice) == {"Err": {"Duplicate": {"duplicate_of": 6}}}
 
 
-async def test_icp_is_burned_in_the_minting_account_and_made_by_it(world: World) -> None:
+async def test_icp_is_burned_in_the_minting_account_and_made_by_it(world: SystemWorld) -> None:
     alice = await funded(world)
     supply = await world.query(ICP_LEDGER, "icrc1_total_supply")
     with pytest.raises(Trapped, match="Fee for burning should be zero"):
@@ -192,7 +192,7 @@ async def test_icp_is_burned_in_the_minting_account_and_made_by_it(world: World)
 # ------------------------------------------------------------------------------------ ICRC-2
 
 
-async def test_a_spender_spends_what_is_approved(world: World) -> None:
+async def test_a_spender_spends_what_is_approved(world: SystemWorld) -> None:
     alice, bob = await funded(world), somebody()
     end = world.subnet.time_ns() + HOUR
     approval = {"spender": account(bob), "amount": 3 * ICP, "expires_at": [end], "memo": [b"ok"]}
@@ -218,7 +218,7 @@ async def test_a_spender_spends_what_is_approved(world: World) -> None:
     assert refused == {"Err": {"InsufficientAllowance": {"allowance": 0}}}
 
 
-async def test_an_approval_is_checked_and_taken_back(world: World) -> None:
+async def test_an_approval_is_checked_and_taken_back(world: SystemWorld) -> None:
     alice, bob = await funded(world), somebody()
     approval = {"spender": account(bob), "amount": ICP}
     await update(world, "icrc2_approve", approval, alice)
@@ -241,7 +241,7 @@ async def test_an_approval_is_checked_and_taken_back(world: World) -> None:
 # ------------------------------------------------------------------------------------ blocks
 
 
-async def test_encoded_blocks_are_a_chain_of_protobuf_messages(world: World) -> None:
+async def test_encoded_blocks_are_a_chain_of_protobuf_messages(world: SystemWorld) -> None:
     world.now = 5
     await update(world, "transfer", transfer(address(GOVERNANCE, subaccount(1)), 2, memo=3), ANONYMOUS)
     answer = await world.query(ICP_LEDGER, "query_encoded_blocks", {"start": 2, "length": 9})
@@ -261,7 +261,7 @@ async def test_encoded_blocks_are_a_chain_of_protobuf_messages(world: World) -> 
     assert answer["certificate"] == [b"certificate of " + ICP_LEDGER.bytes]
 
 
-async def test_blocks_are_given_in_ranges(world: World) -> None:
+async def test_blocks_are_given_in_ranges(world: SystemWorld) -> None:
     for _ in range(60):
         await funded(world, 1)
 
@@ -277,7 +277,7 @@ async def test_blocks_are_given_in_ranges(world: World) -> None:
     assert await lengths(63, 1) == (0, 0)
 
 
-async def test_the_index_finds_the_transactions_of_an_account(world: World) -> None:
+async def test_the_index_finds_the_transactions_of_an_account(world: SystemWorld) -> None:
     alice, bob = await funded(world), somebody()
     for amount in (1, 2, 3):
         await update(world, "icrc1_transfer", {"to": account(bob), "amount": amount}, alice)

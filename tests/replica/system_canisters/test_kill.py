@@ -27,7 +27,7 @@ from tests.processes import gone
 from tests.replica.http.client import Client, Target, encode
 from tests.replica.system_canisters.test_cycles_ledger import blocks
 from tests.replica.system_canisters.test_cycles_minting import MINT, subaccount_of
-from tests.replica.system_canisters.world import World, open_world
+from tests.worlds.system_canisters import SystemWorld, open_world
 
 E8S = 10**6
 
@@ -108,7 +108,7 @@ async def test_blocks_and_their_effects_survive_together(folder: Path) -> None:
             assert all(chain[index] in deposits for index in work.minted)
 
 
-async def burned(world: World) -> int:
+async def burned(world: SystemWorld) -> int:
     """How often ICP was burned."""
     answer = await world.query(ICP_LEDGER, "query_blocks", {"start": 0, "length": 2000})
     return sum("Burn" in block["transaction"]["operation"][0] for block in answer["blocks"])

@@ -15,7 +15,7 @@ from icmigrate.protocol.agent import Agent
 
 
 @dataclass(frozen=True)
-class Wiring:
+class Toolkit:
     """The canisters, the identity and the limits that one run works with.
 
     `window` is the number of chunks on their way at a time: the toolkit's memory is about three times

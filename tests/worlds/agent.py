@@ -57,7 +57,7 @@ def module() -> bytes:
 
 
 @dataclass
-class World:
+class AgentWorld:
     """A running replica, an agent that controls the one canister in it, and that canister."""
 
     replica: RunningReplica
@@ -66,7 +66,7 @@ class World:
 
 
 @asynccontextmanager
-async def new_world() -> AsyncIterator[World]:
+async def new_world() -> AsyncIterator[AgentWorld]:
     async with (
         running_replica() as replica,
         Agent(replica.url, Ed25519Identity.generate(), fetch_root_key=True) as agent,
@@ -74,7 +74,7 @@ async def new_world() -> AsyncIterator[World]:
         management = ManagementClient(agent)
         canister_id = await management.create_with_cycles(10**14)
         await management.install(canister_id, module(), b"DIDL\0\0")
-        yield World(replica, agent, Principal.from_str(canister_id))
+        yield AgentWorld(replica, agent, Principal.from_str(canister_id))
 
 
 Carry = Callable[[], Awaitable[Answer]]

@@ -45,7 +45,7 @@ class Trapped(Exception):
     """The canister trapped with this message."""
 
 
-class World:
+class SystemWorld:
     """A replica and its system canisters. `now` is the subnet's time (nanoseconds); tests may move it."""
 
     def __init__(self, subnet: Subnet) -> None:
@@ -94,10 +94,10 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(folder: Path | None = None) -> AsyncIterator[World]:
+async def open_world(folder: Path | None = None) -> AsyncIterator[SystemWorld]:
     subnet = await Subnet.open(folder, subnet_id=SUBNET, root_key=b"", run=False)
     try:
-        yield World(subnet)
+        yield SystemWorld(subnet)
     finally:
         await subnet.close()
 
@@ -123,6 +123,6 @@ def digest_of(encoded_tree: bytes) -> bytes:
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def world() -> AsyncIterator[SystemWorld]:
     async with open_world() as opened:
         yield opened

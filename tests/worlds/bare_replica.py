@@ -106,7 +106,7 @@ REPLY_ARG = """
 
 
 @dataclass
-class World:
+class BareWorld:
     subnet: Subnet
     clock: Clock
     requests: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
@@ -223,10 +223,10 @@ def rejected(response: Response, error_code: str) -> Reject:
 
 async def open_world(
     folder: Path | None = None, limits: Limits | None = None, natives: tuple[NativeCanister, ...] = ()
-) -> World:
+) -> BareWorld:
     clock = Clock()
     subnet = await Subnet.open(
         folder, subnet_id=SUBNET, root_key=ROOT_KEY, clock=clock, limits=limits, natives=natives,
         data_certificate=lambda canister_id: b"certificate of " + canister_id.bytes,
     )  # fmt: skip
-    return World(subnet, clock)
+    return BareWorld(subnet, clock)

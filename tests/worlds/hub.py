@@ -17,7 +17,7 @@ from icmigrate.contract.blobs import CHUNK_BYTES
 from icmigrate.contract.client import CapsuleClient
 from icmigrate.hub.client import HubClient
 from icmigrate.hub.deploy import deploy
-from icmigrate.migration.context import Wiring
+from icmigrate.migration.toolkit import Toolkit
 from icmigrate.networks.canister_ids import CanisterIds
 from icmigrate.networks.gateway import GatewayClient
 from icmigrate.networks.network import Network, connect
@@ -28,7 +28,7 @@ CHUNK = CHUNK_BYTES
 
 
 @dataclass(frozen=True)
-class World:
+class HubWorld:
     """One network with a deployed hub, and its operator."""
 
     network: Network
@@ -37,12 +37,12 @@ class World:
     state_dir: Path
 
     @asynccontextmanager
-    async def wiring(self, identity: Identity | None = None, window: int = 4) -> AsyncIterator[Wiring]:
+    async def toolkit(self, identity: Identity | None = None, window: int = 4) -> AsyncIterator[Toolkit]:
         async with (
             await connect(self.network, identity or self.operator, window=window) as agent,
             GatewayClient() as gateway,
         ):
-            yield Wiring(
+            yield Toolkit(
                 network=self.network,
                 agent=agent,
                 gateway=gateway,
@@ -53,14 +53,14 @@ class World:
             )
 
 
-async def deploy_world(network: Network, folder: Path) -> World:
+async def deploy_world(network: Network, folder: Path) -> HubWorld:
     operator = Ed25519Identity.generate()
     async with await connect(network, operator) as agent:
         deployed = await deploy(agent, network, CanisterIds(folder, network), None, Progress())
         hub = HubClient(agent, deployed.hub)
         # every test leaves migrations behind
         await hub.policy_set((await hub.policy_get()).model_copy(update={"migrations_at_once": 1_000}))
-    return World(network=network, operator=operator, hub_id=deployed.hub, state_dir=folder)
+    return HubWorld(network=network, operator=operator, hub_id=deployed.hub, state_dir=folder)
 
 
 def some_bytes(seed: int, length: int) -> bytes:
