@@ -37,5 +37,5 @@ async def world(local_network: Network, tmp_path_factory: pytest.TempPathFactory
 
 @pytest_asyncio.fixture
 async def toolkit(world: HubWorld) -> AsyncIterator[Toolkit]:
-    async with world.toolkit() as wired:
-        yield wired
+    async with world.toolkit() as opened:
+        yield opened

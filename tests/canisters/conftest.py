@@ -12,5 +12,5 @@ from tests.worlds.hub import HubWorld
 
 @pytest_asyncio.fixture(scope="module")
 async def module_toolkit(world: HubWorld) -> AsyncIterator[Toolkit]:
-    async with world.toolkit() as wired:
-        yield wired
+    async with world.toolkit() as opened:
+        yield opened

@@ -43,8 +43,8 @@ BLOBS = (40_000, 2 * CHUNK + 7)
 async def own_toolkit(world: HubWorld, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Toolkit]:
     """A hub of its own: it is changed under the feet of whoever uses it."""
     own = await deploy_world(world.network, tmp_path_factory.mktemp("toolkit of the upgraded hub"))
-    async with own.toolkit() as wired:
-        yield wired
+    async with own.toolkit() as opened:
+        yield opened
 
 
 async def upgrade_hub(toolkit: Toolkit) -> None:

@@ -20,7 +20,7 @@ from icmigrate.replica.server import RunningReplica
 from tests.replica.conformance import candid_types
 from tests.replica.conformance.program import Program
 
-PROGRAMMABLE = (Path(__file__).parents[2] / "wasm" / "programmable.wasm.gz").read_bytes()
+PROGRAMMABLE = (Path(__file__).parents[1] / "wasm" / "programmable.wasm.gz").read_bytes()
 PROGRAMMABLE_PLAIN = gzip.decompress(PROGRAMMABLE)
 ABSENT = Principal((1 << 56).to_bytes(8, "big") + b"\1\1")
 """A canister id of the subnet that no canister has."""
