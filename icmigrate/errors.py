@@ -20,7 +20,8 @@
     │   │   ├── CallRejected               uncertified: refused before it was executed
     │   │   ├── CanisterReject             certified: the call was executed and rejected
     │   │   └── QueryRejected              a query was rejected
-    │   └── CallUnknown                    no certified outcome of a call can be had
+    │   ├── CallUnknown                    no certified outcome of a call can be had
+    │   └── DatabaseUnavailable            the durable engine has nowhere to keep its steps
     ├── NotAuthorized                  6   this identity may not do that
     ├── OutOfCycles                    7   a balance is too small
     ├── Interrupted                    8   stopped in between: the same command continues
@@ -178,6 +179,12 @@ class CallUnknown(NetworkError):
     def __init__(self, request_id: bytes, reason: str) -> None:
         super().__init__(f"the outcome of call 0x{request_id.hex()} is not known: {reason}")
         self.request_id = request_id
+
+
+class DatabaseUnavailable(NetworkError):
+    """The durable engine's database cannot be opened. Nothing was done with it."""
+
+    hint = "Check the server, or for SQLite the folder, its rights and its disk; then run the same command again."
 
 
 class NotAuthorized(IcmigrateError):

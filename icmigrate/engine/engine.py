@@ -9,6 +9,7 @@ engine, which works in threads and a loop of its own.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +18,11 @@ from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from dbos import DBOS, DBOSClient, DBOSConfig, SetWorkflowID, WorkflowHandle
+from sqlalchemy.exc import SQLAlchemyError
 
 from icmigrate.engine import database
 from icmigrate.engine.serializer import RecordSerializer
-from icmigrate.errors import IcmigrateError, VerificationDifference
+from icmigrate.errors import DatabaseUnavailable, IcmigrateError, VerificationDifference
 from icmigrate.progress import Progress
 
 Context = TypeVar("Context")
@@ -79,7 +81,15 @@ class Engine(Generic[Context, Given, Result]):
         self._threads = ThreadPoolExecutor(MAX_RUNS, thread_name_prefix="engine")
 
     async def __aenter__(self) -> Self:
-        await self._in_thread(self._open)
+        try:
+            await self._in_thread(self._open)
+        except BaseException as error:
+            await self._in_thread(self._discard)
+            self._threads.shutdown(wait=False)
+            if isinstance(error, SQLAlchemyError | sqlite3.Error | OSError):
+                reason = getattr(error, "orig", None) or error
+                raise DatabaseUnavailable(f"the engine's database cannot be opened: {reason}") from error
+            raise
         return self
 
     async def __aexit__(
@@ -144,6 +154,10 @@ class Engine(Generic[Context, Given, Result]):
 
     def _close(self) -> None:
         DBOS.delete_queue(self._name)
+        self._discard()
+
+    def _discard(self) -> None:
+        """Whatever was opened: a process that could not open one engine may open another."""
         DBOS.destroy(destroy_registry=True)
 
     def _interrupted(self, family: str) -> WorkflowHandle[Result] | None:

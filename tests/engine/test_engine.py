@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from icmigrate.engine.engine import Engine, forget_runs
+from icmigrate.errors import DatabaseUnavailable
 from icmigrate.progress import Progress
 from tests.engine.adding import Adding, sum_up
 
@@ -104,3 +107,16 @@ async def test_only_its_user_reads_the_database(tmp_path: Path) -> None:
         await engine.run("run", adding, Progress(), 1)
         modes = {path.name: path.stat().st_mode & 0o077 for path in tmp_path.glob("engine.sqlite*")}
     assert modes and set(modes.values()) == {0}, modes
+
+
+@pytest.mark.parametrize("place", ["no server", "a folder"])
+async def test_a_database_that_cannot_be_opened_is_told_and_another_may_be(tmp_path: Path, place: str) -> None:
+    (tmp_path / "folder.sqlite").mkdir()
+    url = "postgresql://me:secret@127.0.0.1:1/none" if place == "no server" else f"sqlite:///{tmp_path}/folder.sqlite"
+    with pytest.raises(DatabaseUnavailable) as refused:
+        async with Engine(url, sum_up):
+            pass
+    assert "secret" not in str(refused.value)
+    async with Engine(url_of(tmp_path), sum_up) as engine:
+        adding = context(tmp_path, "run")
+        assert await engine.run("run", adding, Progress(), 2) == 3
