@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import ClassVar, Literal
 
 from icmigrate.contract.record import Case, Record
+from icmigrate.contract.records import Home
 from icmigrate.errors import PreflightRefused
 
 
@@ -149,6 +150,14 @@ class HandoffConsent(Record):
     given_by: str
     given_at: int
     expires_at: int
+
+
+class CertifiedHome(Record):
+    """Where a capsule lives, with the certificate and witness that prove it; unchecked as it stands."""
+
+    home: Home
+    certificate: bytes
+    witness: bytes
 
 
 class WasmInfo(Record):

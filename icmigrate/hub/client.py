@@ -10,7 +10,7 @@ from icmigrate.contract import records
 from icmigrate.contract.blobs import UploadStatus
 from icmigrate.contract.client import LIST_LIMIT, CapsuleClient
 from icmigrate.contract.manifests import ManifestSummary, RecordBytes
-from icmigrate.contract.migrations import Migration, MigrationQuote, WasmInfo
+from icmigrate.contract.migrations import CertifiedHome, Migration, MigrationQuote, WasmInfo
 from icmigrate.contract.policy import Policy
 from icmigrate.contract.record import Page
 
@@ -67,8 +67,12 @@ class HubClient(CapsuleClient):
     async def wasm_info(self) -> WasmInfo | None:
         return await self._value(WASM_INFO, "wasm_info")
 
-    async def registry_home(self, capsule_id: str, *, certified: bool = False) -> records.Home:
-        return await self._value(HOME, "registry_home", capsule_id, certified=certified)
+    async def registry_home(self, capsule_id: str) -> records.Home:
+        return await self._value(HOME, "registry_home", capsule_id)
+
+    async def registry_home_certified(self, capsule_id: str) -> CertifiedHome:
+        """Unchecked as it stands: see `proof/certified_data.py`."""
+        return await self._record(CertifiedHome, "registry_home_certified", capsule_id)
 
     async def migration_quote(self, capsule_id: str, chunks_present: int = 0) -> MigrationQuote:
         return await self._record(MigrationQuote, "migration_quote", capsule_id, chunks_present)

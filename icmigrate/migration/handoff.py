@@ -14,6 +14,7 @@ from icmigrate.engine.lease import lease
 from icmigrate.errors import CallRejected, NotAuthorized, PreflightRefused, VerificationDifference
 from icmigrate.migration.toolkit import Toolkit
 from icmigrate.personal.client import PersonalClient
+from icmigrate.proof.certified_data import certified_home
 from icmigrate.proof.module import require_module
 from icmigrate.protocol.principal import Principal
 
@@ -50,7 +51,7 @@ async def handoff(toolkit: Toolkit, capsule_id: str, recovery: str | None, confi
 
 
 async def _home(toolkit: Toolkit, capsule_id: str) -> PersonalClient:
-    home = await toolkit.hub.registry_home(capsule_id, certified=True)
+    home = await certified_home(toolkit.hub, capsule_id)
     if not isinstance(home, MovedTo):
         raise PreflightRefused(
             f"capsule {capsule_id} is not cut over; nothing was changed",

@@ -13,6 +13,7 @@ from icmigrate.engine.lease import lease
 from icmigrate.migration import workflow
 from icmigrate.migration.report import MigrationReport, report
 from icmigrate.migration.toolkit import Toolkit
+from icmigrate.proof.certified_data import certified_home
 
 if TYPE_CHECKING:
     from icmigrate.engine.engine import Engine
@@ -31,7 +32,7 @@ async def migrate(toolkit: Toolkit, capsule_id: str) -> MigrationReport:
 
 async def has_moved(toolkit: Toolkit, capsule_id: str) -> bool:
     """Whether the capsule has left the hub, certified: one lying node must not end a migration that never was."""
-    return isinstance(await toolkit.hub.registry_home(capsule_id, certified=True), MovedTo)
+    return isinstance(await certified_home(toolkit.hub, capsule_id), MovedTo)
 
 
 @asynccontextmanager

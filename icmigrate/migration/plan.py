@@ -7,6 +7,7 @@ from icmigrate.contract.record import Record
 from icmigrate.contract.records import Home, MovedTo
 from icmigrate.errors import PreflightRefused
 from icmigrate.migration.toolkit import Toolkit
+from icmigrate.proof.certified_data import certified_home
 
 
 class Plan(Record):
@@ -53,7 +54,7 @@ class Plan(Record):
 
 async def make_plan(toolkit: Toolkit, capsule_id: str) -> Plan:
     """Reads both sides and asks the hub what the migration costs from where it stands."""
-    home = await toolkit.hub.registry_home(capsule_id)
+    home = await certified_home(toolkit.hub, capsule_id)
     if isinstance(home, MovedTo):
         return await _migrated(toolkit, capsule_id, home)
     summary = await toolkit.hub.capsules_summary(capsule_id)

@@ -6,6 +6,7 @@ from icmigrate.contract.migrations import ImportStatus, Migration
 from icmigrate.contract.record import Record
 from icmigrate.contract.records import Home
 from icmigrate.migration.toolkit import Toolkit
+from icmigrate.proof.certified_data import certified_home
 
 
 class MigrationStatus(Record):
@@ -20,7 +21,7 @@ class MigrationStatus(Record):
 
 async def status(toolkit: Toolkit, capsule_id: str) -> MigrationStatus:
     """Asks the hub, and the personal canister if there is an installed one."""
-    home = await toolkit.hub.registry_home(capsule_id, certified=True)
+    home = await certified_home(toolkit.hub, capsule_id)
     migration = await toolkit.hub.migration_get(capsule_id, certified=True)
     target = None
     if migration is not None and migration.module_hash is not None and migration.canister_id is not None:

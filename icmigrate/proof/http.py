@@ -30,6 +30,7 @@ from icmigrate.networks.gateway import Gateway, HttpAnswer
 from icmigrate.networks.network import Network
 from icmigrate.personal.client import PersonalClient
 from icmigrate.progress import Progress
+from icmigrate.proof.certified_data import certified_home
 
 TOKEN_SECONDS = 900
 COMPARED_HEADERS = (
@@ -123,7 +124,7 @@ async def check_http(
     progress: Progress,
 ) -> HttpReport:
     """Compares the HTTP answers for every asset of the capsule; `window` is the number of assets at a time."""
-    moved = isinstance(await hub.registry_home(capsule_id), MovedTo)
+    moved = isinstance(await certified_home(hub, capsule_id), MovedTo)
     probe = _Probe(network, gateway, hub.canister_id, personal.canister_id, moved)
     previous: Served | None = None
     free = asyncio.Semaphore(window)

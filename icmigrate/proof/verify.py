@@ -14,7 +14,7 @@ from icmigrate.errors import VerificationDifference
 from icmigrate.hub.client import HubClient
 from icmigrate.personal.client import PersonalClient
 from icmigrate.proof.access import MatrixDifference, compare_matrices, read_matrix
-from icmigrate.proof.certified_root import certified_summary
+from icmigrate.proof.certified_data import certified_summary
 from icmigrate.proof.difference import ManifestDifference, differing_leaves
 from icmigrate.proof.module import require_module
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,13 +13,14 @@ from aiohttp import web
 from icmigrate.capsule.find import find_capsule
 from icmigrate.contract import interface
 from icmigrate.contract.records import MovedTo, PrincipalPerson
-from icmigrate.errors import CertificateError, IcmigrateError, PreflightRefused
+from icmigrate.errors import CertificateError, PreflightRefused
 from icmigrate.migration import phases
 from icmigrate.migration.abort import abort
 from icmigrate.migration.handoff import handoff
 from icmigrate.migration.migrate import migrate
 from icmigrate.migration.status import status
 from icmigrate.networks import embedded
+from icmigrate.proof.certified_data import certified_home, require_certified
 from icmigrate.protocol import cbor
 from icmigrate.protocol.candid import encode
 from icmigrate.protocol.candid.method import to_candid
@@ -98,15 +100,40 @@ async def test_its_lies_are_told_and_believed_where_nothing_follows(deceived: De
         assert deceived.node.told == ["registry_home"]
 
 
+@pytest.mark.parametrize("of", ["another home", "another capsule", "another canister"])
+async def test_a_proof_of_something_else_proves_nothing(deceived: Deceived, of: str) -> None:
+    async with deceived.world.toolkit() as honest, deceived.seen.toolkit() as toolkit:
+        capsule_id, other_id = [await full_capsule(honest.hub, blobs=()) for _ in range(2)]
+        match of:
+            case "another home":
+                told = await honest.hub.registry_home_certified(capsule_id)
+                told = told.model_copy(update={"home": MovedTo(canister_id=FOREIGN)})
+            case "another capsule":
+                told = await honest.hub.registry_home_certified(other_id)
+            case _:
+                other = await deploy_world(deceived.world.network, deceived.world.state_dir / "another hub")
+                async with other.toolkit() as elsewhere:
+                    assert await full_capsule(elsewhere.hub, blobs=()) == capsule_id
+                    told = await elsewhere.hub.registry_home_certified(capsule_id)
+        deceived.node.lies = {"registry_home_certified": {"Ok": told.model_dump()}}
+        with pytest.raises(CertificateError):
+            await certified_home(toolkit.hub, capsule_id)
+
+
+async def test_a_proof_of_an_hour_ago_proves_nothing_now(deceived: Deceived) -> None:
+    async with deceived.world.toolkit() as honest:
+        capsule_id = await full_capsule(honest.hub, blobs=())
+        told = await honest.hub.registry_home_certified(capsule_id)
+        proof = (honest.hub, told.certificate, told.witness, [b"registry", capsule_id.encode()], b"hub")
+        require_certified(*proof, now_ns=time.time_ns())
+        with pytest.raises(CertificateError):
+            require_certified(*proof, now_ns=time.time_ns() + 3_600_000_000_000)
+
+
 async def test_a_capsule_that_it_says_has_moved_is_migrated_all_the_same(deceived: Deceived) -> None:
     async with deceived.world.toolkit() as honest, deceived.seen.toolkit() as toolkit:
         capsule_id = await full_capsule(honest.hub, blobs=(1_000,))
         deceived.node.lies = {"registry_home": moved(FOREIGN), "migration_get": {"Ok": None}}
-        # The plan asks by query: a lie stops the run, and decides nothing.
-        with pytest.raises(IcmigrateError):
-            await migrate(toolkit, capsule_id)
-        assert await honest.hub.migration_get(capsule_id) is None
-        deceived.node.lies = {"migration_get": {"Ok": None}}
         report = await migrate(toolkit, capsule_id)
         assert await honest.hub.registry_home(capsule_id) == MovedTo(canister_id=report.canister_id)
         assert "migration_get" in deceived.node.told

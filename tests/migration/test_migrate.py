@@ -12,7 +12,7 @@ from icmigrate.contract.canister_errors import CapsuleMigrating, CapsuleMoved
 from icmigrate.contract.client import all_pages
 from icmigrate.contract.migrations import MigrationPhase
 from icmigrate.contract.records import FolderInput, InHub, Memory, MovedTo, PrincipalPerson
-from icmigrate.errors import CallRejected, NotAuthorized, PreflightRefused
+from icmigrate.errors import NotAuthorized, PreflightRefused
 from icmigrate.migration import phases
 from icmigrate.migration.abort import abort
 from icmigrate.migration.handoff import handoff
@@ -195,14 +195,24 @@ async def test_after_handoff_the_owner_alone_controls_the_canister(world: HubWor
         await personal.folders_create(capsule_id, FolderInput(id="mine", title="Mine"))
 
 
+async def test_an_owner_whom_only_the_personal_canister_knows_hands_off(world: HubWorld, toolkit: Toolkit) -> None:
+    owner, heir = Ed25519Identity.generate(), Ed25519Identity.generate()
+    before, after = (PrincipalPerson(principal=key.sender().to_str()) for key in (owner, heir))
+    capsule_id = await full_capsule(toolkit.hub, owner=before, blobs=())
+    report = await migrate(toolkit, capsule_id)
+    async with world.toolkit(owner) as old:
+        await old.personal(report.canister_id).capsules_update(capsule_id, owners=[after])
+    async with world.toolkit(heir) as new:
+        assert (await handoff(new, capsule_id, None, agreed)).controllers == [after.principal]
+
+
 async def test_an_owner_may_migrate_their_own_capsule_and_nobody_elses(world: HubWorld, toolkit: Toolkit) -> None:
     owner = Ed25519Identity.generate()
     own_id = await full_capsule(toolkit.hub, owner=PrincipalPerson(principal=owner.sender().to_str()), blobs=(40_000,))
     other_id = await full_capsule(toolkit.hub, blobs=())
     async with world.toolkit(owner) as own:
-        with pytest.raises(CallRejected, match="rejected the message") as refused:
+        with pytest.raises(NotAuthorized):
             await migrate(own, other_id)
-        assert refused.value.exit_code == NotAuthorized.exit_code
         with pytest.raises(PreflightRefused, match="invite"):
             await migrate(own, own_id)
         await toolkit.hub.migration_invite(own_id)

@@ -4,6 +4,9 @@
 //! that signs its asset tokens and which of them are revoked, the manifest root that is certified.
 
 use candid::Principal;
+use certification::LabelTree;
+use ic_certification::hash_tree::leaf_hash;
+use ic_certification::{leaf, pruned, HashTree};
 use ic_stable_structures::memory_manager::MemoryManager;
 use ic_stable_structures::{Memory as StableMemory, StableBTreeMap};
 use serde::{Deserialize, Serialize};
@@ -35,6 +38,16 @@ impl Residence {
             Residence::Frozen => Home::Migrating,
             Residence::MovedTo(canister) => Home::Moved(canister),
             Residence::Personal => Home::Moved(me),
+        }
+    }
+
+    /// The same as bytes to be certified: a word, or the text of the canister's id.
+    pub fn certified(self) -> Vec<u8> {
+        match self {
+            Residence::Hub => b"hub".to_vec(),
+            Residence::Frozen => b"migrating".to_vec(),
+            Residence::MovedTo(canister) => canister.to_text().into_bytes(),
+            Residence::Personal => b"personal".to_vec(),
         }
     }
 }
@@ -98,6 +111,8 @@ pub struct Registry<M: StableMemory> {
     registrations: StableBTreeMap<String, Vec<u8>, Vm<M>>,
     /// capsule 00 memory 00 -> the count of revocations before which its tokens are worth nothing
     revoked: StableBTreeMap<Vec<u8>, u32, Vm<M>>,
+    /// capsule -> where it lives, as a leaf: certified, so that one node cannot say otherwise
+    homes: LabelTree<Vm<M>>,
 }
 
 /// A secret that signs tokens, and the count of revocations from which on they are good.
@@ -111,6 +126,7 @@ impl<M: StableMemory> Registry<M> {
         Registry {
             registrations: StableBTreeMap::init(memories.get(memory::REGISTRY)),
             revoked: StableBTreeMap::init(memories.get(memory::TOKEN_REVOCATIONS)),
+            homes: LabelTree::init(memories.get(memory::CERTIFIED_HOMES)),
         }
     }
 
@@ -124,6 +140,23 @@ impl<M: StableMemory> Registry<M> {
 
     pub fn put(&mut self, capsule: &str, registration: &Registration) {
         self.registrations.insert(capsule.to_string(), canonical::encode(registration));
+        let home = leaf_hash(&registration.residence.certified());
+        if self.homes.get(capsule.as_bytes()) != Some(home) {
+            self.homes.insert(capsule.as_bytes(), &home);
+        }
+    }
+
+    /// The root of the tree of homes: capsule id -> what [`Residence::certified`] says.
+    pub fn homes_root(&self) -> Digest {
+        self.homes.root_hash()
+    }
+
+    /// That tree with all pruned but the home of a capsule, or the proof that it is not known.
+    pub fn home_witness(&self, capsule: &str) -> HashTree {
+        let known = self.find(capsule);
+        self.homes.witness(capsule.as_bytes(), |digest| {
+            known.map_or(pruned(digest), |known| leaf(known.residence.certified()))
+        })
     }
 
     /// Changes what is said of a capsule that is known.
@@ -136,6 +169,7 @@ impl<M: StableMemory> Registry<M> {
 
     pub fn remove(&mut self, capsule: &str) {
         self.registrations.remove(&capsule.to_string());
+        self.homes.remove(capsule.as_bytes());
         self.forget_revoked_memories(capsule);
     }
 

@@ -331,7 +331,7 @@ fn a_token_given_out_by_the_hub_is_good_at_the_personal_canister() {
             me: store.me,
             now: NOW,
             certificate: None,
-            manifest_branch: [0; 32],
+            beside_http: [0; 32],
             is_operator: &|_| false,
         };
         store.http.respond(&request, &store.assets(), &context)

@@ -48,7 +48,7 @@ fn answer(world: &World, number: usize) -> (u16, bool) {
         me: HUB,
         now: NOW,
         certificate: Some(vec![]),
-        manifest_branch: [0; 32],
+        beside_http: [0; 32],
         is_operator: &|_| false,
     };
     let answer = world.store.http.respond(&request, &world.store.assets(), &context);

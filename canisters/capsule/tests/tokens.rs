@@ -19,13 +19,8 @@ const HUB_SECRET: [u8; 32] = [7; 32];
 /// The status and the body that a store answers a path with.
 fn fetch(store: &Store<VectorMemory>, path: &str, at: Time, operator: Option<Principal>) -> (u16, Vec<u8>) {
     let is_operator = |principal: &Principal| operator == Some(*principal);
-    let context = Context {
-        me: store.me,
-        now: at,
-        certificate: None,
-        manifest_branch: [0; 32],
-        is_operator: &is_operator,
-    };
+    let context =
+        Context { me: store.me, now: at, certificate: None, beside_http: [0; 32], is_operator: &is_operator };
     let request = HttpRequest {
         method: "GET".into(),
         url: path.into(),

@@ -95,6 +95,7 @@ pub const ADMITTED: &[Rule] = &[
     ("operators_remove",         SMALL, Who::Operators),
     ("export_records",           SMALL, MANAGED),
     ("registry_home",            SMALL, MANAGED),
+    ("registry_home_certified",  SMALL, Who::Canisters),
     ("wasm_begin",               SMALL, Who::Operators),
     ("wasm_put_chunk",           CHUNK, Who::Operators),
     ("wasm_finish",              SMALL, Who::Operators),
@@ -231,6 +232,13 @@ fn export_records(capsule: String, after: Option<ByteBuf>, max_bytes: u32) -> An
 #[query]
 fn registry_home(capsule: String) -> Answer<Home> {
     SharedHub::read(|store, _| Ok(store.registry.get(&capsule)?.residence.home(store.me)))
+}
+
+#[query]
+fn registry_home_certified(capsule: String) -> Answer<CertifiedHome> {
+    let home = registry_home(capsule.clone())?;
+    let (certificate, witness) = SharedHub::home_proof(&capsule)?;
+    Ok(CertifiedHome { home, certificate, witness })
 }
 
 // ---- the personal module ---------------------------------------------------------------------------

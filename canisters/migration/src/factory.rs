@@ -227,6 +227,7 @@ fn personal_init<M: StableMemory>(hub: &Hub<M>, migration: &Migration) -> Answer
 pub fn freeze<R: Runtime>(runtime: &R, call: &Call, capsule: &str) -> Answer<Migration> {
     let (step, _) = ask!(runtime, call, capsule, Freeze);
     let generation = runtime.with(|hub| hub.store.freeze(capsule))?;
+    runtime.recertify(capsule);
     step.apply(Event::CapsuleFrozen { generation })
 }
 

@@ -47,7 +47,7 @@ pub trait Runtime {
 
     /// The hub, for a moment: never across an await.
     fn with<T>(&self, use_hub: impl FnOnce(&mut Hub<Self::Memory>) -> T) -> T;
-    /// A capsule's certified root has changed, or is gone.
+    /// What is certified of a capsule has changed: where it lives, or the root of its manifest.
     fn recertify(&self, capsule: &str);
 
     fn now(&self) -> Time;

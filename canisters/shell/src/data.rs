@@ -136,7 +136,7 @@ macro_rules! data_endpoints {
             #[::ic_cdk::query]
             fn manifest_root(capsule: String) -> Answer<CertifiedRoot> {
                 let summary = $canister::read(|store, call| store.manifest_root(call, &capsule))?;
-                let (certificate, witness) = $canister::proof(&capsule)?;
+                let (certificate, witness) = $canister::root_proof(&capsule)?;
                 Ok(CertifiedRoot { summary, certificate, witness })
             }
 

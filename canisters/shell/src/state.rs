@@ -101,7 +101,7 @@ pub trait Canister: Sized + 'static {
         })
     }
 
-    /// A capsule's certified root has changed, or is gone.
+    /// What is certified of a capsule has changed: where it lives, or the root of its manifest.
     fn recertify(capsule: &str) {
         with(|state: &mut State<Self>| {
             state.certified.update(&state.canister.store().registry, capsule);
@@ -110,15 +110,19 @@ pub trait Canister: Sized + 'static {
     }
 
     /// What proves the manifest root of a capsule: certificate and witness.
-    fn proof(capsule: &str) -> Answer<(ByteBuf, ByteBuf)> {
-        let certificate = api::data_certificate().ok_or_else(|| {
-            Error::Conflict("a certificate comes with queries only: call this as a query".into())
-        })?;
-        let witness = with(|state: &mut State<Self>| {
+    fn root_proof(capsule: &str) -> Answer<(ByteBuf, ByteBuf)> {
+        proof(|state: &State<Self>| {
             let store = state.canister.store();
             state.certified.manifest_witness(&store.registry, capsule, &store.http.branch_hash())
-        })?;
-        Ok((certificate.into(), witness.into()))
+        })
+    }
+
+    /// What proves where a capsule lives: certificate and witness.
+    fn home_proof(capsule: &str) -> Answer<(ByteBuf, ByteBuf)> {
+        proof(|state: &State<Self>| {
+            let store = state.canister.store();
+            state.certified.home_witness(&store.registry, capsule, &store.http.branch_hash())
+        })
     }
 
     /// The HTTP side of the store, with what an answer depends on besides the request.
@@ -130,7 +134,7 @@ pub trait Canister: Sized + 'static {
                 me: api::canister_self(),
                 now: api::time(),
                 certificate: api::data_certificate(),
-                manifest_branch: state.certified.manifest_branch(),
+                beside_http: state.certified.beside_http(&state.canister.store().registry),
             };
             method(state.canister.store(), &context)
         })
@@ -146,13 +150,22 @@ fn with<C: Canister, T>(use_state: impl FnOnce(&mut State<C>) -> T) -> T {
     C::cell().with_borrow_mut(|state| use_state(state.as_mut().expect("started at install and upgrade")))
 }
 
+/// The certificate that a query sees, and a witness beside it.
+fn proof<C: Canister>(witness: impl FnOnce(&State<C>) -> Answer<Vec<u8>>) -> Answer<(ByteBuf, ByteBuf)> {
+    let certificate = api::data_certificate().ok_or_else(|| {
+        Error::Conflict("a certificate comes with queries only: call this as a query".into())
+    })?;
+    let witness = with(|state: &mut State<C>| witness(state))?;
+    Ok((certificate.into(), witness.into()))
+}
+
 impl<C: Canister> State<C> {
     fn certify(&mut self) {
         let store = self.canister.store();
         if let Some(capsule) = self.canister.own_capsule() {
             self.certified.update(&store.registry, &capsule);
         }
-        api::certified_data_set(self.certified.digest(&store.http.branch_hash()));
+        api::certified_data_set(self.certified.digest(&store.registry, &store.http.branch_hash()));
     }
 }
 

@@ -68,6 +68,7 @@ memories! {
     CERTIFIED_ROOTS = 50;
     CERTIFIED_FORMS = 51;
     TOKEN_REVOCATIONS = 52;
+    CERTIFIED_HOMES = 53;
 
     ECONOMY = 56;
 }

@@ -128,6 +128,16 @@ pub struct MigrationQuote {
     pub rest: MigrationWork,
 }
 
+/// Where a capsule lives, with what proves it.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct CertifiedHome {
+    pub home: Home,
+    /// Certifies the canister's certified data.
+    pub certificate: ByteBuf,
+    /// CBOR hash tree: /registry/<capsule id> -> "hub", "migrating", or the text of a canister's id.
+    pub witness: ByteBuf,
+}
+
 #[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct WasmInfo {
     pub sha256: ByteBuf,

@@ -20,7 +20,7 @@ from icmigrate.hub.client import HubClient
 from icmigrate.migration.toolkit import Toolkit
 from icmigrate.personal.client import PersonalClient
 from icmigrate.progress import Progress
-from icmigrate.proof.certified_root import certified_summary
+from icmigrate.proof.certified_data import certified_summary
 from icmigrate.proof.manifest import blob_leaf, record_leaf
 from icmigrate.proof.manifest import root as manifest_root
 

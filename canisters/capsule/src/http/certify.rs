@@ -231,7 +231,7 @@ impl<M: StableMemory> Certifier<M> {
             paths.insert(asked);
         }
         paths.insert([labels, hashes].concat());
-        let witness = fork(self.witness(&paths, assets), pruned(context.manifest_branch));
+        let witness = fork(self.witness(&paths, assets), pruned(context.beside_http));
         let value =
             build_v2_certificate_header_value(certificate, &witness, &cbor_encode_to_base64(&expr_path));
         response.headers.push((CERTIFICATE_EXPRESSION_HEADER_NAME.into(), expression));
@@ -355,10 +355,9 @@ const ASSET: &str = "asset";
 const DEEPEST: usize = 48;
 pub(super) const HEALTH: &str = "/health";
 
-/// A canister's certified data: its two branches `http_expr` and `manifest`, each given by the hash of
-/// the labelled branch.
-pub fn certified_data(http_branch: &Digest, manifest_branch: &Digest) -> Digest {
-    fork_hash(http_branch, manifest_branch)
+/// A canister's certified data: the labelled branch `http_expr` and what stands beside it, by their hashes.
+pub fn certified_data(http_branch: &Digest, beside_http: &Digest) -> Digest {
+    fork_hash(http_branch, beside_http)
 }
 
 fn all_headers<'a>() -> DefaultResponseCertification<'a> {

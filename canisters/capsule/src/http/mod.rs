@@ -67,8 +67,8 @@ pub struct Context<'a> {
     pub now: Time,
     /// The system's certificate of this canister's certified data; None outside of queries.
     pub certificate: Option<Vec<u8>>,
-    /// Hash of the labelled branch `manifest` of the certified data.
-    pub manifest_branch: Digest,
+    /// Hash of what stands beside `http_expr` in the certified data.
+    pub beside_http: Digest,
     /// Whether somebody is an operator of this canister now.
     pub is_operator: &'a dyn Fn(&Principal) -> bool,
 }

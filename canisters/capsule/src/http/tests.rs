@@ -10,7 +10,7 @@ use types::limits::CHUNK_SIZE;
 
 const NOW: Time = 1_800_000_000_000_000_000;
 const SECRET: [u8; 32] = [5; 32];
-const MANIFEST_BRANCH: Digest = [8; 32];
+const BESIDE_HTTP: Digest = [8; 32];
 
 static LONG: LazyLock<Vec<u8>> =
     LazyLock::new(|| (0..2 * CHUNK_SIZE + 100).map(|at| (at >> 5) as u8).collect());
@@ -190,7 +190,7 @@ impl World {
 
     /// The system: a certificate over the canister's certified data.
     fn certificate(&self, http: &Http<VectorMemory>) -> Vec<u8> {
-        let data = certified_data(&http.branch_hash(), &MANIFEST_BRANCH);
+        let data = certified_data(&http.branch_hash(), &BESIDE_HTTP);
         let mut time = Vec::new();
         let mut rest = NOW;
         while rest >= 0x80 {
@@ -221,7 +221,7 @@ impl World {
             me: hub(),
             now: NOW,
             certificate: Some(self.certificate(http)),
-            manifest_branch: MANIFEST_BRANCH,
+            beside_http: BESIDE_HTTP,
             is_operator: &|principal| *principal == operator(),
         }
     }
